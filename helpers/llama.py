@@ -1,0 +1,118 @@
+"""LLaMA's parts, which the course uses and does not teach.
+
+Letters: B batch, L positions, T = B·L tokens, D = d_model, F = expert_dim, H heads, V vocabulary.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SwiGLU(nn.Module):
+    """LLaMA's feed-forward network: `down(silu(gate(x)) * up(x))` (arXiv 2002.05202)."""
+
+    def __init__(self, d_model: int, expert_dim: int):
+        super().__init__()
+        self.gate = nn.Linear(d_model, expert_dim, bias=False)
+        self.up = nn.Linear(d_model, expert_dim, bias=False)
+        self.down = nn.Linear(expert_dim, d_model, bias=False)
+
+    def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class RMSNorm(nn.Module):
+    """The input divided by its root mean square, times a learned weight."""
+
+    def __init__(self, d_model: int, eps: float = 1e-6):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(d_model))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+def rotate(
+    x: Float[Tensor, "*batch L H d"], start: int = 0, theta: float = 10_000.0
+) -> Float[Tensor, "*batch L H d"]:
+    """`x` with each pair of neighbours (0, 1), (2, 3), … turned by its position's angle (RoPE).
+
+    The pairs are interleaved, as in DeepSeek's code; `start` is the position of the first row.
+    """
+    length, width = x.shape[-3], x.shape[-1]
+    steps = torch.arange(0, width, 2, dtype=torch.float64, device=x.device) / width
+    positions = torch.arange(start, start + length, dtype=torch.float64, device=x.device)
+    angle = torch.outer(positions, theta**-steps)[:, None]  # (L, 1, d/2)
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head attention with RoPE in which no position sees a later one."""
+
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        if d_model % num_heads or d_model // num_heads % 2:
+            raise ValueError(
+                f"d_model must be num_heads times an even number, "
+                f"got d_model={d_model}, num_heads={num_heads}"
+            )
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.out = nn.Linear(d_model, d_model, bias=False)
+
+    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(-3)
+        q, k, v = (y.transpose(1, 2) for y in (rotate(q), rotate(k), v))  # (B, H, L, d)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(y.transpose(1, 2).flatten(-2))
+
+
+class Block(nn.Module):
+    """One decoder layer: attention and a feed-forward part, each behind a norm and a residual."""
+
+    def __init__(self, d_model: int, num_heads: int, ffn: nn.Module):
+        super().__init__()
+        self.attention_norm = RMSNorm(d_model)
+        self.attention = CausalSelfAttention(d_model, num_heads)
+        self.ffn_norm = RMSNorm(d_model)
+        self.ffn = ffn
+
+    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+        x = x + self.attention(self.attention_norm(x))
+        return x + self.ffn(self.ffn_norm(x))
+
+
+class Decoder(nn.Module):
+    """A small LLaMA-style language model whose feed-forward part you choose.
+
+    `make_ffn()` is called once a layer and returns a module `(B, L, D)` → `(B, L, D)`.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        d_model: int,
+        num_layers: int,
+        num_heads: int,
+        make_ffn: Callable[[], nn.Module],
+    ):
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, d_model)
+        self.blocks = nn.ModuleList(
+            Block(d_model, num_heads, make_ffn()) for _ in range(num_layers)
+        )
+        self.norm = RMSNorm(d_model)
+        self.head = nn.Linear(d_model, vocab_size, bias=False)
+        nn.init.normal_(self.embed.weight, std=0.02)
+
+    def forward(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L V"]:
+        x = self.embed(ids)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x))
