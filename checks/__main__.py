@@ -1,0 +1,65 @@
+"""`python -m checks`: the board, the validation of a learner's notebooks, the audit."""
+
+import argparse
+import json
+import sys
+
+from checks import LESSONS, progress
+
+
+def _status(options: argparse.Namespace) -> int:
+    print(progress())
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from checks import validate
+
+    return validate.validate(options.lesson or list(LESSONS), everything=options.all)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from checks import audit
+
+    lessons = options.lesson or list(LESSONS)
+    verdicts = {lesson: audit.audit(lesson) for lesson in lessons}
+    if options.json:
+        print(json.dumps({_short(name): audit.summary(v) for name, v in verdicts.items()}))
+    else:
+        print("\n\n".join(f"{name}\n{audit.table(v)}" for name, v in verdicts.items()))
+    return 0 if all(audit.clean(v) for v in verdicts.values()) else 1
+
+
+def _short(lesson: str) -> str:
+    return lesson.split("_")[0]
+
+
+def _lesson(word: str) -> str:
+    for stem in LESSONS:
+        if word in (stem, _short(stem)):
+            return stem
+    known = ", ".join(_short(stem) for stem in LESSONS)
+    raise argparse.ArgumentTypeError(f"lesson must be one of {known}, got {word}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="status | validate | audit")
+    status = commands.add_parser("status", help="the board of the fourteen subtasks")
+    status.set_defaults(run=_status)
+    validate = commands.add_parser("validate", help="run the checks of the notebooks in work/")
+    validate.add_argument("lesson", nargs="*", type=_lesson)
+    validate.add_argument("--all", action="store_true", help="run every cell, not only checks")
+    validate.set_defaults(run=_validate)
+    audit = commands.add_parser("audit", help="hold every check against right and wrong answers")
+    audit.add_argument("lesson", nargs="*", type=_lesson)
+    audit.add_argument("--json", action="store_true", help="print the counts as JSON")
+    audit.set_defaults(run=_audit)
+    return parser
+
+
+if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a Windows console may lack a tick
+    options = _parser().parse_args()
+    sys.exit(options.run(options))

@@ -1,0 +1,93 @@
+"""The learner's progress: one small file in `work/`, written only from notebooks there."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from checks import places
+
+SUBTASKS = {
+    "D1.1": "Top-K router",
+    "D1.2": "Expert array",
+    "D1.3": "Token dispatch and combination",
+    "D1.4": "Load balancing metrics",
+    "D1.5": "Complete MoE layer",
+    "D2.1": "Shared experts",
+    "D2.2": "Fine-grained segment routing",
+    "D2.3": "Bias-based load balancing",
+    "D3.1": "Latent projections",
+    "D3.2": "Latent KV cache",
+    "D3.3": "Full MLA integration",
+    "D4.1": "Single DeepSeek block",
+    "D4.2": "Complete decoder",
+    "D4.3": "Training and validation",
+}
+
+
+def in_work() -> bool:
+    """Whether this process runs a notebook of `work/`: a kernel starts in its notebook's folder."""
+    return Path.cwd().resolve() == places.WORK.resolve()
+
+
+def read() -> dict[str, dict]:
+    """What each exercise's last check said: `{id: {"state": …, "hints": rungs seen}}`."""
+    path = places.WORK / "progress.json"
+    if not path.exists():
+        return {}
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {name: dict(entry) for name, entry in kept.items()}
+    except (ValueError, TypeError, AttributeError):
+        aside = path.with_name("progress.unreadable.json")
+        os.replace(path, aside)
+        print(f"{path.name} could not be read; it is kept as {aside.name} and a new one begins.")
+        return {}
+
+
+def record(exercise: str, state: str) -> None:
+    """The exercise's state is on the board, if this is a notebook of `work/`."""
+    _write(exercise, state=state)
+
+
+def count_hint(exercise: str, rung: int) -> None:
+    """The board knows how far up the hint ladder the learner went."""
+    _write(exercise, hints=rung)
+
+
+def _write(exercise: str, **news: object) -> None:
+    if not in_work():
+        return
+    kept = read()
+    kept[exercise] = {**kept.get(exercise, {}), **news}
+    path = places.WORK / "progress.json"
+    fresh = path.with_suffix(f".{os.getpid()}.tmp")
+    fresh.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
+    os.replace(fresh, path)
+
+
+SYMBOLS = {"passed": "✓", "borrowed": "◐", "wrong": "✗", "raised": "✗", "stopped": "✗"}
+WORDS = {"unwritten": "not written yet", "borrowed": "borrowed from the reference"}
+
+
+def text(exercises: Mapping[str, str]) -> str:
+    """The fourteen subtasks with the state of each exercise, given `{id: name}` of those there."""
+    kept, lines = read(), []
+    for subtask, title in SUBTASKS.items():
+        own = [exercise for exercise in exercises if exercise.startswith(subtask)]
+        states = [kept.get(exercise, {}).get("state", "not started") for exercise in own]
+        lines.append(f"{_overall(states)} {subtask} {title}")
+        for exercise, state in zip(own, states, strict=True):
+            hints = kept.get(exercise, {}).get("hints")
+            seen = f" (hints seen: {hints} of 3)" if hints else ""
+            word = WORDS.get(state, state)
+            lines.append(f"    {SYMBOLS.get(state, '·')} {exercises[exercise]}: {word}{seen}")
+    done = sum(line.startswith(("✓", "◐")) for line in lines)
+    return "\n".join([f"{done} of {len(SUBTASKS)} subtasks done", *lines])
+
+
+def _overall(states: list[str]) -> str:
+    if not states:
+        return "·"
+    ranks = {SYMBOLS.get(state, "·") for state in states}
+    return next(symbol for symbol in "·✗◐✓" if symbol in ranks)

@@ -1,0 +1,161 @@
+"""The check of D1.5: the complete layer."""
+
+import torch
+from torch import Tensor, nn
+
+from checks import expect
+from checks.check import Check
+from checks.compare import Comparison
+from checks.d1_array import check_expert_array
+from checks.d1_dispatch import check_dispatch
+from checks.d1_router import check_router
+from checks.routing_cases import Routing, routings, slow_combination
+from solutions import d1_moe as reference
+
+
+def _layer(answer: type, case: Routing) -> nn.Module:
+    layer = answer(case.d_model, case.num_experts, case.top_k, case.expert_dim)
+    expect.that(isinstance(layer, nn.Module), f"MoELayer must be an nn.Module, got {layer!r:.60}")
+    return layer.to(case.dtype)
+
+
+def _x(case: Routing) -> Tensor:
+    """`(B, L, D)`, not contiguous in a case that says so."""
+    rows = case.tokens // 3 if case.tokens > 3 else 1
+    shape = (3, rows, case.d_model) if case.tokens > 3 else (1, 1, case.d_model)
+    x = torch.randn(shape, generator=case.generator(), dtype=case.dtype)
+    return x if case.contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
+
+
+def _forward(layer: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
+    """The output and the choices the layer remembers, once both have the right kind."""
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype)
+    chosen = getattr(layer, "last_experts", None)
+    shape = (x.shape[0] * x.shape[1], case.top_k)
+    expect.tensor(chosen, "last_experts", shape, torch.int64, "It has one row a token.")
+    low, high = int(chosen.min()), int(chosen.max())
+    expect.that(
+        low >= 0 and high < case.num_experts,
+        f"last_experts must lie between 0 and {case.num_experts - 1}, got {low} to {high}",
+    )
+    return y, chosen
+
+
+def _layer_shapes(answer: type, case: Routing) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    _, chosen = _forward(layer, x, case)
+    for t, row in enumerate(chosen.tolist()):
+        expect.that(
+            len(set(row)) == case.top_k,
+            f"a token needs {case.top_k} different experts: last_experts of token {t} is {row}",
+        )
+    fewer = x[:, :1]
+    _forward(layer, fewer, case)  # last_experts follows the last input
+
+
+def _has_parts(layer: nn.Module) -> bool:
+    return callable(getattr(layer, "router", None)) and hasattr(layer, "experts")
+
+
+def _layer_values(answer: type, case: Routing) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    y, chosen = _forward(layer, x, case)
+    y, tokens = y.detach(), x.reshape(-1, case.d_model)
+    if not _has_parts(layer):
+        return
+    gates, experts = layer.router(tokens)
+    expect.that(
+        torch.equal(chosen.sort(-1).values, experts.sort(-1).values),
+        "last_experts must be what the router chose for the last input",
+    )
+    want = slow_combination(tokens, gates, experts, layer.experts).detach().reshape(x.shape)
+
+    def exchanged() -> Tensor:
+        rows = x.transpose(0, 1).reshape(-1, case.d_model)
+        return slow_combination(rows, *layer.router(rows), layer.experts)
+
+    slips = {
+        "Is x added to the output? The residual is the block's work.": lambda: (
+            want.flatten(0, 1) + tokens
+        ),
+        "Are positions and rows of the batch exchanged on the way back?": exchanged,
+    }
+    expect.close(y.flatten(0, 1), want.flatten(0, 1), "the output", slips=slips)
+
+
+def _layer_alone(answer: type, case: Routing) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    y, chosen = (value.detach() for value in _forward(layer, x, case))
+    width = x.shape[1]
+    for b, i in ((0, width - 1), (x.shape[0] - 1, 0)):
+        alone, row = _forward(layer, x[b : b + 1, i : i + 1], case)
+        expect.close(
+            alone.detach()[0], y[b, i][None], f"the output when token ({b}, {i}) comes alone"
+        )
+        expect.that(
+            set(row[0].tolist()) == set(chosen[b * width + i].tolist()),
+            f"row {b * width + i} of last_experts must belong to token ({b}, {i})",
+            "Does last_experts run over positions first, then over the batch?",
+        )
+
+
+def _layer_untouched(answer: type, case: Routing) -> None:
+    x = _x(case)
+    kept = x.clone()
+    _layer(answer, case)(x)
+    expect.unchanged({"x": kept}, {"x": x})
+
+
+def _layer_gradients(answer: type, case: Routing) -> None:
+    """With every expert chosen no small step changes a choice, and every weight counts."""
+    if case.top_k == 1:
+        return
+    every = Routing(case.tokens, case.d_model, case.top_k, case.top_k, case.expert_dim, case.seed)
+    layer, x = _layer(answer, every), _x(every).requires_grad_()
+    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    inputs = {"x": x, **dict(layer.named_parameters())}
+    expect.gradient(lambda: (layer(x) * way).sum(), inputs, case.generator())
+
+
+def _layer_spares(answer: type, case: Routing) -> None:
+    """One token: the weights of the experts it did not choose get no gradient."""
+    layer, x = _layer(answer, case), _x(case)[:1, :1]
+    y, chosen = _forward(layer, x, case)
+    y.sum().backward()
+    if not _has_parts(layer):
+        return
+    for i in set(range(case.num_experts)) - set(chosen.flatten().tolist()):
+        reached = [p for p in layer.experts[i].parameters() if p.grad is not None]
+        expect.that(
+            not any(p.grad.any() for p in reached),
+            f"no gradient may reach expert {i}, which no token chose, and one does",
+        )
+
+
+check_moe_layer = Check(
+    id="D1.5",
+    name="MoELayer",
+    minutes=15,
+    reference_answer=reference.MoELayer,
+    draw=routings,
+    stages={
+        "shapes, types and last_experts": _layer_shapes,
+        "output within 1e-5 of the token loop": _layer_values,
+        "each token for itself": _layer_alone,
+        "inputs untouched": _layer_untouched,
+        "gradients reach x, router and experts": _layer_gradients,
+        "no gradient for experts nobody chose": _layer_spares,
+    },
+    hints=(
+        "The router takes (T, D) and you hold (B, L, D). What is T?",
+        "Look at x.reshape(-1, x.shape[-1]) and at what self.router returns for it.",
+        "Reshape to one row a token, route, keep the choices as self.last_experts, "
+        "dispatch_combine, reshape like x.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(4, 64, 64),),
+        build=lambda answer: answer(64, 8, 2, 96),
+        run=lambda layer, inputs: layer(*inputs),
+    ),
+    needs=(check_router, check_expert_array, check_dispatch),
+)

@@ -1,0 +1,79 @@
+"""What a check says: a panel when all stages pass, one short message when one does not."""
+
+import html
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["passed", "unwritten", "wrong", "raised", "stopped", "borrowed"]
+
+_RED, _BOLD, _END = "\x1b[31m", "\x1b[1m", "\x1b[0m"
+
+
+class Wrong(Exception):
+    """Inside a stage: the answer is not right. The message says what was expected and came."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """A pass. What it shows is equal on every run; `details` holds seed, sizes and seconds."""
+
+    exercise: str
+    name: str
+    stages: tuple[str, ...]
+    cases: int
+    state: State = "passed"
+    details: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def passed(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        word = "borrowed from the reference, and it passes" if self.borrowed else "passed"
+        head = f"✓ {self.exercise} {self.name}: {word} ({self.cases} cases a stage)"
+        return "\n".join([head, *(f"  ✓ {stage}" for stage in self.stages)])
+
+    @property
+    def borrowed(self) -> bool:
+        return self.state == "borrowed"
+
+    def _repr_html_(self) -> str:
+        head, *stages = (html.escape(line.strip()) for line in repr(self).splitlines())
+        rows = "".join(f"<div style='margin-left:1.2em'>{stage}</div>" for stage in stages)
+        return (
+            "<div style='border-left:4px solid #2a9d8f;padding:.3em .8em'>"
+            f"<b>{head}</b>{rows}</div>"
+        )
+
+
+class CheckFailed(Exception):
+    """A check that did not pass. `.state` says how, `.stage` where, `.details` with what numbers.
+
+    IPython shows `lines` instead of a traceback; `str()` makes sense alone.
+    """
+
+    def __init__(
+        self,
+        exercise: str,
+        name: str,
+        state: State,
+        message: str,
+        *,
+        stage: str | None = None,
+        lines: tuple[str, ...] = (),
+        details: dict | None = None,
+    ):
+        super().__init__(f"{exercise} {name}: {message}")
+        self.exercise, self.name, self.state, self.message = exercise, name, state, message
+        self.stage, self.lines, self.details = stage, lines, details or {}
+
+    @property
+    def passed(self) -> bool:
+        return False
+
+    def _render_traceback_(self) -> list[str]:
+        if self.state == "unwritten" and not self.lines:
+            return [str(self)]
+        where = f" · {self.stage}" if self.stage else ""
+        head = f"{_RED}✗ {self.exercise} {self.name}{where}{_END}"
+        return [head, f"  {_BOLD}{self.message}{_END}", *(f"  {line}" for line in self.lines)]

@@ -1,0 +1,117 @@
+"""The sizes a check of routing runs on, and tensors of those sizes."""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Routing:
+    """One case: all sizes differ where they can, so that no two dimensions can be mixed up."""
+
+    tokens: int
+    d_model: int
+    num_experts: int
+    top_k: int
+    expert_dim: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tokens} tokens, d_model={self.d_model}, num_experts={self.num_experts}, "
+            f"top_k={self.top_k}, expert_dim={self.expert_dim}"
+        )
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def x(self) -> Tensor:
+        """Tokens `(T, D)`; not contiguous in a case that says so."""
+        shape = (self.tokens, self.d_model)
+        drawn = torch.randn(shape, generator=self.generator(), dtype=self.dtype)
+        return drawn if self.contiguous else drawn.t().contiguous().t()
+
+    def routing(self, unused: int | None = None) -> tuple[Tensor, Tensor]:
+        """Gates `(T, K)` that do not sum to 1, and K different experts a token, in any order."""
+        generator = self.generator().manual_seed(self.seed + 1)
+        scores = torch.rand(self.tokens, self.num_experts, generator=generator)
+        if unused is not None:
+            scores[:, unused] = -1
+        experts = scores.argsort(dim=-1, descending=True)[:, : self.top_k]
+        shape = (self.tokens, self.top_k)
+        gates = torch.rand(shape, generator=generator, dtype=self.dtype) + 0.1
+        return gates, experts
+
+
+def routings(rng: random.Random) -> list[Routing]:
+    """Six cases: three of any size, one token, top_k = 1, and every expert chosen."""
+
+    def case(tokens=None, num_experts=None, top_k=None, **kind) -> Routing:
+        num_experts = num_experts or rng.randint(4, 7)
+        top_k = top_k or rng.randint(2, num_experts - 2)
+        d_model, expert_dim = rng.sample(range(8, 14), 2)
+        tokens = tokens or rng.randint(15, 24)
+        seed = rng.randrange(10**6)
+        return Routing(tokens, d_model, num_experts, top_k, expert_dim, seed, **kind)
+
+    everyone = rng.randint(3, 5)
+    return [
+        case(),
+        case(contiguous=False),
+        case(dtype=torch.float32),
+        case(tokens=1),
+        case(top_k=1),
+        case(num_experts=everyone, top_k=everyone),
+    ]
+
+
+class CountingExperts(nn.Module):
+    """An expert array of the check's own that counts calls and rows; its experts are not linear."""
+
+    def __init__(self, case: Routing):
+        super().__init__()
+        torch.manual_seed(case.seed)
+        sizes = case.d_model, case.d_model
+        self.layers = nn.ModuleList(nn.Linear(*sizes) for _ in range(case.num_experts))
+        self.to(case.dtype)
+        self.calls = [0] * case.num_experts
+        self.rows = [0] * case.num_experts
+        for i, layer in enumerate(self.layers):
+            layer.register_forward_pre_hook(self._counter(i))
+            layer.register_forward_hook(lambda layer, inputs, out: F.silu(out) + 0.3)
+
+    def _counter(self, i: int):
+        def count(layer: nn.Module, inputs: tuple) -> None:
+            rows = inputs[0].numel() // inputs[0].shape[-1]
+            self.rows[i] += rows
+            self.calls[i] += rows > 0
+
+        return count
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, i: int) -> nn.Module:
+        return self.layers[i]
+
+
+def dense_gates(gates: Tensor, experts: Tensor, num_experts: int) -> Tensor:
+    """`(T, E)`: each expert's gate for each token, zero where it was not chosen."""
+    return torch.zeros(len(gates), num_experts, dtype=gates.dtype).scatter_add(1, experts, gates)
+
+
+def slow_combination(x: Tensor, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:
+    """The specification of dispatch and combination: one token and one choice at a time."""
+    rows = []
+    for t in range(len(x)):
+        outs = [
+            gate * array[int(i)](x[t : t + 1])[0]
+            for gate, i in zip(gates[t], experts[t], strict=True)
+        ]
+        rows.append(sum(outs[1:], outs[0]))
+    return torch.stack(rows)
