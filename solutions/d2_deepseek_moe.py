@@ -1,0 +1,230 @@
+"""D2, the reference: what DeepSeek adds to a Mixture of Experts, and what the plan says it adds.
+
+Letters: B batch, L positions, T = B·L tokens, D = d_model, E = num_experts, K = top_k,
+m = num_segments, R = T·m rows.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from helpers.llama import SwiGLU
+from solutions.d1_moe import ExpertArray, dispatch_combine
+
+
+class SharedExperts(nn.Module):
+    """`num_shared` SwiGLU experts that every token passes through, their outputs summed.
+
+    As in DeepSeek's code they are one SwiGLU of width `num_shared · expert_dim`, which is the same
+    function (arXiv 2401.06066, eq. 9).
+    """
+
+    def __init__(self, d_model: int, expert_dim: int, num_shared: int):
+        super().__init__()
+        # self.experts: one network as wide as all shared experts together
+        # BEGIN SOLUTION
+        self.experts = SwiGLU(d_model, num_shared * expert_dim)
+        # END SOLUTION
+
+    def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        return self.experts(x)
+
+
+def segment_tokens(x: Float[Tensor, "T D"], num_segments: int) -> Float[Tensor, "R d"]:
+    """Each token cut into `num_segments` contiguous slices: row t·m + s is slice s of token t.
+
+    The plan's segmentation; its closest published relative is MH-MoE (arXiv 2404.15045).
+    """
+    if num_segments < 1 or x.shape[1] % num_segments:
+        raise ValueError(f"num_segments must divide the width {x.shape[1]}, got {num_segments}")
+    # (T, D) → one row a slice
+    # BEGIN SOLUTION
+    return x.reshape(-1, x.shape[1] // num_segments)
+    # END SOLUTION
+
+
+def merge_segments(y: Float[Tensor, "R d"], num_segments: int) -> Float[Tensor, "T D"]:
+    """The inverse of `segment_tokens`: the slices of each token side by side again."""
+    if num_segments < 1 or y.shape[0] % num_segments:
+        raise ValueError(f"num_segments must divide the {y.shape[0]} rows, got {num_segments}")
+    # m rows → one token
+    # BEGIN SOLUTION
+    return y.reshape(-1, y.shape[1] * num_segments)
+    # END SOLUTION
+
+
+def fine_grained(num_experts: int, top_k: int, expert_dim: int, m: int) -> tuple[int, int, int]:
+    """DeepSeekMoE's segmentation: the new (num_experts, top_k, expert_dim) after cutting each
+    expert in m (arXiv 2401.06066, section 3.1). Parameters and FLOPs stay what they were.
+    """
+    if m < 1 or expert_dim % m:
+        raise ValueError(f"m must divide expert_dim={expert_dim}, got {m}")
+    # BEGIN SOLUTION
+    return m * num_experts, m * top_k, expert_dim // m
+    # END SOLUTION
+
+
+def keep_top_groups(
+    scores: Float[Tensor, "T E"], num_groups: int, top_groups: int
+) -> Float[Tensor, "T E"]:
+    """`scores` with -inf outside each token's `top_groups` best groups of neighbouring experts.
+
+    A group counts as much as the sum of its two highest scores (arXiv 2412.19437, section 2.1.2).
+    """
+    # (T, E) → (T, groups, experts) → score of a group → the best groups → -inf in the others
+    # BEGIN SOLUTION
+    groups = scores.unflatten(1, (num_groups, -1))  # (T, G, E/G)
+    strength = groups.topk(2, dim=-1).values.sum(dim=-1)  # (T, G)
+    kept = strength.topk(top_groups, dim=-1).indices
+    dropped = torch.ones_like(strength, dtype=torch.bool).scatter(1, kept, False)
+    return groups.masked_fill(dropped[..., None], -torch.inf).flatten(1)
+    # END SOLUTION
+
+
+class BiasedRouter(nn.Module):
+    """DeepSeek-V3's router: `bias` steers which experts are chosen and never enters a gate.
+
+    Called like `TopKRouter`; gates sum to `scale` with `renormalise` (arXiv 2412.19437,
+    eqs. 12-16; the scale stands in the configuration only). `bias` is a buffer: it has no
+    gradient and is moved by `update_bias`.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_experts: int,
+        top_k: int,
+        *,
+        affinity: str = "sigmoid",
+        renormalise: bool = True,
+        scale: float = 1.0,
+        num_groups: int = 1,
+        top_groups: int = 1,
+    ):
+        super().__init__()
+        _refuse_bad_router(num_experts, top_k, affinity, num_groups, top_groups)
+        self.top_k, self.affinity, self.renormalise = top_k, affinity, renormalise
+        self.scale, self.num_groups, self.top_groups = scale, num_groups, top_groups
+        self.gate = nn.Linear(d_model, num_experts, bias=False)
+        self.register_buffer("bias", torch.zeros(num_experts))
+
+    def forward(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T K"], Int[Tensor, "T K"]]:
+        # affinities → choose by affinity + bias, in the best groups → gates from affinities alone
+        # BEGIN SOLUTION
+        logits = self.gate(x)
+        scores = logits.sigmoid() if self.affinity == "sigmoid" else logits.softmax(dim=-1)
+        biased = scores.detach() + self.bias  # (T, E)
+        if self.num_groups > 1:
+            biased = keep_top_groups(biased, self.num_groups, self.top_groups)
+        experts = biased.topk(self.top_k, dim=-1).indices
+        gates = scores.gather(1, experts)
+        if self.renormalise:
+            gates = gates / gates.sum(dim=-1, keepdim=True)
+        return self.scale * gates, experts
+        # END SOLUTION
+
+    @classmethod
+    def from_hf(cls, router: nn.Module) -> "BiasedRouter":
+        """The same router as transformers' `DeepseekV3TopkRouter`: weights, bias and groups."""
+        num_experts, d_model = router.weight.shape
+        made = cls(
+            d_model,
+            num_experts,
+            router.top_k,
+            renormalise=router.norm_topk_prob,
+            scale=router.routed_scaling_factor,
+            num_groups=router.num_group,
+            top_groups=router.topk_group,
+        ).to(router.weight)
+        made.gate.weight.data.copy_(router.weight)
+        made.bias.copy_(router.e_score_correction_bias)
+        return made
+
+
+def _refuse_bad_router(
+    num_experts: int, top_k: int, affinity: str, num_groups: int, top_groups: int
+) -> None:
+    if affinity not in ("sigmoid", "softmax"):
+        raise ValueError(f'affinity must be "sigmoid" or "softmax", got {affinity!r}')
+    if not 1 <= top_k <= num_experts:
+        raise ValueError(f"top_k must be between 1 and num_experts={num_experts}, got {top_k}")
+    if not 1 <= top_groups <= num_groups:
+        raise ValueError(
+            f"top_groups must be between 1 and num_groups={num_groups}, got {top_groups}"
+        )
+    if num_groups > 1 and (num_experts % num_groups or num_experts // num_groups < 2):
+        raise ValueError(
+            f"num_groups must divide num_experts={num_experts} into groups of at least 2, "
+            f"got {num_groups}"
+        )
+    if top_k > num_experts // num_groups * top_groups:
+        raise ValueError(
+            f"top_k must fit in the {top_groups} groups kept, which hold "
+            f"{num_experts // num_groups * top_groups} experts, got {top_k}"
+        )
+
+
+def update_bias(
+    bias: Float[Tensor, " E"], load: Int[Tensor, " E"], step: float
+) -> Float[Tensor, " E"]:
+    """A new bias: `step` higher where the load is under the mean, `step` lower where it is over.
+
+    One step a batch, with the load of the whole batch (arXiv 2408.15664, algorithm 1). The sum of
+    the biases is free to drift: only their differences choose.
+    """
+    # the sign of how far each expert is under the mean load, times step
+    # BEGIN SOLUTION
+    missing = load.double().mean() - load  # above 0 where an expert has too few
+    return bias + step * missing.sign().to(bias.dtype)
+    # END SOLUTION
+
+
+class DeepSeekMoE(nn.Module):
+    """DeepSeek-V3's feed-forward layer: shared experts plus `top_k` of `num_experts` routed ones.
+
+    With `num_segments` above 1 the routed experts see slices of width D/m and the shared ones the
+    whole token. `.last_experts` holds the `(T·m, K)` choices of the last forward pass.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_experts: int,
+        top_k: int,
+        expert_dim: int,
+        num_shared: int,
+        *,
+        num_segments: int = 1,
+        affinity: str = "sigmoid",
+        renormalise: bool = True,
+        scale: float = 1.0,
+        num_groups: int = 1,
+        top_groups: int = 1,
+    ):
+        super().__init__()
+        if num_segments < 1 or d_model % num_segments:
+            raise ValueError(f"num_segments must divide d_model={d_model}, got {num_segments}")
+        self.num_segments, width = num_segments, d_model // num_segments
+        self.router = BiasedRouter(
+            width,
+            num_experts,
+            top_k,
+            affinity=affinity,
+            renormalise=renormalise,
+            scale=scale,
+            num_groups=num_groups,
+            top_groups=top_groups,
+        )
+        self.experts = ExpertArray(width, expert_dim, num_experts)
+        self.shared = SharedExperts(d_model, expert_dim, num_shared)
+
+    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+        # one row a token → rows of segments → route, dispatch, merge → add the shared experts
+        # BEGIN SOLUTION
+        tokens = x.reshape(-1, x.shape[-1])  # (T, D)
+        rows = segment_tokens(tokens, self.num_segments)  # (T·m, D/m)
+        gates, self.last_experts = self.router(rows)
+        routed = dispatch_combine(rows, gates, self.last_experts, self.experts)
+        y = merge_segments(routed, self.num_segments) + self.shared(tokens)
+        return y.reshape(x.shape)
+        # END SOLUTION
