@@ -27,22 +27,34 @@ SUBTASKS = {
 
 def in_work() -> bool:
     """Whether this process runs a notebook of `work/`: a kernel starts in its notebook's folder."""
-    return Path.cwd().resolve() == places.WORK.resolve()
+    try:
+        return Path.cwd().resolve() == places.WORK.resolve()
+    except OSError:  # the folder this process ran in is gone
+        return False
 
 
 def read() -> dict[str, dict]:
     """What each exercise's last check said: `{id: {"state": …, "hints": rungs seen}}`."""
     path = places.WORK / "progress.json"
-    if not path.exists():
-        return {}
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return {name: dict(entry) for name, entry in kept.items()}
-    except (ValueError, TypeError, AttributeError):
+        return _entries(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (ValueError, RecursionError):
         aside = path.with_name("progress.unreadable.json")
         os.replace(path, aside)
         print(f"{path.name} could not be read; it is kept as {aside.name} and a new one begins.")
         return {}
+
+
+def _entries(kept: object) -> dict[str, dict]:
+    """`kept` if it is what `_write` writes; else `ValueError`."""
+    entries = list(kept.values()) if isinstance(kept, dict) else [kept]
+    for entry in entries:
+        fits = isinstance(entry, dict) and isinstance(entry.get("state", ""), str)
+        if not (fits and isinstance(entry.get("hints", 0), int)):
+            raise ValueError
+    return kept
 
 
 def record(exercise: str, state: str) -> None:
@@ -58,12 +70,15 @@ def count_hint(exercise: str, rung: int) -> None:
 def _write(exercise: str, **news: object) -> None:
     if not in_work():
         return
-    kept = read()
-    kept[exercise] = {**kept.get(exercise, {}), **news}
     path = places.WORK / "progress.json"
     fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(fresh, path)
+    try:
+        kept = read()
+        kept[exercise] = {**kept.get(exercise, {}), **news}
+        fresh.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
+        os.replace(fresh, path)
+    except OSError as error:  # no verdict is lost because the disk is full
+        print(f"{path.name} could not be written ({error.strerror}), so the board stays as it was.")
 
 
 SYMBOLS = {"passed": "✓", "borrowed": "◐", "wrong": "✗", "raised": "✗", "stopped": "✗"}

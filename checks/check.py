@@ -5,17 +5,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
-from checks import board, frames, limit
+from checks import board, given
 from checks.compare import Comparison, comparison
-from checks.expect import shown
-from checks.outcome import CheckFailed, CheckResult, Wrong
-from checks.source import Source, codes_of, namespace_of, source_of
+from checks.outcome import CheckFailed, CheckResult
+from checks.source import Source, source_of, value_read_as
+from checks.trial import Stage, Trial
 
-SECONDS = 8.0  # a stage that runs longer is stopped
-
-Stage = Callable[[object, object], None]
+SECONDS = 8.0  # a stage that runs longer on one case is stopped
+COMPARE_SECONDS = 30.0
 
 
 @dataclass
@@ -56,7 +53,7 @@ class Check:
 
     def hint(self, rung: int | None = None) -> Source:
         """The next of three rungs: a question, the tensor to look at, the line in words."""
-        if rung not in (None, 1, 2, 3):
+        if rung is not None and (type(rung) is not int or rung not in (1, 2, 3)):
             raise ValueError(f"rung must be 1, 2 or 3, got {rung!r}")
         self._rung = rung or min(self._rung + 1, 3)
         board.count_hint(self.id, self._rung)
@@ -77,16 +74,24 @@ class Check:
 
         Raises `CheckFailed` while the answer does not pass.
         """
-        self._run(answer, _seed(None))
-        return comparison(self, answer)
+        seed, made = _seed(None), []
+        self._run(answer, seed)
+
+        def compare(answer: object, case: object) -> None:
+            made.append(comparison(self, answer))
+
+        self._trial("compare", compare, answer, "larger inputs", seed).run(COMPARE_SECONDS)
+        return made[0]
 
     def _run(self, answer: object, seed: int) -> CheckResult:
-        self._refuse_wrong_kind(answer)
+        refusal = given.refusal(self.name, self.reference_answer, answer)
+        if refusal:
+            raise CheckFailed(self.id, self.name, "wrong", refusal, details={"seed": seed})
         start = time.perf_counter()
         cases = list(self.draw(random.Random(seed)))
         for title, stage in self.stages.items():
             for case in cases:
-                self._run_stage(title, stage, answer, case, seed)
+                self._trial(title, stage, answer, case, seed).run(SECONDS)
         return CheckResult(
             self.id,
             self.name,
@@ -96,75 +101,34 @@ class Check:
             {"seed": seed, "cases": cases, "seconds": time.perf_counter() - start},
         )
 
-    def _run_stage(self, title: str, stage: Stage, answer: object, case: object, seed: int):
-        def fail(state: str, message: str, *lines: str) -> CheckFailed:
-            extra = (*lines, self._where(title), f"{case} · repeat with seed={seed}")
-            return CheckFailed(
-                self.id,
-                self.name,
-                state,
-                message,
-                stage=title,
-                lines=() if state == "unwritten" else extra,
-                details={"seed": seed, "case": case},
-            )
-
-        def guarded() -> None:
-            with _own_world(seed):
-                stage(answer, case)
-
-        try:
-            limit.call(guarded, SECONDS)
-        except Wrong as wrong:
-            raise fail("wrong", str(wrong)) from None
-        except limit.TooSlow as slow:
-            where = frames.place_of_frame(slow.frame) or "a call into torch"
-            raise fail("stopped", f"{slow}, at {where}", "Does a loop never end?") from None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise self._explained(answer, error, fail) from None
-
-    def _explained(
-        self, answer: object, error: BaseException, fail: Callable[..., CheckFailed]
-    ) -> CheckFailed:
-        raised_in = frames.innermost_code(error)
-        if isinstance(error, NotImplementedError) and raised_in in codes_of(answer):
-            return fail("unwritten", "not written yet.")
-        place = frames.place(error)
-        if place is None:
-            said = frames.sentence(error)
-            return fail("wrong", f"what your code returned cannot be used here ({said})")
-        return fail("raised", f"your code raised {frames.sentence(error)}", place)
-
-    def _where(self, title: str) -> str:
-        titles = list(self.stages)
-        at = titles.index(title)
-        passed, later = titles[:at], titles[at + 1 :]
-        parts = [f"✓ {name}" for name in passed] + [f"✗ {title}"]
-        return " · ".join(parts + [f"not run: {', '.join(later)}"] * bool(later))
-
-    def _refuse_wrong_kind(self, answer: object) -> None:
-        kind = "class" if isinstance(self.reference_answer, type) else "function"
-        right = isinstance(answer, type) if kind == "class" else callable(answer)
-        if right and not (kind == "function" and isinstance(answer, type)):
-            return
-        message = f"give the check the {kind} itself, {self.name}, not {shown(answer)}."
-        raise CheckFailed(self.id, self.name, "wrong", message)
+    def _trial(self, title: str, stage: Stage, answer: object, case: object, seed: int) -> Trial:
+        titles = tuple(self.stages) if title in self.stages else (*self.stages, title)
+        return Trial(self.id, self.name, titles, title, stage, answer, case, seed)
 
     def _earlier_part(self, answer: object, failed: CheckFailed) -> CheckFailed | None:
         """The failure of a part the answer is built from, where that is what to mend first."""
-        names = namespace_of(answer)
         for part in self.needs:
-            theirs = names.get(part.name, part.reference_answer)
-            cause = part._failure(theirs)
+            theirs = value_read_as(part.name, answer, part.reference_answer)
+            cause = None if theirs is None else part.failure(theirs)
             if cause is not None:
-                message = f"{part.id} {part.name} does not pass yet ({cause.message})"
-                ask = f"Mend {part.id} first: {self.name} is built from it."
-                return CheckFailed(self.id, self.name, failed.state, message, lines=(ask,))
+                return self._built_from(part, cause, failed)
         return None
 
-    def _failure(self, answer: object) -> CheckFailed | None:
+    def _built_from(self, part: "Check", cause: CheckFailed, failed: CheckFailed) -> CheckFailed:
+        unwritten = cause.state == "unwritten"
+        why = "is not written yet." if unwritten else f"does not pass yet: {cause.message}"
+        first = f"{'Write' if unwritten else 'Mend'} {part.id} first: {self.name} is built from it."
+        return CheckFailed(
+            self.id,
+            self.name,
+            failed.state,
+            f"{part.id} {part.name} {why}",
+            stage=failed.stage,
+            lines=(first,),
+            details=failed.details,
+        )
+
+    def failure(self, answer: object) -> CheckFailed | None:
         """How the answer fails, or None; remembered where it depends on no other answer."""
         if self._judged and self._judged[0] is answer and not self.needs:
             return self._judged[1]
@@ -183,28 +147,3 @@ def _seed(seed: int | None) -> int:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
     return seed
-
-
-class _own_world:
-    """torch's seed, default type, gradient mode and threads set for a stage, put back after it.
-
-    One thread: on tensors this small the threads wait for each other longer than they compute.
-    """
-
-    def __init__(self, seed: int):
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.kept = torch.get_rng_state(), torch.get_default_dtype(), torch.is_grad_enabled()
-        self.threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        torch.manual_seed(self.seed)
-        torch.set_default_dtype(torch.float32)
-        torch.set_grad_enabled(True)
-
-    def __exit__(self, *_: object) -> None:
-        state, dtype, grad = self.kept
-        torch.set_rng_state(state)
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)
-        torch.set_num_threads(self.threads)

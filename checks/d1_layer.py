@@ -132,6 +132,24 @@ def _layer_spares(answer: type, case: Routing) -> None:
         )
 
 
+def _layer_rows(answer: type, case: Routing) -> None:
+    """Counted where the experts are modules of their own, as in the given constructor."""
+    layer, x, rows = _layer(answer, case), _x(case), []
+    if not (_has_parts(layer) and isinstance(layer.experts[0], nn.Module)):
+        return
+    for i in range(case.num_experts):
+        layer.experts[i].register_forward_pre_hook(
+            lambda expert, inputs: rows.append(inputs[0].numel() // case.d_model)
+        )
+    layer(x)
+    most = x.shape[0] * x.shape[1] * case.top_k
+    expect.that(
+        sum(rows) <= most,
+        f"experts must see at most T·K = {most} rows in all, got {sum(rows)}",
+        "Are all experts computed densely, on tokens that did not choose them?",
+    )
+
+
 check_moe_layer = Check(
     id="D1.5",
     name="MoELayer",
@@ -145,6 +163,7 @@ check_moe_layer = Check(
         "inputs untouched": _layer_untouched,
         "gradients reach x, router and experts": _layer_gradients,
         "no gradient for experts nobody chose": _layer_spares,
+        "experts see T·K rows, no more": _layer_rows,
     },
     hints=(
         "The router takes (T, D) and you hold (B, L, D). What is T?",

@@ -21,23 +21,28 @@ def shown(value: object) -> str:
     """A value in a few words, whatever it is."""
     if value is None:
         return "None"
-    if isinstance(value, Tensor):
-        kind = str(value.dtype).removeprefix("torch.")
-        return f"a {kind} tensor of shape {tuple(value.shape)}"
-    if isinstance(value, bool | int | float):
-        return f"{value!r}"
-    try:
-        size = f" of length {len(value)}" if isinstance(value, tuple | list | dict) else ""
-    except Exception:
-        size = ""
-    name = type(value).__name__
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}{size}"
+    kind = type(value)
+    if issubclass(kind, Tensor):
+        return f"{_a(_plain(value.dtype))} tensor of shape {tuple(value.shape)}"
+    if kind in (bool, int, float):
+        return f"{value!r}" if kind is not int or abs(value) < 10**20 else "a huge int"
+    if issubclass(kind, type):
+        return f"the class {value.__name__}"
+    size = f" of length {len(value)}" if kind in (tuple, list, dict) else ""
+    return f"{_a(kind.__name__)}{size}"
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in tuple('aeio') else 'a'} {noun}"
+
+
+def _plain(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def tensor(value: object, name: str, shape: Sequence[int], dtype: torch.dtype, ask: str = ""):
     """`value`, once it is a dense CPU tensor of that shape and type with finite numbers."""
-    kind = str(dtype).removeprefix("torch.")
-    wanted = f"{name} must be a {kind} tensor of shape {tuple(shape)}"
+    wanted = f"{name} must be {_a(_plain(dtype))} tensor of shape {tuple(shape)}"
     if value is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
     that(isinstance(value, Tensor), f"{wanted}, got {shown(value)}", ask)
@@ -51,7 +56,7 @@ def tensor(value: object, name: str, shape: Sequence[int], dtype: torch.dtype, a
 
 def pair(value: object, names: tuple[str, str]) -> tuple[object, object]:
     """The two things a call returns."""
-    wanted = f"expected two things, ({names[0]}, {names[1]})"
+    wanted = f"the call must return two things, ({names[0]}, {names[1]})"
     if value is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
     that(isinstance(value, tuple | list), f"{wanted}, got {shown(value)}")
@@ -66,7 +71,7 @@ def number(value: object, name: str) -> float:
     if value is None:
         raise Wrong(f"{name} must be a number, got None. Did you forget a `return`?")
     that(is_scalar or is_real, f"{name} must be one number, got {shown(value)}")
-    result = float(value)
+    result = float(value.detach() if is_scalar else value)
     that(result == result, f"{name} must be a number, got NaN", "Is something divided by zero?")
     return result
 
@@ -84,6 +89,7 @@ def close(
 
     `slips` maps a question to what gives the value of the slip it asks about.
     """
+    got, want = got.detach(), want.detach()
     if _near(got, want, bound):
         return
     asks = [ask for ask, slip in (slips or {}).items() if _near(got, slip().detach(), bound)]
@@ -99,7 +105,7 @@ def close(
 
 
 def _near(got: Tensor, want: Tensor, bound: float) -> bool:
-    scale = max(1.0, float(want.detach().abs().max())) if want.numel() else 1.0
+    scale = max(1.0, float(want.abs().max())) if want.numel() else 1.0
     return torch.allclose(got.double(), want.double(), rtol=0.0, atol=bound * scale)
 
 

@@ -2,7 +2,6 @@
 
 import linecache
 import sysconfig
-import traceback
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -40,28 +39,39 @@ def innermost_code(error: BaseException) -> CodeType:
 
 def place(error: BaseException) -> str | None:
     """`line 3 of forward: y = x["a"]`, the learner's innermost line, or None if none is theirs."""
-    for entry in reversed(traceback.extract_tb(error.__traceback__)):
-        if is_learners(entry.filename):
-            return f"line {entry.lineno} of {entry.name}: {entry.line}"
-    return None
+    found, entry = None, error.__traceback__
+    while entry is not None:
+        if is_learners(entry.tb_frame.f_code.co_filename):
+            found = _line(entry.tb_frame.f_code, entry.tb_lineno)
+        entry = entry.tb_next
+    return found
 
 
 def place_of_frame(frame: FrameType | None) -> str | None:
     """The same for a call that was stopped while it ran."""
     while frame is not None:
-        name = frame.f_code.co_filename
-        if is_learners(name):
-            line = linecache.getline(name, frame.f_lineno).strip()
-            return f"line {frame.f_lineno} of {frame.f_code.co_name}: {line}"
+        if is_learners(frame.f_code.co_filename):
+            return _line(frame.f_code, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def _line(code: CodeType, number: int) -> str:
+    text = linecache.getline(code.co_filename, number).strip()
+    return f"line {number} of {code.co_name}" + (f": {shortened(text, 120)}" if text else "")
 
 
 def sentence(error: BaseException, limit: int = 300) -> str:
     """The error's type and message on one line, even where `str(error)` itself raises."""
     try:
         text = " ".join(str(error).split())
-    except Exception:
+    except (Exception, SystemExit, GeneratorExit):
         text = "(its message could not be read)"
-    text = text if len(text) <= limit else text[:limit] + " …"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text = "".join(letter for letter in text if letter.isprintable())
+    name = type(error).__name__
+    return f"{name}: {shortened(text, limit)}" if text else name
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, cut after `limit` letters."""
+    return text if len(text) <= limit else text[:limit] + " …"

@@ -27,22 +27,35 @@ class _Stop:
         self.seconds = seconds
         self.deadline = time.monotonic() + seconds
         self.done = False
+        self.tries = 0
+
+    def watched(self, function: Callable[[], object]) -> object:
+        """What `function()` returns; from then on nothing is raised."""
+        try:
+            return function()
+        finally:
+            self.done = True
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if self.done:
             return
         if time.monotonic() < self.deadline - 0.05:
             raise KeyboardInterrupt  # the learner pressed stop before the limit
-        self._raise_on_next_line(frame)
+        self.tries += 1
+        self._raise_on_a_later_line(frame, self.tries)
         raise TooSlow(self.seconds, frame)
 
-    def _raise_on_next_line(self, frame: FrameType | None) -> None:
-        """A bare `except:` catches one raise; the next line executed then raises again."""
+    def _raise_on_a_later_line(self, frame: FrameType | None, lines: int) -> None:
+        """A bare `except:` catches one raise; some lines later, outside any `try`, none does."""
 
-        def trace(frame: FrameType, event: str, argument: object) -> None:
-            if not self.done:
-                raise TooSlow(self.seconds, frame)
+        def trace(frame: FrameType, event: str, argument: object) -> Callable:
+            nonlocal lines
+            lines -= event == "line"
+            if lines == 0 and not self.done:
+                raise TooSlow(self.seconds, stopped)
+            return trace
 
+        stopped = frame
         while frame is not None and frame.f_code.co_filename != __file__:
             frame.f_trace = trace
             frame = frame.f_back
@@ -68,11 +81,10 @@ def call(function: Callable[[], object], seconds: float) -> object:
 
 def _with_alarm(function: Callable[[], object], stop: _Stop) -> object:
     previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, stop.seconds, REPEAT)
     try:
-        return function()
+        signal.setitimer(signal.ITIMER_REAL, stop.seconds, REPEAT)
+        return stop.watched(function)
     finally:
-        stop.done = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
 
@@ -91,9 +103,8 @@ def _with_watcher(function: Callable[[], object], stop: _Stop) -> object:
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        return function()
+        return stop.watched(function)
     finally:
-        stop.done = True
         ended.set()
         thread.join()
         signal.signal(signal.SIGINT, previous)

@@ -21,14 +21,32 @@ def source_of(answer: object) -> str | None:
 def _function_source(answer: object) -> str | None:
     try:
         return inspect.getsource(answer)
-    except (OSError, TypeError):
+    except Exception:  # no source, or one that changed since it ran
         return None
+
+
+def functions_of(answer: object) -> list[FunctionType]:
+    """The plain functions an answer consists of: itself, or its class's methods and its bases'."""
+    function = _undecorated(answer)
+    if function is not None:
+        return [function]
+    cls = answer if issubclass(type(answer), type) else type(answer)
+    return [method for base in cls.__mro__ for method in methods_of(base)]
 
 
 def methods_of(cls: type) -> list[FunctionType]:
     """The plain functions of a class body, in the order they stand there."""
-    members = [getattr(member, "__wrapped__", member) for member in vars(cls).values()]
-    return [member for member in members if isinstance(member, FunctionType)]
+    found = (_undecorated(member) for member in vars(cls).values())
+    return [function for function in found if function is not None]
+
+
+def _undecorated(member: object) -> FunctionType | None:
+    """The function under any decorators, or None: a class body may hold anything."""
+    try:
+        inner = inspect.unwrap(member.fget if type(member) is property else member)
+    except Exception:
+        return None
+    return inner if type(inner) is FunctionType else None
 
 
 def _class_source(cls: type) -> str | None:
@@ -36,14 +54,18 @@ def _class_source(cls: type) -> str | None:
     for method in methods_of(cls):
         code = method.__code__
         text = "".join(linecache.getlines(code.co_filename))
-        found = text and _definition(text, cls.__name__, code.co_firstlineno)
+        found = _definition(text, cls.__name__, code.co_firstlineno)
         if found:
             return found
     return None
 
 
 def _definition(text: str, name: str, line: int) -> str | None:
-    for node in ast.walk(ast.parse(text)):
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # the file changed since it ran
+        return None
+    for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name == name:
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             if first <= line <= node.end_lineno:
@@ -52,19 +74,16 @@ def _definition(text: str, name: str, line: int) -> str | None:
 
 
 def codes_of(answer: object) -> set[CodeType]:
-    """The code objects of a function, or of all methods of a class and its bases."""
-    if not isinstance(answer, type):
-        return {inspect.unwrap(answer).__code__} if hasattr(answer, "__code__") else set()
-    return {method.__code__ for base in answer.__mro__ for method in methods_of(base)}
+    """The code objects of an answer's functions."""
+    return {function.__code__ for function in functions_of(answer)}
 
 
-def namespace_of(answer: object) -> dict:
-    """The global names that the answer's own code reads."""
-    functions = methods_of(answer) if isinstance(answer, type) else [answer]
-    for function in functions:
-        if hasattr(function, "__globals__"):
-            return function.__globals__
-    return {}
+def value_read_as(name: str, answer: object, default: object) -> object:
+    """What the global `name` means in the code of `answer`; None where that does not read it."""
+    for function in functions_of(answer):
+        if name in function.__code__.co_names:
+            return function.__globals__.get(name, default)
+    return None
 
 
 class Source:

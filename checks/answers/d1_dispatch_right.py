@@ -14,8 +14,8 @@ def token_loop(x, gates, experts, expert_array):
     """The specification itself: a loop over tokens and choices."""
     rows = []
     for t in range(len(x)):
-        terms = [g * expert_array[int(i)](x[t : t + 1]) for g, i in zip(gates[t], experts[t])]
-        rows.append(sum(terms))
+        chosen = zip(gates[t], experts[t].tolist(), strict=True)
+        rows.append(sum(gate * expert_array[i](x[t : t + 1]) for gate, i in chosen))
     return torch.cat(rows)
 
 

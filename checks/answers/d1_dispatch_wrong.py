@@ -106,7 +106,7 @@ def gate_on_input(x, gates, experts, expert_array):
 
 @bank.wrong("D1.3")
 def gate_twice(x, gates, experts, expert_array):
-    """The gate is applied before the sum and once more in it."""
+    """The gate is applied twice."""
     return dispatch_combine(x, gates**2, experts, expert_array)
 
 
@@ -154,15 +154,15 @@ def detached_outputs(x, gates, experts, expert_array):
 
 @bank.wrong("D1.3")
 def adds_into_input(x, gates, experts, expert_array):
-    """The result is gathered apart and then written into x itself."""
+    """Right value, and the caller's x is overwritten with it."""
     y = dispatch_combine(x, gates, experts, expert_array)
     x.data.copy_(y)
     return y
 
 
 @bank.wrong("D1.3")
-def scales_gates_in_place(x, gates, experts, expert_array):
-    """Gates that are used up are set to zero in the caller's tensor."""
+def uses_gates_up(x, gates, experts, expert_array):
+    """Right value, and the caller's gates come back as zeros."""
     y = dispatch_combine(x, gates.clone(), experts, expert_array)
     gates.data.zero_()
     return y
@@ -279,6 +279,16 @@ def adds_residual(x, gates, experts, expert_array):
 def squeezes(x, gates, experts, expert_array):
     """`squeeze` loses the token axis when there is one token."""
     return dispatch_combine(x, gates, experts, expert_array).squeeze()
+
+
+@bank.wrong("D1.3")
+def squeezes_choices(x, gates, experts, expert_array):
+    """`squeeze` on the choices: an error for one token, and for K = 1."""
+    y, gates, experts = torch.zeros_like(x), gates.squeeze(), experts.squeeze()
+    for i in range(len(expert_array)):
+        token, slot = torch.where(experts == i)
+        y = y.index_add(0, token, gates[token, slot, None] * expert_array[i](x[token]))
+    return y
 
 
 @bank.wrong("D1.3")

@@ -138,3 +138,13 @@ class ExpByHand(TopKRouter):
         logits, experts = torch.sort(x @ self.gate.weight.T, dim=-1, descending=True)
         powers = (logits - logits[:, :1]).exp()[:, : self.top_k]
         return powers / powers.sum(dim=-1)[:, None], experts[:, : self.top_k]
+
+
+@bank.right("D1.1")
+class DividedInPlace(TopKRouter):
+    """The chosen probabilities divided in place, which autograd follows."""
+
+    def forward(self, x):
+        gates, experts = self.gate(x).softmax(dim=-1).topk(self.top_k, dim=-1)
+        gates /= gates.sum(dim=-1, keepdim=True)
+        return gates, experts

@@ -1,0 +1,19 @@
+"""The checks of D2, in the order of the lesson."""
+
+from checks.d2_bias import check_update_bias
+from checks.d2_groups import check_keep_top_groups
+from checks.d2_layer import check_deepseek_moe
+from checks.d2_router import check_biased_router
+from checks.d2_segments import check_fine_grained, check_merge_segments, check_segment_tokens
+from checks.d2_shared import check_shared_experts
+
+CHECKS = (
+    check_shared_experts,
+    check_segment_tokens,
+    check_merge_segments,
+    check_fine_grained,
+    check_keep_top_groups,
+    check_biased_router,
+    check_update_bias,
+    check_deepseek_moe,
+)

@@ -1,0 +1,103 @@
+"""One stage of a check on one case: it runs the answer, and what goes wrong it tells plainly."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from checks import frames, limit
+from checks.outcome import CheckFailed, State, Wrong
+from checks.source import codes_of
+
+Stage = Callable[[object, object], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`stage(answer, case)` of the check of exercise `id`; `titles` are those of all its stages."""
+
+    id: str
+    name: str
+    titles: tuple[str, ...]
+    title: str
+    stage: Stage
+    answer: object
+    case: object
+    seed: int
+
+    def run(self, seconds: float) -> None:
+        """Nothing if the answer passes; else `CheckFailed`, for whatever it did or raised."""
+        try:
+            limit.call(self._judge, seconds)
+        except limit.TooSlow as slow:
+            where = frames.place_of_frame(slow.frame) or "a call into torch"
+            message = f"your code is {slow}, at {where}"
+            raise self._failure("stopped", message, "Does a loop never end?") from None
+
+    def _judge(self) -> None:
+        try:
+            with _own_world(self.seed):
+                self.stage(self.answer, self.case)
+        except (KeyboardInterrupt, limit.TooSlow):
+            raise
+        except Wrong as wrong:
+            raise self._failure("wrong", str(wrong)) from None
+        except BaseException as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: BaseException) -> CheckFailed:
+        """The failure for what the answer raised, or made the stage raise."""
+        code = frames.innermost_code(error)
+        own = frames.is_learners(code.co_filename) and code in codes_of(self.answer)
+        if isinstance(error, NotImplementedError) and own:
+            return CheckFailed(
+                self.id, self.name, "unwritten", "not written yet.", stage=self.title
+            )
+        said, place = frames.sentence(error), frames.place(error)
+        if place is not None:
+            return self._failure("raised", f"your code raised {said}", place)
+        if isinstance(error, TypeError) and "argument" in said:
+            return self._failure("wrong", f"your code cannot be called as the lesson does ({said})")
+        return self._failure("wrong", f"what your code gives cannot be used here ({said})")
+
+    def _failure(self, state: State, message: str, *lines: str) -> CheckFailed:
+        return CheckFailed(
+            self.id,
+            self.name,
+            state,
+            message,
+            stage=self.title,
+            lines=(*lines, self._where(), f"{self.case} · the same cases again: seed={self.seed}"),
+            details={"seed": self.seed, "case": self.case},
+        )
+
+    def _where(self) -> str:
+        at = self.titles.index(self.title)
+        parts = [f"✓ {title}" for title in self.titles[:at]] + [f"✗ {self.title}"]
+        later = ", ".join(self.titles[at + 1 :])
+        return " · ".join(parts + [f"not run: {later}"] * bool(later))
+
+
+@contextmanager
+def _own_world(seed: int) -> Iterator[None]:
+    """torch's seed, device, default type, gradient mode and threads set, and put back after it.
+
+    One thread: on tensors this small the threads wait for each other longer than they compute.
+    """
+    kept, dtype = torch.get_rng_state(), torch.get_default_dtype()
+    threads = torch.get_num_threads()
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(kept)
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)

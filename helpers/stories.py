@@ -1,0 +1,285 @@
+"""A small story world: who owns what, and where everybody is, can be read off each text.
+
+A plot is a list of events, an event has several wordings, and `helpers.coherence` reads the same
+wordings back. Letters: a, b, c are persons, x and y things, p, q and h (the hero's home) places.
+"""
+
+import random
+from dataclasses import dataclass
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+NAMES = _words(
+    "Mila Tessa Orin Bram Juno Pavel Wren Lotte Hugo Nadia Felix Sanna Milo Greta Kasper Ida Ruben "
+    "Clara Tomas Vera Jonas Elsa Otto Petra Simon Lena Marek Dora Anton Yara Boris Fern Leo Hedda "
+    "Rosa Emil"
+)
+KINDS = _words(
+    "fox rabbit bear mouse hedgehog badger deer goose duck frog squirrel wolf cat dog goat hen "
+    "beaver mole raven turtle lamb pony"
+)
+THINGS = _words(
+    "lamp drum kite key cup ball book basket bell boat flute scarf blanket lantern hat map ring "
+    "shell whistle wagon spoon candle mirror puzzle pencil coat clock ladder rope box "
+    "vase brush comb"
+)
+COLOURS = _words("red blue green yellow white black brown purple golden silver pink grey striped")
+PLACES = _words(
+    "orchard lake mill bridge meadow forest barn harbour market well cave garden tower village "
+    "beach hill pond station swamp windmill field castle library bakery"
+)
+FILLERS = {
+    "mood": _words("cheerful curious clever gentle brave lonely quiet proud"),
+    "weather": _words("sunny rainy windy cold warm misty snowy bright"),
+    "time": _words("morning evening afternoon day"),
+    "walked": _words("walked ran hurried wandered hopped travelled"),
+    "spot": ["under a bush", "behind a stone", "in the grass", "next to a fence", "beneath a tree"],
+    "doing": _words("resting singing fishing waiting digging cooking painting"),
+    "smile": _words("smile hug nod song bow cake"),
+    "glad": _words("happy glad content tired pleased merry"),
+    "tool": _words("glue string nails thread wax"),
+}
+
+# The key of an event is its name and the letters of its wordings, in the order plots give them.
+EVENTS = {
+    "lives a p": (
+        "{a} the {a.kind} lived near the {p}.",
+        "Near the {p} lived a {mood} {a.kind} named {a}.",
+        "A {a.kind} called {a} lived in a house near the {p}.",
+    ),
+    "owns a x": (
+        "{a} had a {x.colour} {x}.",
+        "{a} owned a beautiful {x.colour} {x}.",
+        "{a} was very fond of a {x.colour} {x}.",
+    ),
+    "wants a x": (
+        "{a} wished for a {x.colour} {x}.",
+        "More than anything, {a} wanted a {x.colour} {x}.",
+        "All winter {a} dreamed about a {x.colour} {x}.",
+    ),
+    "goes a p": (
+        "One {weather} {time} {a} {walked} to the {p}.",
+        "Late that {time} {a} {walked} to the {p}.",
+        "Then {a} {walked} to the {p}.",
+    ),
+    "meets a b p": (
+        "At the {p} {a} met {b} the {b.kind}.",
+        "{a} greeted {b}, a {b.kind} {doing} at the {p}.",
+        "At the {p} {b} the {b.kind} said hello to {a}.",
+    ),
+    "visits a b p": (
+        "At the {p} {a} knocked on the door of {b} the {b.kind}.",
+        "{a} found {b} the {b.kind} {doing} at the {p}.",
+    ),
+    "discovers a x p": (
+        "At the {p} {a} found a {x.colour} {x} {spot}.",
+        "A {x.colour} {x} lay {spot} at the {p}, and {a} picked it up.",
+    ),
+    "finds a x p": (
+        "At the {p} {a} found the {x.colour} {x} {spot}.",
+        "The {x.colour} {x} was {spot} at the {p}, and {a} took it.",
+    ),
+    "gives a b x": (
+        "{a} gave the {x.colour} {x} to {b}.",
+        "{a} handed the {x} to {b}.",
+        "As a present, {b} got the {x} from {a}.",
+    ),
+    "lends a b x": (
+        "{a} lent the {x.colour} {x} to {b} for the {time}.",
+        "{a} let {b} borrow the {x}.",
+    ),
+    "returns a b x": (
+        "{a} brought the {x.colour} {x} back to {b}.",
+        "Soon {a} returned the {x} to {b}.",
+    ),
+    "steals a b x": (
+        "When nobody looked, {a} stole the {x.colour} {x} from {b}.",
+        "Suddenly {a} snatched the {x} away from {b}.",
+    ),
+    "flees a p": (
+        "{a} fled to the {p} without a word.",
+        "Laughing loudly, {a} escaped to the {p}.",
+    ),
+    "hides a x p": (
+        "{a} hid the {x.colour} {x} {spot} at the {p}.",
+        "At the {p} {a} buried the {x} {spot}.",
+    ),
+    "follows a b p": (
+        "{a} followed {b} to the {p}.",
+        "{a} chased {b} all the way to the {p}.",
+    ),
+    "together a b p": (
+        "{a} and {b} {walked} to the {p} together.",
+        "Side by side {a} and {b} {walked} to the {p}.",
+    ),
+    "trades a b x y": (
+        "{a} and {b} traded the {x.colour} {x} for the {y.colour} {y}.",
+        "{a} swapped with {b}: the {x.colour} {x} for the {y.colour} {y}.",
+    ),
+    "drops a x p": (
+        "At the {p} {a} lost the {x}.",
+        "At the {p} the {x} slipped out of the bag of {a}.",
+    ),
+    "asks a b x": (
+        '"Have you seen my {x.colour} {x}?" {a} asked {b}.',
+        '"Do you know where my {x} is?" {a} asked {b}.',
+    ),
+    "seeks a b x": (
+        '"Where can one get a {x.colour} {x}?" {a} asked {b}.',
+        "{a} told {b} about the {x.colour} {x}.",
+    ),
+    "hints a b x p": (
+        '"I saw the {x.colour} {x} at the {p}," {a} told {b}.',
+        '"Look for the {x} at the {p}," {a} whispered to {b}.',
+    ),
+    "sends a b c x p": (
+        '"{c} the {c.kind} has a {x.colour} {x} at the {p}," {a} told {b}.',
+        '"Ask {c} the {c.kind} at the {p} for the {x}," {a} advised {b}.',
+    ),
+    "breaks a x": (
+        "But the {x.colour} {x} of {a} was broken.",
+        "Sadly, {a} stepped on the {x} and it broke.",
+    ),
+    "mends a x": (
+        "{a} mended the {x.colour} {x} with {tool}.",
+        "With some {tool} {a} repaired the {x}.",
+    ),
+    "sorry a b": (
+        '"I am sorry, {b}," said {a}.',
+        "{a} felt ashamed and apologised to {b}.",
+    ),
+    "thanks a b": (
+        '"Thank you, {b}," said {a}.',
+        "{a} thanked {b} with a {smile}.",
+    ),
+    "home a p": (
+        "{a} {walked} home to the {p}.",
+        "{a} slept at home near the {p}.",
+    ),
+    "feels a": (
+        "{a} the {a.kind} was {glad}.",
+        "What a {glad} {a.kind} {a} was now.",
+    ),
+    "has a x": (
+        "In the end {a} had the {x.colour} {x}.",
+        "Now the {x.colour} {x} belonged to {a}.",
+    ),
+}
+
+PLOTS = {
+    "gift": "lives a h, owns a x, goes a p, meets a b p, gives a b x, thanks b a, home a h, "
+    "feels b, has b x",
+    "treasure": "lives a h, goes a p, meets a b p, together a b q, discovers a x q, thanks b a, "
+    "home a h, feels a, has a x",
+    "finder": "lives a h, goes a p, meets a b p, owns b x, drops b x p, finds a x p, "
+    "returns a b x, thanks b a, home a h, has b x",
+    "theft": "lives a h, owns a x, goes a p, meets a b p, steals b a x, flees b q, "
+    "hides b x q, home a h, has b x",
+    "apology": "lives a h, owns a x, goes a p, meets a b p, steals b a x, flees b q, "
+    "follows a b q, sorry b a, returns b a x, home a h, has a x",
+    "trade": "lives a h, owns a x, goes a p, meets a b p, owns b y, trades a b x y, home a h, "
+    "feels a, has a y",
+    "search": "lives a h, owns a x, goes a p, drops a x p, home a h, meets a b h, asks a b x, "
+    "hints b a x p, goes a p, finds a x p, has a x",
+    "helper": "lives a h, owns a x, goes a p, meets a b p, drops a x p, asks a b x, finds b x p, "
+    "returns b a x, home a h, has a x",
+    "errand": "lives a h, wants a x, goes a p, meets a b p, seeks a b x, sends b a c x q, "
+    "goes a q, visits a c q, gives c a x, home a h, has a x",
+    "hand-over": "lives a h, owns a x, goes a p, meets a b p, gives a b x, meets a c p, "
+    "gives b c x, feels c, home a h, has c x",
+    "loan": "lives a h, owns a x, goes a p, meets a b p, lends a b x, thanks b a, "
+    "returns b a x, home a h, has a x",
+    "repair": "lives a h, owns a x, breaks a x, goes a p, meets a b p, gives a b x, mends b x, "
+    "returns b a x, home a h, has a x",
+    "rescue": "lives a h, owns a x, meets a b h, meets a c h, steals c a x, flees c p, "
+    "follows b c p, gives c b x, goes b h, returns b a x, has a x",
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    kind: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Thing:
+    noun: str
+    colour: str
+
+    def __str__(self) -> str:
+        return self.noun
+
+
+@dataclass(frozen=True)
+class Story:
+    """A text and what is true in it; `owner` has the thing in the end, the hero comes first.
+
+    `people` are all names in order of appearance and `places` all places, home first.
+    """
+
+    text: str
+    plot: str
+    hero: str
+    kind: str
+    thing: str
+    colour: str
+    owner: str
+    people: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+WORDINGS = {key.split()[0]: (key.split()[1:], wordings) for key, wordings in EVENTS.items()}
+
+
+def tell(rng: random.Random) -> Story:
+    """A new story, drawn from `rng`: a plot, its people, things and places, and the wordings."""
+    plot = rng.choice(list(PLOTS))
+    steps = [step.split() for step in PLOTS[plot].split(", ")]
+    roles = _cast(rng)
+    text = " ".join(_sentence(rng, event, letters, roles) for event, *letters in steps)
+    used = list(dict.fromkeys(letter for _, *letters in steps for letter in letters))
+    _, owner, thing = steps[-1]
+    return Story(
+        text,
+        plot,
+        hero=roles["a"].name,
+        kind=roles["a"].kind,
+        thing=roles[thing].noun,
+        colour=roles[thing].colour,
+        owner=roles[owner].name,
+        people=tuple(roles[role].name for role in used if role in "abc"),
+        places=tuple(roles[role] for role in used if role in "hpq"),
+    )
+
+
+def stories(count: int, seed: int) -> list[Story]:
+    """`count` stories of which no two have the same text; the same seed tells the same ones."""
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    rng = random.Random(seed)
+    found: dict[str, Story] = {}
+    while len(found) < count:
+        story = tell(rng)
+        found.setdefault(story.text, story)
+    return list(found.values())
+
+
+def _cast(rng: random.Random) -> dict[str, Person | Thing | str]:
+    """Somebody or something for every letter; no two share a name, kind, noun, colour or place."""
+    people = map(Person, rng.sample(NAMES, 3), rng.sample(KINDS, 3))
+    things = map(Thing, rng.sample(THINGS, 2), rng.sample(COLOURS, 2))
+    return dict(zip("abcxyhpq", [*people, *things, *rng.sample(PLACES, 3)], strict=True))
+
+
+def _sentence(rng: random.Random, event: str, letters: list[str], roles: dict) -> str:
+    slots, wordings = WORDINGS[event]
+    words = {slot: rng.choice(options) for slot, options in FILLERS.items()}
+    words |= {slot: roles[letter] for slot, letter in zip(slots, letters, strict=True)}
+    return rng.choice(wordings).format(**words)

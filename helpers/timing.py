@@ -1,0 +1,18 @@
+"""Times of several calls side by side, taken in turn so that a slow moment hits all alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+
+def median_milliseconds(calls: Mapping[str, Callable[[], object]], turns: int = 7) -> dict:
+    """The median wall-clock time of each call in milliseconds, after one turn to warm up."""
+    if turns < 1:
+        raise ValueError(f"turns must be at least 1, got {turns}")
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(turns + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(taken[1:]) for name, taken in times.items()}

@@ -1,0 +1,108 @@
+"""Makes `notebooks/` and `solutions/*.ipynb` from the lessons: `python -m lessons.build`."""
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from lessons.execute import execute
+from lessons.freshness import digest, stale_learner, stale_solved
+from lessons.notebooks import as_text, learner_notebook, solved_notebook, write
+from lessons.percent import LessonError
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_BYTES = 2_000_000
+
+
+def stems(root: Path) -> list[str]:
+    """The lessons of the course at `root`, first to last."""
+    found = sorted(path.stem for path in (root / "lessons").glob("d*.py"))
+    return [stem for stem in found if re.match(r"d\d+_", stem)]
+
+
+def build_learner(root: Path, stem: str) -> None:
+    """`notebooks/<stem>.ipynb` is what the lesson makes."""
+    write(learner_notebook(root, stem), root / "notebooks" / f"{stem}.ipynb")
+
+
+def build_solved(root: Path, stem: str) -> None:
+    """`solutions/<stem>.ipynb` is the solved lesson, executed in `solutions/`, with its digest.
+
+    Raises `LessonError`, and leaves the old file, where a cell fails or the file gets too large.
+    """
+    name = f"solutions/{stem}.ipynb"
+    notebook, made_from = solved_notebook(root, stem), digest(root, stem)
+    try:
+        execute(notebook, root / "solutions")
+    except LessonError as error:
+        raise LessonError(f"{name}: {error}") from error
+    notebook.metadata["course"] = {"digest": made_from}
+    size = len(as_text(notebook).encode())
+    if size >= MAX_BYTES:
+        raise LessonError(f"{name} would have {size:,} bytes; it must stay below {MAX_BYTES:,}")
+    write(notebook, root / name)
+
+
+def check(root: Path, chosen: list[str]) -> list[str]:
+    """One line for each built notebook that is stale; nothing is executed or written."""
+    lines = []
+    for stem in chosen:
+        if stale_learner(root, stem):
+            made = f"notebooks/{stem}.ipynb is not what lessons/{stem}.py makes"
+            lines.append(f"{made}: run python -m lessons.build --stubs {stem}")
+        if why := stale_solved(root, stem):
+            lines.append(f"solutions/{stem}.ipynb {why}: run python -m lessons.build {stem}")
+    return lines
+
+
+def build(root: Path, chosen: list[str], *, stubs: bool, force: bool) -> None:
+    """The chosen lessons' notebooks are fresh; `stubs` leaves the solved ones as they are."""
+    for stem in chosen:
+        build_learner(root, stem)
+        print(f"notebooks/{stem}.ipynb written")
+        if stubs or not (force or stale_solved(root, stem)):
+            continue
+        start = time.perf_counter()
+        build_solved(root, stem)
+        print(f"solutions/{stem}.ipynb executed in {time.perf_counter() - start:.0f} s")
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """The exit code of the command line `arguments`: 1 where something is stale or cannot be."""
+    options = _parser().parse_args(arguments)
+    try:
+        chosen = _chosen(root, options.stem)
+        if options.check:
+            lines = check(root, chosen)
+            print("\n".join(lines) or "all notebooks are fresh")
+            return bool(lines)
+        build(root, chosen, stubs=options.stubs, force=options.force)
+    except LessonError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _chosen(root: Path, wanted: list[str]) -> list[str]:
+    found = stems(root)
+    if not found:
+        raise LessonError(f"there is no lesson d1_….py in {root / 'lessons'}")
+    for stem in wanted:
+        if stem not in found:
+            raise LessonError(f"there is no lesson {stem}; the lessons are {', '.join(found)}")
+    return wanted or found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lessons.build", description=__doc__)
+    parser.add_argument("stem", nargs="*", help="a lesson such as d1_moe; all without one")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--stubs", action="store_true", help="build the learner's notebooks only")
+    only.add_argument("--check", action="store_true", help="say what is stale; execute nothing")
+    only.add_argument("--force", action="store_true", help="execute again what is fresh, too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What a solved notebook was made from, and which built notebooks no longer match it."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from lessons.notebooks import as_text, learner_notebook, solved_notebook
+
+# They prove the checks and say nothing in a notebook.
+UNSEEN = {
+    "checks/audit.py",
+    "checks/fences.py",
+    "checks/mutants.py",
+    "checks/validate.py",
+    "checks/__main__.py",
+}
+
+
+def digest(root: Path, stem: str) -> str:
+    """SHA-256 over everything the outputs of the solved notebook come from.
+
+    Later lessons' modules are left out: a new lesson leaves the earlier notebooks fresh.
+    """
+    found = hashlib.sha256()
+    for path in _sources(root, stem):
+        name = path.relative_to(root).as_posix()
+        # Read as text: line ends differ between a checkout on Windows and one on Linux.
+        found.update(f"{name}\0{path.read_text(encoding='utf-8')}\0".encode())
+    return found.hexdigest()
+
+
+def _sources(root: Path, stem: str) -> Iterator[Path]:
+    yield root / "lessons" / f"{stem}.py"
+    yield root / "requirements.txt"
+    for folder in ("solutions", "checks", "helpers"):
+        for path in sorted((root / folder).glob("*.py")):
+            unseen = path.relative_to(root).as_posix() in UNSEEN
+            if not unseen and lesson_number(path.stem) <= lesson_number(stem):
+                yield path
+
+
+def lesson_number(stem: str) -> int:
+    """The lesson a module belongs to: 1 for `d1_moe`, 0 for a module of all lessons."""
+    found = re.match(r"d(\d+)_", stem)
+    return int(found.group(1)) if found else 0
+
+
+def stale_learner(root: Path, stem: str) -> bool:
+    """Whether `notebooks/<stem>.ipynb` is not what its lesson makes now."""
+    wanted = as_text(learner_notebook(root, stem))
+    try:
+        return (root / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8") != wanted
+    except (OSError, UnicodeDecodeError):
+        return True
+
+
+def stale_solved(root: Path, stem: str) -> str | None:
+    """Why `solutions/<stem>.ipynb` must be executed again, or None. Nothing is executed."""
+    wanted = solved_notebook(root, stem)
+    try:
+        found = nbformat.read(root / "solutions" / f"{stem}.ipynb", as_version=4)
+    except FileNotFoundError:
+        return "is missing"
+    except Exception:  # nbformat passes on whatever a broken file makes it trip over
+        return "is not a notebook"
+    if found.metadata.get("course", {}).get("digest") != digest(root, stem):
+        return "was executed with other sources"
+    return None if _cells(found) == _cells(wanted) else "has cells that its lesson does not make"
+
+
+def _cells(notebook: NotebookNode) -> list[tuple]:
+    return [(cell.cell_type, cell.get("id"), cell.metadata, cell.source) for cell in notebook.cells]

@@ -1,0 +1,89 @@
+"""The two notebooks of a lesson: the learner's, with emptied exercises, and the solved one."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from lessons.percent import Cell, LessonError, read_lesson
+from lessons.stub import solved, source_of, stub
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def learner_notebook(root: Path, stem: str) -> NotebookNode:
+    """The notebook a learner gets: fences emptied, `solution-only` cells left out."""
+    cells = read_lesson(root / "lessons" / f"{stem}.py")
+    return _notebook(root, [cell for cell in cells if "solution-only" not in cell.tags], stub)
+
+
+def solved_notebook(root: Path, stem: str) -> NotebookNode:
+    """The notebook with every exercise solved, not executed."""
+    return _notebook(root, read_lesson(root / "lessons" / f"{stem}.py"), solved)
+
+
+def _notebook(root: Path, cells: list[Cell], fill: Callable[[str], str]) -> NotebookNode:
+    ids = _ids(cells)
+    nodes = [_node(root, cell, ids[n], fill) for n, cell in enumerate(cells)]
+    notebook = new_notebook(cells=nodes, metadata=METADATA)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def _node(root: Path, cell: Cell, id: str, fill: Callable[[str], str]) -> NotebookNode:
+    if cell.kind == "markdown":
+        return new_markdown_cell(cell.source, id=id, metadata=_metadata(cell))
+    source = _filled(root, cell, fill) if "exercise" in cell.tags else cell.source
+    return new_code_cell(source, id=id, metadata=_metadata(cell))
+
+
+def _metadata(cell: Cell) -> dict:
+    named = {"tags": list(cell.tags), "exercise": cell.exercise}
+    return {key: value for key, value in named.items() if value}
+
+
+def _filled(root: Path, cell: Cell, fill: Callable[[str], str]) -> str:
+    module, name = cell.imported
+    try:
+        text = (root / "solutions" / f"{module}.py").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LessonError(f"{cell.place}: there is no solutions/{module}.py") from None
+    try:
+        return fill(source_of(text, name))
+    except (ValueError, SyntaxError) as error:
+        raise LessonError(f"{cell.place}: solutions/{module}.py, {name}: {error}") from None
+
+
+def _ids(cells: list[Cell]) -> list[str]:
+    """One id a cell, from its exercise or its own text: an edit changes no other cell's id."""
+    ids = []
+    for cell in cells:
+        kind = "exercise" if "exercise" in cell.tags else "check"
+        name = f"{kind}-{cell.exercise}".replace(".", "-") if cell.exercise else _hash(cell.source)
+        twins = sum(id == name or id.startswith(f"{name}--") for id in ids)
+        ids.append(f"{name}--{twins + 1}" if twins else name)
+    return ids
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def as_text(notebook: NotebookNode) -> str:
+    """The notebook as its file's text: sorted keys, one trailing newline."""
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """The file at `path` holds the notebook; a kill on the way leaves the old file."""
+    path.parent.mkdir(exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    fresh.write_text(as_text(notebook), encoding="utf-8", newline="\n")
+    os.replace(fresh, path)

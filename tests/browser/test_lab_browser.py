@@ -1,0 +1,85 @@
+"""D1 as a learner meets it: in JupyterLab, in Chromium."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from lab import ROOT, copy_project, opened, running_lab
+
+from lessons.stub import solved, source_of
+
+LESSON = "d1_moe.ipynb"
+RENORMALISE = "gates = gates / gates.sum(dim=-1, keepdim=True)"
+
+
+@pytest.fixture
+def lab(tmp_path):
+    with running_lab(copy_project(tmp_path)) as running:
+        yield running
+
+
+@pytest.fixture
+def shots(tmp_path):
+    """Where screenshots go: BROWSER_SHOTS names a folder to look at them afterwards."""
+    return Path(os.environ.get("BROWSER_SHOTS") or tmp_path / "shots")
+
+
+def right_router():
+    module = (ROOT / "solutions" / "d1_moe.py").read_text(encoding="utf-8")
+    return solved(source_of(module, "TopKRouter"))
+
+
+def test_the_lab_opens_without_questions_and_without_jupytext(lab):
+    with opened(lab, LESSON) as notebook:
+        dialogs = notebook.page.locator(".jp-Dialog, .jp-toast-button").count()
+        commands = notebook.page.evaluate("jupyterapp.commands.listCommands()")
+    assert dialogs == 0
+    assert [name for name in commands if "jupytext" in name] == []
+
+
+def test_run_all_of_an_unfilled_lesson_stops_at_the_first_check(lab, shots):
+    with opened(lab, LESSON) as notebook:
+        notebook.run_all(120)
+        check = notebook.find("check", "D1.1")
+        said, cells = notebook.failure(check), notebook.cells()
+        notebook.screenshot(shots / "unfilled.png")
+    assert said.strip() == "D1.1 TopKRouter: not written yet."
+    later = [cell for cell in cells[check + 1 :] if cell["cell_type"] == "code"]
+    assert later
+    assert all(cell["execution_count"] is None and not cell["outputs"] for cell in later)
+
+
+def test_the_solved_lesson_runs_and_its_slider_redraws_the_picture(lab, shots):
+    shutil.copyfile(lab.root / "solutions" / LESSON, lab.root / "work" / LESSON)
+    with opened(lab, LESSON) as notebook:
+        notebook.run_all(600)
+        kinds = [output["output_type"] for c in notebook.cells() for output in c.get("outputs", [])]
+        explorer = notebook.explorer()
+        before = notebook.picture(explorer)
+        notebook.screenshot(shots / "explorer-before.png")
+        notebook.move_slider(explorer, steps=-1)
+        notebook.wait_for_other_picture(explorer, before)
+        notebook.screenshot(shots / "explorer-after.png")
+    assert "error" not in kinds
+    assert notebook.errors == []
+
+
+def test_a_wrong_router_is_told_why_and_the_right_one_passes(lab, shots):
+    right = right_router()
+    wrong = right.replace(RENORMALISE, "")
+    assert wrong != right
+    with opened(lab, LESSON) as notebook:
+        exercise, check = (notebook.find(tag, "D1.1") for tag in ("exercise", "check"))
+        notebook.write(exercise, wrong)
+        notebook.run_all(120)
+        refused = notebook.failure(check)
+        notebook.screenshot(shots / "wrong.png")
+        notebook.write(exercise, right)
+        notebook.run(exercise)
+        notebook.run(check)
+        accepted, failure = notebook.text(check), notebook.failure(check)
+        notebook.screenshot(shots / "right.png")
+    assert "gate weights must sum to 1" in refused
+    assert "D1.1 TopKRouter: passed" in accepted
+    assert failure == ""

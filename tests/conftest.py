@@ -1,0 +1,21 @@
+"""What holds for the whole test run."""
+
+from pathlib import Path
+
+import pytest
+
+WORK = Path(__file__).resolve().parent.parent / "work"
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """The folder's files and their bytes; empty where there is no such folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def work_untouched():
+    """The learner's folder is byte-identical after the tests."""
+    before = WORK.exists(), snapshot(WORK)
+    yield
+    assert (WORK.exists(), snapshot(WORK)) == before, "the tests changed work/"

@@ -1,0 +1,296 @@
+"""How answers to D1's exercises differ from slow loops: one `at_…` an exercise.
+
+A look takes an answer and the sizes or inputs of one case, and returns the set of ways in which
+the answer was seen to differ: empty for a right one.
+"""
+
+import math
+from fractions import Fraction
+from functools import cache
+from itertools import permutations
+
+import torch
+from torch import Tensor, nn
+
+from helpers.llama import SwiGLU
+from solutions.d1_moe import ExpertArray
+
+# --- slow loops ---------------------------------------------------------------------------------
+
+
+def routed(weight, x, k):
+    """Dense (T, E) gates, zero where an expert is not chosen."""
+    rows = []
+    for token in x:
+        powers = [(row * token).sum().exp() for row in weight]
+        probs = [p / sum(powers) for p in powers]
+        chosen = sorted(range(len(probs)), key=lambda i: -float(probs[i].detach()))[:k]
+        total = sum(probs[i] for i in chosen)
+        rows.append([p / total if i in chosen else 0 * p for i, p in enumerate(probs)])
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+def swiglu(x, gate, up, down):
+    """`x` (n, D) through gate, up (F, D) and down (D, F)."""
+    rows = []
+    for token in x:
+        hidden = []
+        for g, u in zip(gate, up, strict=True):
+            z = (g * token).sum()
+            hidden.append(z / (1 + (-z).exp()) * (u * token).sum())
+        rows.append(sum(h * column for h, column in zip(hidden, down.T, strict=True)))
+    return torch.stack(rows)
+
+
+def combined(x, dense, array):
+    """Each token's sum over the experts with a gate that is not zero."""
+    rows = []
+    for token, gates in zip(x, dense, strict=True):
+        used = [i for i, gate in enumerate(gates.tolist()) if gate]
+        rows.append(sum(gates[i] * array[i](token[None])[0] for i in used))
+    return torch.stack(rows)
+
+
+def counted(choices, n):
+    return [sum(i == j for row in choices for j in row) for i in range(n)]
+
+
+def cv(load):
+    mean = Fraction(sum(load), len(load))
+    squares = sum((c - mean) ** 2 for c in load) / len(load)
+    return math.sqrt(squares) / float(mean) if mean else 0.0
+
+
+def violation(load):
+    mean = Fraction(sum(load), len(load))
+    return float((max(load) - mean) / mean) if mean else 0.0
+
+
+def dropped(choices, n, factor):
+    rows = sum(map(len, choices))
+    room = math.floor(Fraction(factor) * rows / n)
+    return sum(max(c - room, 0) for c in counted(choices, n)) / rows
+
+
+# --- ways to differ -----------------------------------------------------------------------------
+
+
+def tensor_faults(mine, wanted, name="value"):
+    """How a tensor differs from the wanted one: kind, shape, dtype or value."""
+    if not isinstance(mine, Tensor):
+        return {f"{name} is no tensor"}
+    if mine.shape != wanted.shape or mine.dtype != wanted.dtype:
+        return {f"shape or dtype of {name}"}
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if mine.dtype == torch.float32 else {"rtol": 1e-9}
+    return set() if torch.allclose(mine, wanted, **tolerance) else {name}
+
+
+def gradient_faults(mine, wanted, leaves):
+    """Whether a random sum of `mine` has other gradients than that of `wanted`."""
+    weight = torch.randn(wanted.shape).to(wanted)
+    pairs = zip(gradients(mine * weight, leaves), gradients(wanted * weight, leaves), strict=True)
+    return set().union(*(tensor_faults(a, b, "gradient") for a, b in pairs))
+
+
+def gradients(y, leaves):
+    if not y.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    found = torch.autograd.grad(y.sum(), leaves, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(b) if a is None else a for a, b in zip(found, leaves, strict=True)]
+
+
+def unchanged(tensors, before):
+    same = all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
+    return set() if same else {"input changed"}
+
+
+class Counting(nn.Module):
+    """An expert array that writes down how many rows each call brings."""
+
+    def __init__(self, array):
+        super().__init__()
+        self.array, self.calls = array, [[] for _ in range(len(array))]
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, i):
+        expert = self.array[i]
+
+        def call(x):
+            self.calls[i] += [len(x)] if len(x) else []
+            return expert(x)
+
+        return call
+
+
+# --- one look an exercise -----------------------------------------------------------------------
+
+
+def at_router(answer, t, d, e, k, dtype):
+    router = answer(d, e, k).to(dtype)
+    weight = torch.cat([p if p.shape[-1] == d else p.T for p in router.parameters()] or [x_(0, d)])
+    if weight.shape != (e, d):
+        return {"weight is not (E, D)"}
+    x = 2 * x_(t, d).to(dtype)
+    before = x.clone()
+    with torch.no_grad():
+        router(x)
+    faults = unchanged([x], [before])
+    x = before.clone().requires_grad_()
+    gates, experts = router(x * 1)
+    faults |= tensor_faults(experts, torch.zeros(t, k, dtype=torch.int64), "choices") - {"choices"}
+    faults |= tensor_faults(gates, torch.zeros(t, k, dtype=dtype), "gates") - {"gates"}
+    if faults:
+        return faults
+    mine, wanted = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates), routed(weight, x, k)
+    faults |= tensor_faults(mine, wanted)
+    return faults | gradient_faults(mine, wanted, [x, *router.parameters()])
+
+
+def x_(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def at_array(answer, d, f, e):
+    array = answer(d, f, e).double()
+    if len(array) != e:
+        return {"length"}
+    if sum(p.numel() for p in array.parameters()) != 3 * d * f * e:
+        return {"number of parameters"}
+    x = x_(3, d)
+    faults = tensor_faults(array[0](x), array[0](x), "second call")
+    parts = [own_weights(array, i, x) for i in range(e)]
+    for i, own in enumerate(parts):
+        shapes = [w if w.shape == (f, d) else w.T for w in own]
+        fits = (
+            torch.allclose(array[i](x), swiglu(x, gate, up, down.T))
+            for gate, up, down in permutations(shapes)
+            if gate.shape == up.shape == down.shape == (f, d)
+        )
+        faults |= set() if len(own) == 3 and any(fits) else {"value"}
+        faults |= {"equal experts" for j in range(i) if torch.allclose(array[i](x), array[j](x))}
+    return faults
+
+
+def own_weights(array, i, x):
+    """The matrices, or slices of matrices, that expert i learns by."""
+    weights = list(array.parameters())
+    matrices = []
+    for weight, gradient in zip(weights, gradients(array[i](x), weights), strict=True):
+        if weight.dim() == 3:
+            used = [w for w, g in zip(weight, gradient, strict=True) if g.any()]
+            fused = len(used) == 1 and weight.shape[1] == 2 * array.down.shape[2]
+            matrices += used[0].chunk(2) if fused else used
+        elif gradient.any():
+            matrices.append(weight)
+    return matrices
+
+
+@cache
+def dispatch_problem(t, d, e, k, among, dtype):
+    """The array, x (not contiguous), gates that do not sum to one, choices, and what comes out."""
+    array = ExpertArray(d, d + 2, e).to(dtype)
+    x = x_(d, t).T.to(dtype).requires_grad_()
+    gates = (torch.rand(t, k) + 0.2).to(dtype).requires_grad_()
+    experts = torch.stack([torch.tensor(among)[torch.randperm(len(among))[:k]] for _ in range(t)])
+    dense = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates)
+    return array, x, gates, experts, combined(x, dense, array)
+
+
+def at_dispatch(answer, *case, one_call=False):
+    array, x, gates, experts, wanted = dispatch_problem(*case)
+    counting = Counting(array)
+    inputs = [y.detach().clone() for y in (x, gates, experts)]
+    with torch.no_grad():
+        answer(*inputs, counting)
+    faults = unchanged(inputs, [x, gates, experts])
+    faults |= call_faults(counting.calls, counted(experts.tolist(), len(array)), one_call)
+    mine = answer(x * 1, gates * 1, experts.clone(), array)
+    faults |= tensor_faults(mine, wanted)
+    if faults & {"shape or dtype of value"}:
+        return faults
+    return faults | gradient_faults(mine, wanted, [x, gates, *array.parameters()])
+
+
+def call_faults(calls, load, one_call):
+    faults = set() if [sum(rows) for rows in calls] == load else {"rows"}
+    return faults | ({"calls"} if one_call and any(len(rows) > 1 for rows in calls) else set())
+
+
+def at_sorted(answer, *case):
+    return at_dispatch(answer, *case, one_call=True)
+
+
+def at_load(answer, choices, e):
+    experts = torch.tensor(choices)
+    before = experts.clone()
+    load = answer(experts, e)
+    return unchanged([experts], [before]) | tensor_faults(load, torch.tensor(counted(choices, e)))
+
+
+def number_faults(mine, wanted):
+    if isinstance(mine, Tensor) and mine.dim() == 0 and mine.is_floating_point():
+        mine = mine.item()
+    if not isinstance(mine, float):
+        return {"no number"}
+    return set() if math.isclose(mine, wanted, rel_tol=1e-5, abs_tol=1e-6) else {"value"}
+
+
+def at_measure(wanted):
+    def look(answer, counts):
+        load = torch.tensor(counts)
+        mine = answer(load)
+        return unchanged([load], [torch.tensor(counts)]) | number_faults(mine, wanted(counts))
+
+    return look
+
+
+def at_dropped(answer, choices, e, factor):
+    return number_faults(answer(torch.tensor(choices), e, factor), dropped(choices, e, factor))
+
+
+def at_layer(answer, b, l, d, e, k, f):  # noqa: E741
+    layer = answer(d, e, k, f).double()
+    weight = layer.router.gate.weight
+    size = sum(p.numel() for p in layer.experts.parameters())
+    faults = set() if size == 3 * d * f * e else {"width of the experts"}
+    x = x_(l, b, d).transpose(0, 1)
+    before = x.clone()
+    rows = count_rows(layer)
+    with torch.no_grad():
+        layer(x)
+    faults |= unchanged([x], [before])
+    faults |= {"rows"} if sum(rows) > b * l * k else set()
+    x = x_(b, l, d).requires_grad_()
+    tokens = torch.cat(list(x))
+    for training in (True, False):
+        mine = layer.train(training)(x * 1)
+        dense = routed(weight, tokens, k)
+        wanted = combined(tokens, dense, layer.experts).reshape(b, l, d)
+        faults |= memory_faults(layer, dense) | tensor_faults(mine, wanted)
+        x, tokens = next_input(x) if training else (x, tokens)
+    if faults & {"value is no tensor", "shape or dtype of value"}:
+        return faults
+    return faults | gradient_faults(mine, wanted, [x, *layer.parameters()])
+
+
+def next_input(x):
+    x = (x.detach().flip(0, 1) * 1.5).requires_grad_()
+    return x, torch.cat(list(x))
+
+
+def count_rows(layer):
+    rows = []
+    for module in layer.experts.modules():
+        if isinstance(module, SwiGLU):
+            module.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    return rows
+
+
+def memory_faults(layer, dense):
+    choices = getattr(layer, "last_experts", None)
+    if not isinstance(choices, Tensor) or choices.dtype != torch.int64 or choices.dim() != 2:
+        return {"last_experts"}
+    wanted = [sorted(i for i, g in enumerate(row) if g) for row in dense.tolist()]
+    return set() if choices.sort(dim=1).values.tolist() == wanted else {"last_experts"}

@@ -1,0 +1,137 @@
+"""The bank of D1: its right answers do what slow loops do, and each wrong one does not."""
+
+import faults_d1 as look
+import pytest
+import torch
+
+import solutions.d1_moe as reference
+from checks.answers.bank import Bank
+from checks.answers.d1_moe import bank
+
+DOUBLE, SINGLE = torch.float64, torch.float32
+CHOICES = [
+    ([[0, 1], [1, 2], [1, 3], [2, 0], [1, 0]], 4),
+    ([[1, 2], [2, 1], [4, 1]], 6),
+    ([[2], [0], [2]], 3),
+    ([[3, 1, 0]], 5),
+]
+LOADS = [
+    ([4, 2, 1, 3],),
+    ([5, 0, 4],),
+    ([7],),
+    ([0, 0, 0],),
+    ([3, 3, 3],),
+    ([0, 9, 0, 1, 1, 0],),
+    ([12, 0, 0, 0, 0],),
+]
+ROUTERS = [
+    (9, 6, 4, 2, DOUBLE),
+    (9, 6, 4, 2, SINGLE),
+    (5, 7, 6, 3, DOUBLE),
+    (1, 5, 4, 2, DOUBLE),
+    (6, 5, 4, 1, SINGLE),
+    (4, 5, 3, 3, DOUBLE),
+]
+DISPATCHES = [
+    (9, 6, 4, 2, range(4), DOUBLE),
+    (9, 6, 4, 2, range(4), SINGLE),
+    (7, 5, 5, 3, (0, 2, 3, 4), DOUBLE),
+    (2, 5, 6, 2, (1, 2, 5), DOUBLE),
+    (1, 4, 3, 2, range(3), DOUBLE),
+    (6, 4, 3, 1, range(3), DOUBLE),
+    (8, 4, 3, 3, range(3), SINGLE),
+]
+LOOKS = {
+    "D1.1": (look.at_router, ROUTERS),
+    "D1.2": (look.at_array, [(4, 7, 4), (6, 5, 3), (3, 8, 1)]),
+    "D1.3": (look.at_dispatch, DISPATCHES),
+    "D1.4a": (look.at_load, CHOICES),
+    "D1.4b": (look.at_measure(look.cv), LOADS),
+    "D1.4c": (look.at_measure(look.violation), LOADS),
+    "D1.5": (look.at_layer, [(2, 3, 6, 4, 2, 8), (1, 5, 4, 5, 3, 3), (3, 2, 5, 3, 1, 4)]),
+    "D1.I1": (look.at_sorted, DISPATCHES),
+    "D1.I2": (
+        look.at_dropped,
+        [(*c, factor) for c in CHOICES for factor in (0.5, 1.0, 1.25, 1.4, 2.0)],
+    ),
+}
+PUBLIC = {
+    "D1.1": reference.TopKRouter,
+    "D1.2": reference.ExpertArray,
+    "D1.3": reference.dispatch_combine,
+    "D1.4a": reference.expert_load,
+    "D1.4b": reference.load_cv,
+    "D1.4c": reference.max_violation,
+    "D1.5": reference.MoELayer,
+    "D1.I1": reference.sorted_dispatch,
+    "D1.I2": reference.dropped_share,
+}
+# Any other wrong answer that never runs through is one we wrote badly.
+RAISES_ALWAYS = {"SwappedSizes"}
+
+
+def faults_by_case(exercise, answer):
+    """The faults seen in each case; an exception is a fault by its name."""
+    at, cases = LOOKS[exercise]
+    return [_faults(at, answer, case) for case in cases]
+
+
+def _faults(at, answer, case):
+    torch.manual_seed(0)
+    try:
+        return at(answer, *case)
+    except Exception as error:
+        return {f"raised {type(error).__name__}: {error}"}
+
+
+def entries(kind):
+    return [
+        pytest.param(exercise, answer, id=f"{exercise}-{answer.__name__}")
+        for exercise, answers in bank.answers.items()
+        for answer in getattr(answers, kind)
+    ]
+
+
+@pytest.mark.parametrize("exercise", LOOKS)
+def test_reference_has_no_fault(exercise):
+    assert set().union(*faults_by_case(exercise, PUBLIC[exercise])) == set()
+
+
+@pytest.mark.parametrize(("exercise", "answer"), entries("right"))
+def test_right_answer_has_no_fault(exercise, answer):
+    assert set().union(*faults_by_case(exercise, answer)) == set()
+
+
+@pytest.mark.parametrize(("exercise", "answer"), entries("wrong"))
+def test_wrong_answer_has_a_fault_of_its_own(exercise, answer):
+    seen = faults_by_case(exercise, answer)
+    assert set().union(*seen)
+    always = all(any(fault.startswith("raised") for fault in faults) for faults in seen)
+    assert always == (answer.__name__ in RAISES_ALWAYS), seen
+
+
+@pytest.mark.parametrize("exercise", LOOKS)
+def test_bank_is_full_and_its_names_are_unique(exercise):
+    answers = bank.answers[exercise]
+    names = [answer.__name__ for answer in answers.right + answers.wrong]
+    assert len(answers.right) >= 4
+    assert len(answers.wrong) >= 10
+    assert len(set(names)) == len(names)
+    assert all(a.__doc__.count("\n") == 0 for a in answers.right + answers.wrong)
+
+
+def test_bank_refuses_an_answer_without_docstring():
+    with pytest.raises(ValueError, match="silent must have a docstring"):
+
+        @Bank("d1_moe").right("D1.4b")
+        def silent(load):
+            return 0.0
+
+
+def test_bank_takes_over_its_parts():
+    part = Bank("d1_moe")
+    part.wrong("D1.4b")(reference.load_cv)
+    part.equivalent["D1.4b", "a mutant"] = "a reason"
+    whole = Bank("d1_moe", part, part)
+    assert whole.answers["D1.4b"].wrong == [reference.load_cv] * 2
+    assert whole.equivalent == part.equivalent

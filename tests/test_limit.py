@@ -1,0 +1,280 @@
+"""A call that never ends is stopped, named, and leaves the process as it was; on both paths."""
+
+import _thread
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+import checks.check
+from checks import CHECKS, CheckFailed, limit
+
+SHORT = 0.15
+HAS_TIMER = hasattr(signal, "setitimer")
+
+
+@pytest.fixture(params=["timer", "watcher"] if HAS_TIMER else ["watcher"], autouse=True)
+def path(request, monkeypatch):
+    """Both ways of stopping a call: the timer signal, and Windows' thread that interrupts."""
+    monkeypatch.setattr(limit, "REPEAT", 0.1)
+    if request.param == "watcher" and HAS_TIMER:
+        monkeypatch.delattr(signal, "setitimer")
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def left_as_it_was():
+    """Handlers, the trace function and the threads are what they were before the test."""
+    before = _process_state()
+    yield
+    assert _process_state() == before
+    time.sleep(0.25)  # a late signal would end this
+
+
+def _process_state() -> tuple:
+    numbers = [signal.SIGINT] + ([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])
+    timer = signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "getitimer") else 0
+    return *(signal.getsignal(n) for n in numbers), timer, sys.gettrace(), threading.active_count()
+
+
+def endless():
+    while True:
+        pass
+
+
+def endless_in_a_call():
+    def busy():
+        return sum(range(50))
+
+    while True:
+        busy()
+
+
+def swallows_everything():
+    while True:
+        try:
+            sum(range(100))
+        except:  # noqa: E722
+            pass
+
+
+def swallows_around_the_loop():
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+
+
+def swallows_in_a_called_function():
+    def careless():
+        with contextlib.suppress(BaseException):
+            while True:
+                pass
+
+    while True:
+        careless()
+
+
+def swallows_twice():
+    while True:
+        try:
+            try:
+                sum(range(100))
+            except:  # noqa: E722
+                pass
+        except:  # noqa: E722
+            pass
+
+
+def swallows_and_goes_on():
+    total = 0
+    while True:
+        try:
+            total += 1
+        except BaseException:
+            total -= 1
+            continue
+
+
+def swallows_exceptions():
+    while True:
+        with contextlib.suppress(Exception):
+            raise ValueError
+
+
+def loops_in_finally():
+    try:
+        raise ValueError
+    finally:
+        while True:
+            pass
+
+
+def torch_loop():
+    x = torch.ones(8, 8)
+    while True:
+        x = (x @ x).softmax(-1)
+
+
+def training_loop():
+    weight = torch.ones(4, requires_grad=True)
+    while True:
+        (weight * 2).sum().backward()
+
+
+def generator():
+    def count():
+        n = 0
+        while True:
+            yield n
+            n += 1
+
+    return sum(count())
+
+
+def recursion_that_recovers():
+    def deeper(depth):
+        return depth if depth > 50 else deeper(depth + 1)
+
+    while True:
+        deeper(0)
+
+
+class Unborn:
+    def __init__(self):
+        while True:
+            pass
+
+
+NEVER_END = [
+    endless,
+    endless_in_a_call,
+    swallows_everything,
+    swallows_around_the_loop,
+    swallows_in_a_called_function,
+    swallows_twice,
+    swallows_and_goes_on,
+    swallows_exceptions,
+    loops_in_finally,
+    torch_loop,
+    training_loop,
+    generator,
+    recursion_that_recovers,
+    Unborn,
+]
+
+
+@pytest.mark.parametrize("call", NEVER_END, ids=lambda call: call.__name__)
+def test_a_call_that_never_ends_is_stopped(call):
+    with pytest.raises(limit.TooSlow) as stopped:
+        limit.call(call, SHORT)
+    assert str(stopped.value) == "still running after 0.15 s"
+    assert stopped.value.frame is not None
+
+
+def test_the_result_of_a_quick_call_comes_back():
+    assert limit.call(lambda: 7, SHORT) == 7
+
+
+def test_an_exception_of_the_call_comes_through():
+    with pytest.raises(KeyError, match="mine"):
+        limit.call(lambda: {}["mine"], SHORT)
+
+
+def test_the_next_call_has_its_own_limit():
+    for _ in range(2):
+        with pytest.raises(limit.TooSlow):
+            limit.call(endless, SHORT)
+    assert limit.call(lambda: "fine", SHORT) == "fine"
+
+
+def test_the_stop_button_before_the_limit_is_a_keyboard_interrupt():
+    def press_stop():
+        _thread.interrupt_main()
+        while True:
+            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        limit.call(press_stop, 30.0)
+
+
+def test_a_keyboard_interrupt_passes_through_a_check():
+    def interrupted(experts, num_experts):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        CHECKS["D1.4a"](interrupted)
+
+
+def test_outside_the_main_thread_the_call_still_runs():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(limit.call(os.getpid, SHORT)))
+    thread.start()
+    thread.join()
+    assert found == [os.getpid()]
+
+
+def test_a_trace_function_of_a_debugger_is_put_back():
+    def tracer(frame, event, argument):
+        return None
+
+    kept = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        with pytest.raises(limit.TooSlow):
+            limit.call(swallows_everything, SHORT)
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(kept)
+
+
+def test_a_check_names_the_line_that_never_ended(monkeypatch):
+    monkeypatch.setattr(checks.check, "SECONDS", SHORT)
+
+    def load(experts, num_experts):
+        while True:
+            pass
+
+    with pytest.raises(CheckFailed) as failed:
+        CHECKS["D1.4a"](load, seed=0)
+    assert failed.value.state == "stopped"
+    assert "still running after 0.15 s, at line" in failed.value.message
+    assert "of load: " in failed.value.message
+    assert "Does a loop never end?" in failed.value.lines
+
+
+def test_a_check_stops_a_constructor(monkeypatch):
+    monkeypatch.setattr(checks.check, "SECONDS", SHORT)
+
+    class Endless(torch.nn.Module):
+        def __init__(self, d_model, num_experts, top_k):
+            super().__init__()
+            while True:
+                pass
+
+    with pytest.raises(CheckFailed, match="of __init__") as failed:
+        CHECKS["D1.1"](Endless, seed=0)
+    assert failed.value.state == "stopped"
+
+
+def test_a_check_stops_a_message_that_never_ends(monkeypatch):
+    monkeypatch.setattr(checks.check, "SECONDS", SHORT)
+
+    class Endless(Exception):
+        def __str__(self):
+            while True:
+                pass
+
+    def load(experts, num_experts):
+        raise Endless
+
+    with pytest.raises(CheckFailed, match="of __str__") as failed:
+        CHECKS["D1.4a"](load, seed=0)
+    assert failed.value.state == "stopped"
