@@ -8,8 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from checks import LESSONS, Check, CheckFailed, fences
+from checks import LESSONS, Check, CheckFailed
 from checks.mutants import mutants
+from helpers import fences
 
 SEEDS = (0, 1, 2)
 

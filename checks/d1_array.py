@@ -1,20 +1,21 @@
 """The check of D1.2: the array of experts."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from checks import expect
 from checks.check import Check
 from checks.compare import Comparison
-from checks.routing_cases import Routing, routings
+from checks.routing_cases import Routing, reached, routings
 from solutions import d1_moe as reference
 
 
 def _array(answer: type, case: Routing) -> nn.Module:
     array = answer(case.d_model, case.expert_dim, case.num_experts)
-    expect.that(
-        isinstance(array, nn.Module), f"ExpertArray must be an nn.Module, got {array!r:.60}"
-    )
+    expect.module(array, "ExpertArray")
     return array.to(case.dtype)
 
 
@@ -27,42 +28,37 @@ def _outputs(array: nn.Module, x: Tensor) -> Tensor:
 
 
 def _array_shapes(answer: type, case: Routing) -> None:
+    _outputs(_array(answer, case), case.x())
+
+
+def _array_registered(answer: type, case: Routing) -> None:
     array = _array(answer, case)
     size = len(array)
     expect.that(
         size == case.num_experts, f"len(array) must be num_experts={case.num_experts}, got {size}"
     )
-    _outputs(array, case.x())
-
-
-def _array_registered(answer: type, case: Routing) -> None:
-    held = sum(p.numel() for p in _array(answer, case).parameters())
+    held = sum(p.numel() for p in array.parameters())
     want = case.num_experts * 3 * case.d_model * case.expert_dim
     expect.that(
         held == want,
         "parameters() must hold num_experts × 3 × d_model × expert_dim = "
         f"{case.num_experts} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, "
         f"got {held}",
-        "Is it a Python list, which PyTorch does not look into, or one expert used many times?",
+        "Is it a Python list, which PyTorch does not look into, or one expert used many times?"
+        if held < want
+        else "Has a layer a bias, or is there more than the experts?",
     )
 
 
 def _array_independent(answer: type, case: Routing) -> None:
     array, x = _array(answer, case), case.x()
-    reached = []
-    for y in _outputs(array, x):
-        expect.that(y.requires_grad, "an expert's output must carry a gradient to its weights")
-        weights = list(array.parameters())
-        grads = torch.autograd.grad(y.sum(), weights, allow_unused=True, retain_graph=True)
-        reached.append(
-            torch.cat(
-                [
-                    torch.zeros(p.numel()) if g is None else g.flatten() != 0
-                    for p, g in zip(weights, grads, strict=True)
-                ]
-            )
-        )
-    shared = (torch.stack(reached).sum(0) > 1).sum()
+    outs, weights = _outputs(array, x), list(array.parameters())
+    expect.that(
+        outs.requires_grad,
+        "a gradient must reach an expert's weights from its output, and none leaves it",
+        "Is there a `detach` or `no_grad` on the way?",
+    )
+    shared = (torch.stack([reached(y, weights) for y in outs]).sum(0) > 1).sum()
     expect.that(
         shared == 0,
         f"experts must share no weight: {int(shared)} numbers get a gradient from two experts",
@@ -73,28 +69,36 @@ def _array_independent(answer: type, case: Routing) -> None:
 def _array_swiglu(answer: type, case: Routing) -> None:
     array, x = _array(answer, case), case.x()
     for i in range(len(array)):
-        up, down = array[i](x).detach(), array[i](-x).detach()
+        there, back = array[i](x).detach(), array[i](-x).detach()
         twice = (array[i](2 * x) + array[i](-2 * x)).detach()
         ask = "Is it SwiGLU(d_model, expert_dim) from helpers.llama?"
-        expect.close(twice, 4 * (up + down), f"SwiGLU's even part at 2x, in expert {i},")
         expect.that(
-            float((up + down).abs().max()) > 1e-4 * float(up.abs().max()),
-            f"expert {i} must be a SwiGLU, and f(x) + f(-x) is 0 as in a linear map",
+            float((there + back).abs().max()) > 1e-4 * float(there.abs().max()),
+            f"expert {i} must be a SwiGLU, and f(x) + f(-x) came as 0, as of a linear map",
             ask,
         )
-        _is_given_swiglu(array[i], x, i)
+        name = f"f(2x) + f(-2x), which is 4·(f(x) + f(-x)) of a SwiGLU, in expert {i},"
+        expect.close(twice, 4 * (there + back), name, slips={ask: lambda twice=twice: twice})
+        _is_some_swiglu(array[i], x, case, i)
 
 
-def _is_given_swiglu(expert: object, x: Tensor, i: int) -> None:
-    weights = [getattr(getattr(expert, name, None), "weight", None) for name in _SWIGLU]
-    if all(isinstance(weight, Tensor) for weight in weights):
-        gate, up, down = (weight.detach() for weight in weights)
-        hidden = x @ gate.T
-        want = (hidden * hidden.sigmoid() * (x @ up.T)) @ down.T
-        expect.close(expert(x).detach(), want, f"expert {i}'s output")
+def _is_some_swiglu(expert: object, x: Tensor, case: Routing, i: int) -> None:
+    """With three matrices, whatever their names, they are gate, up and down in some order."""
+    matrices = list(expert.parameters()) if isinstance(expert, nn.Module) else []
+    shapes = [tuple(sorted(matrix.shape)) for matrix in matrices]
+    if shapes != [tuple(sorted((case.d_model, case.expert_dim)))] * 3:
+        return
+    got = expert(x).detach()
+    wide = [m.detach() if len(m) == case.expert_dim else m.detach().T for m in matrices]
+    wants = [_swiglu(x, *order) for order in itertools.permutations(wide)]
+    nearest = min(wants, key=lambda want: float((got - want).abs().max()))
+    ask = "Is it SwiGLU(d_model, expert_dim) from helpers.llama, with SiLU on the gate?"
+    expect.close(got, nearest, f"expert {i}'s output", slips={ask: lambda: got})
 
 
-_SWIGLU = ("gate", "up", "down")
+def _swiglu(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    """From weights that are all held as `(F, D)`."""
+    return (F.silu(x @ gate.T) * (x @ up.T)) @ down
 
 
 def _array_starts(answer: type, case: Routing) -> None:
@@ -117,8 +121,8 @@ check_expert_array = Check(
     reference_answer=reference.ExpertArray,
     draw=routings,
     stages={
-        "length and shapes": _array_shapes,
-        "every weight registered": _array_registered,
+        "length, every weight registered": _array_registered,
+        "shapes and types": _array_shapes,
         "no weight shared": _array_independent,
         "each expert a SwiGLU": _array_swiglu,
         "different starts": _array_starts,

@@ -6,13 +6,16 @@ from torch import Tensor, nn
 from checks import expect
 from checks.check import Check
 from checks.compare import Comparison
+from checks.d1_load import check_expert_load
 from checks.routing_cases import CountingExperts, Routing, routings, slow_combination
 from solutions import d1_moe as reference
 
 
 def _combined(answer, case: Routing, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:
     x = case.x()
-    return expect.tensor(answer(x, gates, experts, array), "y", x.shape, x.dtype, "y looks like x.")
+    return expect.tensor(
+        answer(x, gates, experts, array), "y", x.shape, x.dtype, "Is y made like x?"
+    )
 
 
 def _dispatch_shape(answer, case: Routing) -> None:
@@ -24,9 +27,15 @@ def _dispatch_one(answer, case: Routing) -> None:
     array, (_, experts) = CountingExperts(case), case.routing()
     experts = experts[:, :1].contiguous()
     gates = torch.ones(len(experts), 1, dtype=case.dtype)
-    want = slow_combination(case.x(), gates, experts, array).detach()
+    x, want = case.x(), slow_combination(case.x(), gates, experts, array).detach()
     got = _combined(answer, case, gates, experts, array).detach()
-    expect.close(got, want, "y with one choice and gate 1")
+    empty = experts[(got == 0).all(-1)].flatten().tolist()
+    left_out = {f"Is expert {i} left out, or some of its tokens?": lambda: got for i in empty[:1]}
+    slips = {**left_out, _RESIDUAL: lambda: want + x}
+    expect.close(got, want, "y", when="with one choice and gate 1", slips=slips)
+
+
+_RESIDUAL = "Is x added to y? The residual is the block's work."
 
 
 def _dispatch_values(answer, case: Routing) -> None:
@@ -51,15 +60,23 @@ def _expect_combination(answer, case, array, gates: Tensor, experts: Tensor) -> 
 
     want = slow(gates, experts).detach()
     got = _combined(answer, case, gates, experts, array).detach()
-    ones, total = torch.ones_like(gates), gates.sum(-1, keepdim=True)
+    total, last = gates.sum(-1, keepdim=True), experts.argmax(-1, keepdim=True)
     slips = {
-        "Where do the gates come in?": lambda: slow(ones, experts),
+        "Where do the gates come in?": lambda: slow(torch.ones_like(gates), experts),
         "Does an expert's share replace the one that is there, not add to it?": lambda: slow(
+            gates.gather(1, last), experts.gather(1, last)
+        ),
+        "Does the last choice replace the others, not add to them?": lambda: slow(
             gates[:, -1:], experts[:, -1:]
         ),
         "Is only the first choice used?": lambda: slow(gates[:, :1], experts[:, :1]),
         "Are the gates renormalised once more?": lambda: slow(gates / total, experts),
-        "Is x added to y? The residual is the block's work.": lambda: want + x,
+        "Do the gates come in twice?": lambda: slow(gates**2, experts),
+        "Is the sum divided by K?": lambda: want / case.top_k,
+        _RESIDUAL: lambda: want + x,
+        "Does every choice take the first gate?": lambda: slow(
+            gates[:, :1].expand_as(gates), experts
+        ),
         "Does each row take its own choice's gate, and not another slot's?": lambda: slow(
             gates.flip(-1), experts
         ),
@@ -99,7 +116,7 @@ def _dispatch_gradients(answer, case: Routing) -> None:
 def _dispatch_rows(answer, case: Routing) -> None:
     array, (gates, experts) = CountingExperts(case), case.routing()
     answer(case.x(), gates, experts, array)
-    rows, want = sum(array.rows), experts.numel()
+    rows, want = sum(expert.rows for expert in array.experts), experts.numel()
     everything = case.tokens * case.num_experts
     dense = rows == everything and rows > want
     expect.that(
@@ -113,11 +130,12 @@ def _dispatch_rows(answer, case: Routing) -> None:
 def _dispatch_calls(answer, case: Routing) -> None:
     array, (gates, experts) = CountingExperts(case), case.routing()
     answer(case.x(), gates, experts, array)
-    most = max(array.calls)
+    calls = [expert.calls for expert in array.experts]
+    most = max(calls)
     expect.that(
         most <= 1,
-        f"each expert is called once, on its one run of rows: expert "
-        f"{array.calls.index(most)} was called {most} times",
+        f"each expert must be called once, on its one run of rows, and expert "
+        f"{calls.index(most)} was called {most} times",
     )
 
 
@@ -178,5 +196,5 @@ check_sorted_dispatch = Check(
         "expert once, concatenate, multiply by the gates in the same order, index_add to tokens.",
     ),
     compared=_COMPARED_DISPATCH,
-    needs=(),
+    needs=(check_expert_load,),
 )

@@ -9,13 +9,13 @@ from checks.compare import Comparison
 from checks.d1_array import check_expert_array
 from checks.d1_dispatch import check_dispatch
 from checks.d1_router import check_router
-from checks.routing_cases import Routing, routings, slow_combination
+from checks.routing_cases import Routing, reached, routings, slow_combination
 from solutions import d1_moe as reference
 
 
 def _layer(answer: type, case: Routing) -> nn.Module:
     layer = answer(case.d_model, case.num_experts, case.top_k, case.expert_dim)
-    expect.that(isinstance(layer, nn.Module), f"MoELayer must be an nn.Module, got {layer!r:.60}")
+    expect.module(layer, "MoELayer")
     return layer.to(case.dtype)
 
 
@@ -30,8 +30,11 @@ def _x(case: Routing) -> Tensor:
 def _forward(layer: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     """The output and the choices the layer remembers, once both have the right kind."""
     y = expect.tensor(layer(x), "the output", x.shape, x.dtype)
-    chosen = getattr(layer, "last_experts", None)
-    shape = (x.shape[0] * x.shape[1], case.top_k)
+    expect.that(
+        hasattr(layer, "last_experts"),
+        "the layer must keep the router's choices as self.last_experts, and it has none",
+    )
+    chosen, shape = layer.last_experts, (x.shape[0] * x.shape[1], case.top_k)
     expect.tensor(chosen, "last_experts", shape, torch.int64, "It has one row a token.")
     low, high = int(chosen.min()), int(chosen.max())
     expect.that(
@@ -53,34 +56,40 @@ def _layer_shapes(answer: type, case: Routing) -> None:
     _forward(layer, fewer, case)  # last_experts follows the last input
 
 
-def _has_parts(layer: nn.Module) -> bool:
-    return callable(getattr(layer, "router", None)) and hasattr(layer, "experts")
+def _parts(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """The layer's router and its array of experts, whatever their names."""
+    arrays = [part for part in layer.children() if hasattr(part, "__getitem__")]
+    routers = [part for part in layer.children() if part not in arrays]
+    router = getattr(layer, "router", routers[0] if len(routers) == 1 else None)
+    experts = getattr(layer, "experts", arrays[0] if len(arrays) == 1 else None)
+    expect.that(
+        router is not None and experts is not None,
+        "the layer must be built from a router and an array of experts, and it has no such parts",
+        "Does its constructor hold self.router and self.experts, as given?",
+    )
+    return router, experts
 
 
 def _layer_values(answer: type, case: Routing) -> None:
     layer, x = _layer(answer, case), _x(case)
     y, chosen = _forward(layer, x, case)
-    y, tokens = y.detach(), x.reshape(-1, case.d_model)
-    if not _has_parts(layer):
-        return
-    gates, experts = layer.router(tokens)
+    (router, array), tokens = _parts(layer), x.reshape(-1, case.d_model)
+    gates, experts = router(tokens)
     expect.that(
         torch.equal(chosen.sort(-1).values, experts.sort(-1).values),
         "last_experts must be what the router chose for the last input",
     )
-    want = slow_combination(tokens, gates, experts, layer.experts).detach().reshape(x.shape)
+    want = slow_combination(tokens, gates, experts, array).detach()
 
     def exchanged() -> Tensor:
         rows = x.transpose(0, 1).reshape(-1, case.d_model)
-        return slow_combination(rows, *layer.router(rows), layer.experts)
+        return slow_combination(rows, *router(rows), array)
 
     slips = {
-        "Is x added to the output? The residual is the block's work.": lambda: (
-            want.flatten(0, 1) + tokens
-        ),
+        "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
         "Are positions and rows of the batch exchanged on the way back?": exchanged,
     }
-    expect.close(y.flatten(0, 1), want.flatten(0, 1), "the output", slips=slips)
+    expect.close(y.detach().flatten(0, 1), want, "the output", slips=slips)
 
 
 def _layer_alone(answer: type, case: Routing) -> None:
@@ -121,13 +130,12 @@ def _layer_spares(answer: type, case: Routing) -> None:
     """One token: the weights of the experts it did not choose get no gradient."""
     layer, x = _layer(answer, case), _x(case)[:1, :1]
     y, chosen = _forward(layer, x, case)
-    y.sum().backward()
-    if not _has_parts(layer):
-        return
+    _, array = _parts(layer)
+    weights = list(array.parameters())
+    touched = reached(y, weights)
     for i in set(range(case.num_experts)) - set(chosen.flatten().tolist()):
-        reached = [p for p in layer.experts[i].parameters() if p.grad is not None]
         expect.that(
-            not any(p.grad.any() for p in reached),
+            not (touched & reached(array[i](x[0]), weights)).any(),
             f"no gradient may reach expert {i}, which no token chose, and one does",
         )
 

@@ -18,7 +18,8 @@ def _load_kind(answer, case: Routing) -> None:
 
 def _load(answer, case: Routing, experts: Tensor) -> Tensor:
     load = answer(experts, case.num_experts)
-    return expect.tensor(load, "load", (case.num_experts,), torch.int64)
+    ask = "Is there one whole number for each expert, chosen or not?"
+    return expect.tensor(load, "load", (case.num_experts,), torch.int64, ask)
 
 
 def _load_values(answer, case: Routing) -> None:
@@ -69,10 +70,11 @@ check_expert_load = Check(
 def _loads(rng: random.Random) -> list[Tensor]:
     """Loads of several sizes: any, with an idle expert, with one busy expert, large, alone."""
     sizes = rng.sample(range(3, 12), 4)
-    drawn = [torch.tensor([rng.randint(1, 60) for _ in range(n)]) for n in sizes]
-    drawn[1][rng.randrange(len(drawn[1]))] = 0
+    drawn = [torch.tensor([rng.randint(40, 60) for _ in range(n)]) for n in sizes]
+    drawn[0] = torch.tensor([rng.randint(1, 60) for _ in range(sizes[0])])
+    drawn[1][rng.randrange(sizes[1])] = 0  # further below the mean than any is above it
     drawn[2] = torch.zeros_like(drawn[2])
-    drawn[2][rng.randrange(len(drawn[2]))] = rng.randint(5, 60)
+    drawn[2][rng.randrange(sizes[2])] = rng.randint(5, 60)
     drawn[3] = drawn[3] * 100_000
     return [_Load(load) for load in drawn]
 
@@ -123,6 +125,8 @@ check_load_cv = Check(
             "Is that the sample deviation (divided by E - 1)?": lambda x: float(x.std() / x.mean()),
             "Is it divided by the mean?": lambda x: float(x.std(correction=0)),
             "Is that the variance?": lambda x: float(x.var(correction=0) / x.mean()),
+            "Is the root taken?": lambda x: float(x.var(correction=0) / x.mean() ** 2),
+            "Which is divided by which?": lambda x: float(x.mean() / x.std(correction=0)),
         },
     ),
     hints=(
@@ -149,6 +153,9 @@ check_max_violation = Check(
             "Is the mean taken off the maximum first?": lambda x: float(x.max() / x.mean()),
             "Is that the range, from the lowest?": lambda x: float((x.max() - x.min()) / x.mean()),
             "Is it divided by the mean?": lambda x: float(x.max() - x.mean()),
+            "Is it the busiest expert, and not the one furthest from the mean?": lambda x: float(
+                (x - x.mean()).abs().max() / x.mean()
+            ),
         },
     ),
     hints=(
@@ -184,8 +191,9 @@ def _dropped_values(answer, case: Routing) -> None:
         want = _fills(experts, case.num_experts, factor)
         expect.that(
             abs(got - want) < 1e-6,
-            f"with capacity_factor={factor} and load {experts.flatten().bincount().tolist()} of "
-            f"{case.num_experts} experts the dropped share must be {want:.4g}, got {got:.4g}",
+            f"the dropped share for capacity_factor={factor} and load "
+            f"{reference.expert_load(experts, case.num_experts).tolist()} "
+            f"must be {want:.4g}, got {got:.4g}",
             "How many rows does one expert take at most?",
         )
         expect.unchanged({"experts": kept}, {"experts": experts})
@@ -193,11 +201,12 @@ def _dropped_values(answer, case: Routing) -> None:
 
 def _dropped_none(answer, case: Routing) -> None:
     experts = case.routing()[1]
-    got = expect.number(answer(experts, case.num_experts, float(case.num_experts)), "the share")
+    share = answer(experts, case.num_experts, float(case.num_experts))
+    got = expect.number(share, "the dropped share")
     expect.that(
         abs(got) < 1e-9,
-        f"with capacity_factor = num_experts nothing is dropped, and the share came as {got:.4g}",
-        "Can an expert with room to spare make up for a full one?",
+        f"the dropped share for capacity_factor = num_experts must be 0, got {got:.4g}",
+        "Does an expert that is not full drop any choice, or fewer than none?",
     )
 
 
@@ -217,6 +226,7 @@ check_dropped_share = Check(
         "Take the load, subtract int(capacity_factor · T·K / num_experts), clamp at 0, sum, and "
         "divide by the number of choices.",
     ),
+    needs=(check_expert_load,),
     compared=Comparison(
         inputs=lambda: (torch.randint(0, 64, (4096, 6)), 64, 1.25),
         run=lambda function, inputs: torch.tensor([float(function(*inputs))]),

@@ -12,17 +12,20 @@ from solutions import d1_moe as reference
 
 def _router(answer: type, case: Routing, top_k: int | None = None) -> nn.Module:
     router = answer(case.d_model, case.num_experts, top_k or case.top_k)
-    expect.that(
-        isinstance(router, nn.Module), f"TopKRouter must be an nn.Module, got {router!r:.60}"
-    )
-    return router.to(case.dtype)
+    expect.module(router, "TopKRouter")
+    with torch.no_grad():  # any start will do, also one of zeros
+        for weight in router.to(case.dtype).parameters():
+            weight.copy_(torch.randn(weight.shape, dtype=weight.dtype) / 2)
+    return router
 
 
 def _route(router: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     """The router's gates and choices, once they have the right kind and range."""
     gates, experts = expect.pair(router(x), ("gates", "experts"))
-    shape = (len(x), router.top_k if hasattr(router, "top_k") else case.top_k)
-    expect.tensor(gates, "gates", shape, x.dtype, "Gates come in the dtype of x.")
+    shape = (len(x), case.top_k)
+    swapped = isinstance(gates, Tensor) and gates.dtype == torch.int64
+    ask = "Is the order (gates, experts)?" if swapped else ""
+    expect.tensor(gates, "gates", shape, x.dtype, ask)
     expect.tensor(experts, "experts", shape, torch.int64)
     low, high = int(experts.min()), int(experts.max())
     expect.that(
@@ -52,12 +55,19 @@ def _router_weights(answer: type, case: Routing) -> None:
         "Is the weight an nn.Linear or nn.Parameter made in __init__?",
     )
     first, second = (dense_gates(*_route(router, x, case), case.num_experts) for _ in range(2))
-    expect.close(second, first, "the gates of a second call on the same x")
+    expect.close(
+        second,
+        first,
+        "the gate",
+        column="expert",
+        when="in a second call on the same x",
+        slips={"Is something drawn in forward?": lambda: second},
+    )
 
 
 def _probabilities(answer: type, router: nn.Module, x: Tensor, case: Routing) -> Tensor:
     """`(T, E)`: what the router gives all experts, from one with its weights and top_k = E."""
-    full = _router(answer, case, case.num_experts)
+    full = _router(answer, case, case.num_experts).to(x.dtype)
     try:
         full.load_state_dict(router.state_dict())
     except RuntimeError:
@@ -78,7 +88,7 @@ def _router_choices(answer: type, case: Routing) -> None:
             lowest >= left - 1e-6,
             f"a token takes its {case.top_k} most probable experts: token {t} has probabilities "
             f"{_numbers(row)} and chose {sorted(chosen.tolist())}",
-            "Over which dimension do softmax and top-k run?",
+            "Are those the largest, and of this token?",
         )
 
 
@@ -116,16 +126,23 @@ def _router_values(answer: type, case: Routing) -> None:
     router, x = _router(answer, case), case.x()
     gates, experts = _route(router, x, case)
     probs = _scores(answer, router, x, case).gather(1, experts)
-    want = dense_gates(probs / probs.sum(-1, keepdim=True), experts, case.num_experts)
-    uniform = torch.full_like(probs, 1 / case.top_k)
+    weight = _given_weight(router, case)
+    logits = probs.log() if weight is None else (x @ weight.T).detach().gather(1, experts)
+
+    def dense(affinity: Tensor) -> Tensor:
+        share = affinity / affinity.sum(-1, keepdim=True)
+        return dense_gates(share, experts, case.num_experts)
+
     slips = {
-        "Do all chosen experts get the same gate?": lambda: dense_gates(
-            uniform, experts, case.num_experts
-        )
+        "Do all chosen experts get the same gate?": lambda: dense(torch.ones_like(probs)),
+        "Does a softmax run over the probabilities once more?": lambda: dense(probs.exp()),
+        "Is it a sigmoid where the softmax belongs?": lambda: dense(logits.sigmoid()),
+        "Are the logits divided by their sum, without a softmax?": lambda: dense(logits),
+        "Do the gates stand in the order of their experts?": lambda: dense(probs.flip(-1)),
     }
     got = dense_gates(gates.detach(), experts, case.num_experts)
-    expect.close(got, want, "the gate of each chosen expert", slips=slips)
-    if _given_weight(router, case) is None:
+    expect.close(got, dense(probs), "the gate", column="expert", slips=slips)
+    if weight is None:
         _is_softmax_of_linear(answer, router, case)
 
 
@@ -139,7 +156,9 @@ def _is_softmax_of_linear(answer: type, router: nn.Module, case: Routing) -> Non
     expect.close(
         both - none,
         a + b - 2 * none,
-        "the logit (log-probability) of x + y, which is that of x plus that of y,",
+        "the logit for x + y, which is the logit for x plus the logit for y,",
+        column="expert",
+        slips={"Is there more than one linear map before the softmax?": lambda: both - none},
         bound=1e-4,
     )
 
@@ -150,8 +169,13 @@ def _router_alone(answer: type, case: Routing) -> None:
     together = dense_gates(*_route(router, x, case), case.num_experts).detach()
     shuffled = dense_gates(*_route(router, x[order], case), case.num_experts).detach()
     single = dense_gates(*_route(router, x[-1:], case), case.num_experts).detach()
-    expect.close(shuffled, together[order], "the gates after tokens are shuffled")
-    expect.close(single, together[-1:], "the gates when the last token comes alone")
+    ask = "Over which dimension do softmax and top-k run?"
+    for got, want, when in (
+        (shuffled, together[order], "after the tokens are shuffled"),
+        (single, together[-1:], "when the last token comes alone"),
+    ):
+        slips = {ask: lambda got=got: got}
+        expect.close(got, want, "the gate", column="expert", when=when, slips=slips)
 
 
 def _router_untouched(answer: type, case: Routing) -> None:
@@ -162,16 +186,27 @@ def _router_untouched(answer: type, case: Routing) -> None:
 
 
 def _router_gradients(answer: type, case: Routing) -> None:
-    """Run with every expert chosen, so that a small step changes no choice."""
-    router = _router(answer, case, case.num_experts).double()
-    x = case.x().double().requires_grad_()
-    way = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
+    """Once with every expert chosen, once over the tokens whose choice a small step leaves."""
+    for top_k in {case.num_experts, case.top_k} - {1}:
+        router = _router(answer, case, top_k).double()
+        x = case.x().double().requires_grad_()
+        way = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
+        way[_undecided(_scores(answer, router, x.detach(), case), top_k)] = 0
 
-    def loss() -> Tensor:
-        gates, experts = router(x)
-        return (dense_gates(gates, experts, case.num_experts) * way).sum()
+        def loss(router=router, x=x, way=way) -> Tensor:
+            gates, experts = router(x)
+            return (dense_gates(gates, experts, case.num_experts) * way).sum()
 
-    expect.gradient(loss, {"x": x, **dict(router.named_parameters())}, case.generator())
+        inputs = {"x": x, **dict(router.named_parameters())}
+        if way.any():
+            expect.gradient(loss, inputs, case.generator())
+
+
+def _undecided(scores: Tensor, top_k: int) -> Tensor:
+    """`(T,)`: where the last expert chosen is hardly more probable than the first one left."""
+    ordered = scores.sort(dim=-1, descending=True).values
+    left = ordered[:, top_k : top_k + 1].sum(-1)  # 0 where all are chosen
+    return ordered[:, top_k - 1] < left * 1.1
 
 
 def _compared_router(router: nn.Module, inputs: tuple) -> Tensor:
@@ -187,10 +222,10 @@ check_router = Check(
     stages={
         "shapes and types, different experts": _router_shapes,
         "registered weights, the same answer twice": _router_weights,
+        "each token for itself": _router_alone,
         "the top_k most probable experts": _router_choices,
         "gates sum to 1": _router_sums,
         "gates within 1e-5 of the slow form": _router_values,
-        "each token for itself": _router_alone,
         "inputs untouched": _router_untouched,
         "gradients reach x and the weights": _router_gradients,
     },

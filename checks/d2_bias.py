@@ -39,7 +39,7 @@ class _Update:
 
 
 def _updates(rng: random.Random) -> list[_Update]:
-    """Seven cases: any load, one expert at the mean, loads within 1 of it, a long tail, none."""
+    """Eight cases: any load, one expert at the mean, loads within 1 of it, a long tail, none."""
 
     def case(load: list[int], step: float | None = None, **kind) -> _Update:
         rng.shuffle(load)
@@ -52,7 +52,7 @@ def _updates(rng: random.Random) -> list[_Update]:
     some, n, base = drawn(), rng.randint(4, 9), rng.randint(3, 50)
     mean = sum(some)
     return [
-        case(drawn()),
+        case([0, *drawn()]),
         case(drawn(), dtype=torch.float64),
         case([n * len(some) for n in some] + [mean]),  # the last equals the mean exactly
         case([base] * (n - 1) + [base + 1]),
@@ -122,11 +122,11 @@ def _update_steps(answer, case: _Update) -> None:
         ),
         "Is the update centred (its mean taken off)? An expert under the mean rises by exactly "
         "step.": lambda: moved(signs - signs.mean()),
-        "Is it the mean of the load that counts, and not the median?": lambda: moved(
-            case.signs(middle)
-        ),
         "Is the mean rounded? It need not be a whole number.": lambda: moved(
             case.signs(float(int(mean)))
+        ),
+        "Is it the mean of the load that counts, and not the median?": lambda: moved(
+            case.signs(middle)
         ),
         "What does an expert with exactly the mean load get?": lambda: moved(
             torch.where(signs == 0, 1.0, signs)

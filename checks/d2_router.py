@@ -179,7 +179,8 @@ def _expect_choice(answer: type, case: Biased, *, grouped: bool) -> None:
             asks = [ask for ask, slip in slips.items() if slip() == got]
             raise Wrong(
                 f"token {t} has affinity + bias {_numbers(by[t], case)}, so it must choose "
-                f"{sorted(wanted)}, and it chose {sorted(chosen)}. {asks[0] if asks else ''}"
+                f"{sorted(wanted)}, and it chose {sorted(chosen)}. "
+                f"{asks[0] if asks else 'Which scores go to topk?'}"
             )
 
 

@@ -4,7 +4,7 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from checks.outcome import Wrong
 
@@ -54,6 +54,12 @@ def tensor(value: object, name: str, shape: Sequence[int], dtype: torch.dtype, a
     return value
 
 
+def module(value: object, name: str) -> None:
+    """Nothing if `value`, an object of the class `name`, is a PyTorch module."""
+    ask = f"Does it begin with `class {name}(nn.Module):`?"
+    that(isinstance(value, nn.Module), f"{name} must be an nn.Module, and it is not", ask)
+
+
 def pair(value: object, names: tuple[str, str]) -> tuple[object, object]:
     """The two things a call returns."""
     wanted = f"the call must return two things, ({names[0]}, {names[1]})"
@@ -82,11 +88,14 @@ def close(
     name: str,
     *,
     row: str = "token",
+    column: str = "",
+    when: str = "",
     slips: Mapping[str, Callable[[], Tensor]] | None = None,
     bound: float = BOUND,
 ) -> None:
     """Nothing if no number is off by more than `bound`; else the worst row, and the likely slip.
 
+    `row` and `column` say what a row and a number in it belong to, `when` under what condition.
     `slips` maps a question to what gives the value of the slip it asks about.
     """
     got, want = got.detach(), want.detach()
@@ -97,10 +106,12 @@ def close(
     worst = int(off.amax(1).argmax())
     place = int(off[worst].argmax())
     wanted, came = (float(x.reshape(len(want), -1)[worst, place]) for x in (want, got))
-    raise Wrong(
-        f"{name} of {row} {worst} must be {wanted:.4g}, got {came:.4g}"
-        f"{' (first of the numbers that differ most)' if off.shape[1] > 1 else ''}. "
-        f"{asks[0] if asks else ''}".rstrip()
+    at = f"{row} {worst}" + (f" and {column} {place}" if column else "")
+    largest = " (the largest difference)" if off.shape[1] > 1 else ""
+    that(
+        False,
+        f"{name} of {at}{when and f', {when},'} must be {wanted:.4g}, got {came:.4g}{largest}",
+        asks[0] if asks else "",
     )
 
 

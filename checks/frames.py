@@ -24,9 +24,14 @@ def is_learners(filename: str) -> bool:
     """Whether a file holds an answer: a notebook's cell, or an answer of the course itself."""
     if filename.startswith(("<frozen", "<__array")) or "site-packages" in filename:
         return False
-    if Path(filename).parent == _CHECKS:
+    if is_checks(filename):
         return False
     return not filename.startswith(_NOT_THE_LEARNERS)
+
+
+def is_checks(filename: str) -> bool:
+    """Whether a file is the machinery of the checks."""
+    return Path(filename).parent == _CHECKS
 
 
 def innermost_code(error: BaseException) -> CodeType:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks import fences
+from helpers import fences
 
 MOST = 15  # a reference; more are thinned out evenly
 

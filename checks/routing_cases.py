@@ -1,6 +1,7 @@
 """The sizes a check of routing runs on, and tensors of those sizes."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,39 +71,49 @@ def routings(rng: random.Random) -> list[Routing]:
     ]
 
 
+class CountingExpert(nn.Linear):
+    """An expert that is not linear and counts its calls and their rows."""
+
+    calls = rows = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.numel() // x.shape[-1]
+        self.rows += rows
+        self.calls += rows > 0
+        return F.silu(super().forward(x)) + 0.3
+
+
 class CountingExperts(nn.Module):
-    """An expert array of the check's own that counts calls and rows; its experts are not linear."""
+    """An expert array of the check's own, laid out as D1.2's constructor is given."""
 
     def __init__(self, case: Routing):
         super().__init__()
         torch.manual_seed(case.seed)
         sizes = case.d_model, case.d_model
-        self.layers = nn.ModuleList(nn.Linear(*sizes) for _ in range(case.num_experts))
+        self.experts = nn.ModuleList(CountingExpert(*sizes) for _ in range(case.num_experts))
         self.to(case.dtype)
-        self.calls = [0] * case.num_experts
-        self.rows = [0] * case.num_experts
-        for i, layer in enumerate(self.layers):
-            layer.register_forward_pre_hook(self._counter(i))
-            layer.register_forward_hook(lambda layer, inputs, out: F.silu(out) + 0.3)
-
-    def _counter(self, i: int):
-        def count(layer: nn.Module, inputs: tuple) -> None:
-            rows = inputs[0].numel() // inputs[0].shape[-1]
-            self.rows[i] += rows
-            self.calls[i] += rows > 0
-
-        return count
 
     def __len__(self) -> int:
-        return len(self.layers)
+        return len(self.experts)
 
     def __getitem__(self, i: int) -> nn.Module:
-        return self.layers[i]
+        return self.experts[i]
 
 
 def dense_gates(gates: Tensor, experts: Tensor, num_experts: int) -> Tensor:
     """`(T, E)`: each expert's gate for each token, zero where it was not chosen."""
     return torch.zeros(len(gates), num_experts, dtype=gates.dtype).scatter_add(1, experts, gates)
+
+
+def reached(y: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """For each number in `weights`, one after the other, whether a gradient of `y` reaches it."""
+    grads = torch.autograd.grad(y.sum(), weights, allow_unused=True, retain_graph=True)
+    return torch.cat(
+        [
+            torch.zeros(weight.numel(), dtype=torch.bool) if grad is None else grad.flatten() != 0
+            for weight, grad in zip(weights, grads, strict=True)
+        ]
+    )
 
 
 def slow_combination(x: Tensor, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:

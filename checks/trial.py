@@ -59,6 +59,8 @@ class Trial:
             return self._failure("raised", f"your code raised {said}", place)
         if isinstance(error, TypeError) and "argument" in said:
             return self._failure("wrong", f"your code cannot be called as the lesson does ({said})")
+        if not frames.is_checks(code.co_filename):
+            return self._failure("wrong", f"what your code made cannot run here ({said})")
         return self._failure("wrong", f"what your code gives cannot be used here ({said})")
 
     def _failure(self, state: State, message: str, *lines: str) -> CheckFailed:

@@ -14,7 +14,7 @@ END_OF_TEXT = "<|end|>"
 SMALLEST_VOCABULARY = 257  # a token for each byte, and the end of a text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """Texts as token ids, by domain; domain `i` of a batch is `domains[i]`.
 

@@ -11,15 +11,16 @@ from pathlib import Path
 from helpers.stories import stories
 
 CHARACTERS = 300_000  # a domain of `three_domains` has at most this many
+SHORT = 60  # characters; a paragraph below this may repeat, such as a heading
 
 # Modules that read well and are part of every Python from 3.11 on; their source is plain text.
 MODULES = """
-    _collections_abc _markupbase base64 bdb bisect calendar cmd code codecs codeop colorsys 
-    compileall contextlib copy copyreg csv dis fileinput filecmp fnmatch fractions functools 
-    genericpath getopt getpass gettext graphlib gzip hashlib heapq hmac linecache mimetypes 
-    modulefinder netrc numbers opcode operator pkgutil plistlib poplib posixpath pprint profile 
-    py_compile pyclbr queue quopri random reprlib rlcompleter runpy sched secrets selectors 
-    shelve shlex socketserver string tabnanny tempfile textwrap timeit token tokenize trace 
+    _collections_abc _markupbase base64 bdb bisect calendar cmd code codecs codeop colorsys
+    compileall contextlib copy copyreg csv dis fileinput filecmp fnmatch fractions functools
+    genericpath getopt getpass gettext graphlib gzip hashlib heapq hmac linecache mimetypes
+    modulefinder netrc numbers opcode operator pkgutil plistlib poplib posixpath pprint profile
+    py_compile pyclbr queue quopri random reprlib rlcompleter runpy sched secrets selectors
+    shelve shlex socketserver string tabnanny tempfile textwrap timeit token tokenize trace
     tracemalloc types uuid warnings wave weakref zipapp
 """
 
@@ -34,7 +35,10 @@ class Document:
 
 
 def python_prose() -> list[Document]:
-    """Python's language reference, a document a topic, as `help()` shows it."""
+    """Python's language reference, a document a topic, as `help()` shows it, sorted by title.
+
+    Many topics quote others; a paragraph stays in the longest topic that has it.
+    """
     try:
         topics = importlib.import_module("pydoc_data.topics").topics
     except ImportError:
@@ -42,7 +46,8 @@ def python_prose() -> list[Document]:
             "this Python comes without its language reference (pydoc_data.topics): "
             "install a full Python, for example from python.org, or give documents of your own"
         ) from None
-    return [Document("prose", title, topics[title]) for title in sorted(topics)]
+    texts = _without_repeats(topics)
+    return [Document("prose", title, texts[title]) for title in sorted(texts)]
 
 
 def python_code() -> list[Document]:
@@ -121,6 +126,22 @@ def split(
         held += kept
         train += [document for document in own if document not in kept]
     return train, held
+
+
+def _without_repeats(topics: dict[str, str]) -> dict[str, str]:
+    """The topics, each without the paragraphs that a longer one has already."""
+    seen: set[str] = set()
+    kept = {}
+    for title in sorted(topics, key=lambda title: (-len(topics[title]), title)):
+        own = []
+        for paragraph in topics[title].split("\n\n"):
+            words = " ".join(paragraph.split())
+            if len(words) < SHORT or words not in seen:
+                own.append(paragraph)
+            seen.add(words)
+        if sum(map(len, own)) > len(topics[title]) / 2:
+            kept[title] = "\n\n".join(own)
+    return kept
 
 
 def _characters(documents: Iterable[Document]) -> int:

@@ -78,7 +78,9 @@ print(f"published figures: {671 / 37:.1f} · one sparse layer of V3: {257 / 9:.1
 
 # %%
 for cost in TRAINING_COSTS:
-    print(f"{cost.name}: {cost.gpu_hours / 1e6:.3f}M {cost.gpu}-hours, ${cost.dollars() / 1e6:.1f}M")
+    print(
+        f"{cost.name}: {cost.gpu_hours / 1e6:.3f}M {cost.gpu}-hours, ${cost.dollars() / 1e6:.1f}M"
+    )
     print(f"  leaves out: {cost.excludes}")
 
 # %% [markdown]
@@ -196,7 +198,9 @@ def token_loop(x, gates, experts, expert_array):
 
 
 times = [lambda x: 10 * x, lambda x: 100 * x]
-print(token_loop(torch.tensor([[3.0]]), torch.tensor([[0.73, 0.27]]), torch.tensor([[0, 1]]), times))
+print(
+    token_loop(torch.tensor([[3.0]]), torch.tensor([[0.73, 0.27]]), torch.tensor([[0, 1]]), times)
+)
 
 # %% [markdown]
 # The loop calls an expert T·K times with one row. Write it the other way round: for each expert, gather the rows that chose it, call it once, weight the result and add it back at the right tokens. An expert nobody chose does nothing.

@@ -13,7 +13,6 @@ from lessons.notebooks import as_text, learner_notebook, solved_notebook
 # They prove the checks and say nothing in a notebook.
 UNSEEN = {
     "checks/audit.py",
-    "checks/fences.py",
     "checks/mutants.py",
     "checks/validate.py",
     "checks/__main__.py",

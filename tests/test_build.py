@@ -7,12 +7,12 @@ import nbformat
 import pytest
 from conftest import snapshot
 
+from helpers.fences import solved, source_of, stub
 from lessons.build import MAX_BYTES, main, stems
 from lessons.execute import execute
 from lessons.freshness import digest
 from lessons.notebooks import as_text, learner_notebook, solved_notebook
 from lessons.percent import LessonError
-from lessons.stub import solved, source_of, stub
 
 LESSON = """\
 # %% [markdown]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from checks import LESSONS, carry, fences, places
+from checks import LESSONS, carry, places
+from helpers import fences
 from solutions import d1_moe
 
 D1 = (places.ROOT / "solutions" / "d1_moe.py").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ HAS_TIMER = hasattr(signal, "setitimer")
 @pytest.fixture(params=["timer", "watcher"] if HAS_TIMER else ["watcher"], autouse=True)
 def path(request, monkeypatch):
     """Both ways of stopping a call: the timer signal, and Windows' thread that interrupts."""
-    monkeypatch.setattr(limit, "REPEAT", 0.1)
+    monkeypatch.setattr(limit, "REPEAT", 0.05)
     if request.param == "watcher" and HAS_TIMER:
         monkeypatch.delattr(signal, "setitimer")
     return request.param
@@ -33,7 +33,7 @@ def left_as_it_was():
     before = _process_state()
     yield
     assert _process_state() == before
-    time.sleep(0.25)  # a late signal would end this
+    time.sleep(0.08)  # a late signal would end this
 
 
 def _process_state() -> tuple:

@@ -38,6 +38,16 @@ def test_python_brings_enough_prose_and_code_in_a_fixed_order():
         assert found == read()
 
 
+def test_no_topic_of_the_prose_quotes_another():
+    paragraphs = [
+        " ".join(paragraph.split())
+        for document in python_prose()
+        for paragraph in document.text.split("\n\n")
+    ]
+    long = [paragraph for paragraph in paragraphs if len(paragraph) >= 60]
+    assert len(long) == len(set(long)) > 500
+
+
 def test_three_domains_have_even_shares():
     sizes = sizes_by_domain(three_domains())
     assert list(sizes) == ["prose", "code", "stories"]

@@ -36,3 +36,17 @@ _PARTS = (
 )
 
 bank = Bank("d1_moe", *(part.bank for part in _PARTS))
+
+bank.equivalent.update(
+    {
+        (
+            "D1.1",
+            "gates, experts = probs.topk(self.top_k, dim=-1) → "
+            "gates, experts = probs.topk(self.top_k)",
+        ): "the last dimension is what topk takes when none is named",
+        (
+            "D1.I1",
+            "order = experts.flatten().argsort(stable=True) → order = experts.flatten().argsort()",
+        ): "the order of rows inside one expert's run changes no sum",
+    }
+)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lab import ROOT, copy_project, opened, running_lab
 
-from lessons.stub import solved, source_of
+from helpers.fences import solved, source_of
 
 LESSON = "d1_moe.ipynb"
 RENORMALISE = "gates = gates / gates.sum(dim=-1, keepdim=True)"

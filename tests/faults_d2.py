@@ -1,0 +1,254 @@
+"""How answers to D2's exercises differ from slow loops: one `at_…` an exercise, as in D1's."""
+
+import math
+from fractions import Fraction
+from itertools import permutations
+
+import torch
+from faults_d1 import (
+    combined,
+    count_rows,
+    gradient_faults,
+    memory_faults,
+    next_input,
+    swiglu,
+    tensor_faults,
+    unchanged,
+    x_,
+)
+from torch import Tensor
+
+# --- slow loops ---------------------------------------------------------------------------------
+
+
+def cut(x, m):
+    """Row t·m + s is slice s of token t."""
+    width = x.shape[1] // m
+    return torch.stack([x[r // m, r % m * width :][:width] for r in range(len(x) * m)])
+
+
+def merged(y, m):
+    """Token t is rows t·m to t·m + m - 1 in one line."""
+    return torch.stack([torch.cat([y[t * m + s] for s in range(m)]) for t in range(len(y) // m)])
+
+
+def allowed(numbers, groups, top):
+    """The experts in the `top` groups with the greatest sum of two highest numbers."""
+    size = len(numbers) // groups
+    parts = [list(range(g * size, (g + 1) * size)) for g in range(groups)]
+    parts.sort(key=lambda part: sum(sorted(numbers[i] for i in part)[-2:]), reverse=True)
+    return {i for part in parts[:top] for i in part}
+
+
+def affinities(weight, token, affinity):
+    logits = [(row * token).sum() for row in weight]
+    if affinity == "sigmoid":
+        return [1 / (1 + (-z).exp()) for z in logits]
+    total = sum(z.exp() for z in logits)
+    return [z.exp() / total for z in logits]
+
+
+def gates_of(weight, bias, x, k, options):
+    """Dense (T, E) gates, zero where an expert is not chosen."""
+    groups, top = options.get("num_groups", 1), options.get("top_groups", 1)
+    rows = []
+    for token in x:
+        scores = affinities(weight, token, options.get("affinity", "sigmoid"))
+        biased = [float(s.detach() + b) for s, b in zip(scores, bias, strict=True)]
+        open_to = allowed(biased, groups, top) if groups > 1 else range(len(biased))
+        chosen = sorted(open_to, key=lambda i: -biased[i])[:k]
+        total = sum(scores[i] for i in chosen) if options.get("renormalise", True) else 1
+        factor = options.get("scale", 1.0) / total
+        rows.append([factor * s if i in chosen else 0 * s for i, s in enumerate(scores)])
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+def moved(bias, load, step):
+    mean = Fraction(sum(load), len(load))
+    return [b + step * ((c < mean) - (c > mean)) for b, c in zip(bias, load, strict=True)]
+
+
+# --- one look an exercise -----------------------------------------------------------------------
+
+
+def at_shared(answer, d, f, n, *lead):
+    layer = answer(d, f, n).double()
+    weights = list(layer.parameters())
+    if sum(p.numel() for p in weights if p.requires_grad) != 3 * d * f * n:
+        return {"number of parameters"}
+    x = x_(d, *lead[::-1]).permute(*range(len(lead), -1, -1)).requires_grad_()
+    given = x.detach().clone()
+    with torch.no_grad():
+        layer(given)
+    faults = unchanged([given], [x])
+    mine = layer(x * 1)
+    faults |= tensor_faults(layer.eval()(x * 1), mine, "second call")
+    if not isinstance(mine, Tensor) or mine.shape != x.shape:
+        return faults | {"kind or shape"}
+    readings = [as_swiglu(x, *units) for units in unit_orders(weights, d)]
+    wanted = next((y for y in readings if torch.allclose(mine, y)), None)
+    if wanted is None:
+        return faults | {"value"}
+    for role in (weight.detach() for units in unit_orders(weights, d) for weight in units):
+        faults |= set() if len(role.unique(dim=0)) == f * n else {"equal experts"}
+    return faults | gradient_faults(mine, wanted, [x, *weights])
+
+
+def unit_orders(weights, d):
+    """Every reading of the weights as gate, up and down, each (N·F, D)."""
+    if len(weights) == 2:
+        weights = [*weights[0].chunk(2), weights[1]]
+    if all(w.dim() == 3 for w in weights):
+        weights = [w.flatten(0, 1) for w in weights]
+    flat = [w if w.shape[-1] == d else w.T for w in weights]
+    roles = [torch.cat(flat[i::3]) for i in range(3)]
+    return permutations(roles) if len({role.shape for role in roles}) == 1 else []
+
+
+def as_swiglu(x, gate, up, down):
+    return swiglu(x.reshape(-1, x.shape[-1]), gate, up, down.T).reshape(x.shape)
+
+
+def at_cut(answer, t, d, m, dtype):
+    return at_rearrangement(answer, x_(d, t).T.to(dtype), m, cut)
+
+
+def at_merge(answer, t, d, m, dtype):
+    return at_rearrangement(answer, x_(d, t * m).T.to(dtype), m, merged)
+
+
+def at_rearrangement(answer, x, m, by_hand):
+    given = x.clone()
+    with torch.no_grad():
+        answer(given, m)
+    faults = unchanged([given], [x])
+    x.requires_grad_()
+    mine, wanted = answer(x * 1, m), by_hand(x, m)
+    faults |= tensor_faults(mine, wanted)
+    if faults & {"value is no tensor", "shape or dtype of value"}:
+        return faults
+    return faults | gradient_faults(mine, wanted, [x])
+
+
+def at_fine_grained(answer, *sizes):
+    num_experts, top_k, expert_dim, m = sizes
+    if m < 1 or expert_dim % m:
+        return set() if raises_value_error(answer, *sizes) else {"no refusal"}
+    mine, pieces = answer(*sizes), 0
+    while pieces * m < expert_dim:
+        pieces += 1
+    if not isinstance(mine, tuple) or [type(n) for n in mine] != [int] * 3:
+        return {"kind"}
+    return set() if mine == (sum([num_experts] * m), sum([top_k] * m), pieces) else {"value"}
+
+
+def raises_value_error(function, *inputs):
+    try:
+        function(*inputs)
+    except ValueError:
+        return True
+    return False
+
+
+def at_groups(answer, t, e, groups, top, shift, dtype):
+    scores = (x_(e, t).T + shift).to(dtype)
+    given = scores.clone()
+    mine = answer(given, groups, top)
+    wanted = scores.clone()
+    for token, numbers in enumerate(scores.tolist()):
+        for i in set(range(e)) - allowed(numbers, groups, top):
+            wanted[token, i] = -math.inf
+    return unchanged([given], [scores]) | tensor_faults(mine, wanted)
+
+
+def at_biased_router(answer, t, d, e, k, options, shift, dtype):
+    router = answer(d, e, k, **options).to(dtype)
+    if faults := bias_faults(router, e):
+        return faults
+    leaf = next(router.parameters())
+    weight = leaf if leaf.shape == (e, d) else leaf.T
+    bias = (0.4 * x_(e) + shift).to(dtype)
+    router.bias.copy_(bias)
+    x = 2 * x_(t, d).to(dtype)
+    given = x.clone()
+    with torch.no_grad():
+        if len(router(given)) != 2:
+            return {"no pair"}
+    faults = unchanged([given, router.bias], [x, bias])
+    x.requires_grad_()
+    wanted = gates_of(weight, bias, x, k, options)
+    for training in (True, False):
+        gates, experts = router.train(training)(x * 1)
+        faults |= tensor_faults(experts, torch.zeros(t, k, dtype=torch.int64), "") - {""}
+        faults |= tensor_faults(gates, torch.zeros(t, k, dtype=dtype), "") - {""}
+        if faults:
+            return faults
+        mine = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates)
+        faults |= tensor_faults(mine, wanted)
+        faults |= gradient_faults(mine, wanted, [x, leaf])
+    return faults | unchanged([router.bias], [bias])
+
+
+def bias_faults(router, e):
+    """Whether `bias` is anything but a saved buffer of zeros beside one weight matrix."""
+    buffers = dict(router.named_buffers())
+    if [w.dim() for w in router.parameters()] != [2]:
+        return {"parameters"}
+    if list(buffers) != ["bias"] or "bias" not in router.state_dict():
+        return {"bias is no saved buffer"}
+    return set() if torch.equal(buffers["bias"], buffers["bias"].new_zeros(e)) else {"bias"}
+
+
+def at_update(answer, bias, load, step, dtype):
+    faults = set()
+    for counts in (load, load[::-1]):
+        old, counted = torch.tensor(bias, dtype=dtype), torch.tensor(counts)
+        new = answer(old, counted, step)
+        faults |= unchanged([old, counted], [torch.tensor(bias, dtype=dtype), torch.tensor(counts)])
+        if not isinstance(new, Tensor) or new.dtype != dtype or new.shape != old.shape:
+            return faults | {"kind, shape or dtype"}
+        wanted = torch.tensor(moved(bias, counts, step), dtype=dtype)
+        close = torch.allclose(new, wanted, rtol=1e-6, atol=1e-6 * step)
+        faults |= set() if close and not new.requires_grad else {"value"}
+    return faults
+
+
+def at_deepseek_moe(answer, b, l, d, e, k, f, n, options):  # noqa: E741
+    layer = answer(d, e, k, f, n, **options).double()
+    m = options.get("num_segments", 1)
+    if faults := size_faults(layer, d, e, f, n, m):
+        return faults
+    bias = 0.3 * x_(e)
+    layer.router.bias.copy_(bias)
+    x = x_(l, b, d).transpose(0, 1)
+    given, rows = x_(l, b, d).transpose(0, 1).copy_(x), count_rows(layer)
+    with torch.no_grad():
+        layer(given)
+    faults = unchanged([given], [x])
+    faults |= {"rows"} if sum(rows) > b * l * m * k else set()
+    x = x_(b, l, d).requires_grad_()
+    for training in (True, False):
+        mine = layer.train(training)(x * 1)
+        wanted, dense = layer_by_hand(layer, bias, x, m, k, options)
+        faults |= memory_faults(layer, dense) | tensor_faults(mine, wanted)
+        faults |= unchanged([layer.router.bias], [bias])
+        if faults & {"value is no tensor", "shape or dtype of value"}:
+            return faults
+        faults |= gradient_faults(mine, wanted, [x, *layer.parameters()])
+        x = next_input(x)[0]
+    return faults
+
+
+def layer_by_hand(layer, bias, x, m, k, options):
+    tokens = torch.cat(list(x))
+    slices = cut(tokens, m)
+    dense = gates_of(layer.router.gate.weight, bias, slices, k, options)
+    y = merged(combined(slices, dense, layer.experts), m) + layer.shared(tokens)
+    return y.reshape(x.shape), dense
+
+
+def size_faults(layer, d, e, f, n, m):
+    sizes = [sum(w.numel() for w in part.parameters()) for part in (layer.experts, layer.shared)]
+    if sizes != [3 * d // m * f * e, 3 * d * f * n]:
+        return {"width of the experts"}
+    return set() if layer.router.gate.weight.shape == (e, d // m) else {"width of the router"}

@@ -1,0 +1,126 @@
+"""The bank of D2: its right answers do what slow loops do, and each wrong one does not."""
+
+import faults_d2 as look
+import pytest
+import torch
+
+import solutions.d2_deepseek_moe as reference
+from checks.answers.d2_deepseek_moe import bank
+
+DOUBLE, SINGLE = torch.float64, torch.float32
+SHARED = [(5, 4, 3, 2, 3), (4, 6, 2, 5), (5, 3, 4), (6, 4, 1, 1, 2, 2)]
+SEGMENTS = [
+    (t, d, m, dtype)
+    for t, d, m in [(5, 12, 3), (3, 8, 4), (1, 6, 2), (4, 5, 5)]
+    for dtype in (SINGLE, DOUBLE)
+] + [(4, 6, 1, DOUBLE)]
+FINE_GRAINED = [
+    (16, 2, 32, 4),
+    (8, 3, 12, 6),
+    (5, 1, 7, 1),
+    (6, 2, 10, 4),
+    (8, 2, 6, 0),
+    (9, 4, 9, 3),
+    (4, 2, 6, 4),
+]
+GROUPS = [
+    (7, 12, 4, 2, 0.0, DOUBLE),
+    (7, 12, 3, 2, 0.0, SINGLE),
+    (1, 8, 4, 3, -3.0, DOUBLE),
+    (5, 10, 5, 1, 0.0, DOUBLE),
+    (6, 9, 3, 1, 3.0, DOUBLE),
+    (4, 6, 3, 3, 0.0, DOUBLE),
+]
+GROUPED = {"num_groups": 4, "top_groups": 2}
+ROUTERS = [
+    (6, 5, 6, 2, {}, 0.0, DOUBLE),
+    (6, 5, 8, 3, {"scale": 2.5, **GROUPED}, 0.0, DOUBLE),
+    (6, 5, 12, 2, {"scale": 1.5, **GROUPED}, -2.0, SINGLE),
+    (5, 6, 5, 3, {"affinity": "softmax", "renormalise": False, "scale": 16.0}, 0.0, DOUBLE),
+    (5, 6, 4, 2, {"affinity": "softmax", "scale": 2.0}, 0.0, SINGLE),
+    (5, 4, 9, 2, {"renormalise": False, "num_groups": 3, "top_groups": 2}, -1.5, DOUBLE),
+    (1, 4, 6, 1, {"renormalise": False, "scale": 0.5}, 0.0, DOUBLE),
+    (3, 4, 3, 3, {}, 0.0, DOUBLE),
+]
+BIASES = [
+    ([0.3, -1.7, 0.0, 0.2], [4, 2, 1, 3], 0.1, SINGLE),
+    ([0.05, 0.1, -0.2, 1.4, 0.0], [10, 11, 0, 30, 9], 0.001, DOUBLE),
+    ([0.0, 0.0, 0.0], [3, 3, 3], 0.5, SINGLE),
+    ([0.1, -0.1], [0, 0], 0.01, DOUBLE),
+    ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0, 1, 2, 0, 100, 30], 0.02, SINGLE),
+]
+LAYERS = [
+    (2, 3, 6, 4, 2, 5, 2, {"scale": 2.5}),
+    (2, 3, 8, 6, 2, 3, 1, {"num_segments": 2, "scale": 2.5, "num_groups": 3, "top_groups": 2}),
+    (1, 4, 9, 5, 3, 4, 1, {"num_segments": 3, "affinity": "softmax", "renormalise": False}),
+    (3, 2, 8, 3, 1, 3, 2, {"num_segments": 4, "scale": 1.5, "renormalise": False}),
+]
+LOOKS = {
+    "D2.1": (look.at_shared, SHARED),
+    "D2.2a": (look.at_cut, SEGMENTS),
+    "D2.2b": (look.at_merge, SEGMENTS),
+    "D2.2c": (look.at_fine_grained, FINE_GRAINED),
+    "D2.3a": (look.at_groups, GROUPS),
+    "D2.3b": (look.at_biased_router, ROUTERS),
+    "D2.3c": (look.at_update, BIASES),
+    "D2.3d": (look.at_deepseek_moe, LAYERS),
+}
+PUBLIC = {
+    "D2.1": reference.SharedExperts,
+    "D2.2a": reference.segment_tokens,
+    "D2.2b": reference.merge_segments,
+    "D2.2c": reference.fine_grained,
+    "D2.3a": reference.keep_top_groups,
+    "D2.3b": reference.BiasedRouter,
+    "D2.3c": reference.update_bias,
+    "D2.3d": reference.DeepSeekMoE,
+}
+
+
+def faults_by_case(exercise, answer):
+    """The faults seen in each case; an exception is a fault by its name."""
+    at, cases = LOOKS[exercise]
+    return [_faults(at, answer, case) for case in cases]
+
+
+def _faults(at, answer, case):
+    torch.manual_seed(0)
+    try:
+        return at(answer, *case)
+    except Exception as error:
+        return {f"raised {type(error).__name__}: {error}"}
+
+
+def entries(kind):
+    return [
+        pytest.param(exercise, answer, id=f"{exercise}-{answer.__name__}")
+        for exercise, answers in bank.answers.items()
+        for answer in getattr(answers, kind)
+    ]
+
+
+@pytest.mark.parametrize("exercise", LOOKS)
+def test_reference_has_no_fault(exercise):
+    assert set().union(*faults_by_case(exercise, PUBLIC[exercise])) == set()
+
+
+@pytest.mark.parametrize(("exercise", "answer"), entries("right"))
+def test_right_answer_has_no_fault(exercise, answer):
+    assert set().union(*faults_by_case(exercise, answer)) == set()
+
+
+@pytest.mark.parametrize(("exercise", "answer"), entries("wrong"))
+def test_wrong_answer_has_a_fault_of_its_own(exercise, answer):
+    seen = faults_by_case(exercise, answer)
+    assert set().union(*seen)
+    assert not all(any(fault.startswith("raised") for fault in faults) for faults in seen), seen
+
+
+@pytest.mark.parametrize("exercise", LOOKS)
+def test_bank_is_full_and_its_names_are_unique(exercise):
+    answers = bank.answers[exercise]
+    names = [answer.__name__ for answer in answers.right + answers.wrong]
+    assert len(answers.right) >= 4
+    assert len(answers.wrong) >= 10
+    assert len(set(names)) == len(names)
+    assert all(a.__doc__.count("\n") == 0 for a in answers.right + answers.wrong)
