@@ -1,7 +1,6 @@
 """The proof of the checks: every wrong answer refused, every right one accepted, no stage idle."""
 
 import importlib
-import inspect
 import linecache
 import time
 from collections import Counter
@@ -88,7 +87,7 @@ def _title(answer: object) -> str:
 
 def made_wrong(check: Check, equivalent: dict) -> list[tuple[str, object]]:
     """The mutants of a check's reference that are not listed as equivalent."""
-    path = Path(inspect.getsourcefile(check.reference_answer))
+    path = _file(check)
     return [
         (mutant.slip, _defined(check, mutant.source, f"<mutant {i} of {check.name}>"))
         for i, mutant in enumerate(mutants(path, check.name))
@@ -98,9 +97,13 @@ def made_wrong(check: Check, equivalent: dict) -> list[tuple[str, object]]:
 
 def stub_of(check: Check) -> object:
     """The exercise as a learner first meets it."""
-    path = Path(inspect.getsourcefile(check.reference_answer))
+    path = _file(check)
     source = fences.source_of(path.read_text(encoding="utf-8"), check.name)
     return _defined(check, fences.stub(source), f"<stub of {check.name}>")
+
+
+def _file(check: Check) -> Path:
+    return Path(importlib.import_module(check.reference_answer.__module__).__file__)
 
 
 def _defined(check: Check, source: str, file: str) -> object:

@@ -42,7 +42,7 @@ class Biased(Routing):
     def bias(self) -> Tensor:
         """A bias large enough to change choices, and below zero where there are groups."""
         drawn = torch.randn(self.num_experts, generator=self.generator().manual_seed(self.seed + 2))
-        spread = 0.3 if self.affinity == "sigmoid" else 0.1
+        spread = 0.15 if self.affinity == "sigmoid" else 0.07
         return spread * drawn - (0.8 if self.num_groups > 1 else 0.0)
 
     def deciding_bias(self) -> Tensor:

@@ -9,7 +9,7 @@ from checks import board, given
 from checks.compare import Comparison, comparison
 from checks.outcome import CheckFailed, CheckResult
 from checks.source import Source, source_of, value_read_as
-from checks.trial import Stage, Trial
+from checks.trial import Stage, Trial, own_world
 
 SECONDS = 8.0  # a stage that runs longer on one case is stopped
 COMPARE_SECONDS = 30.0
@@ -88,7 +88,8 @@ class Check:
         if refusal:
             raise CheckFailed(self.id, self.name, "wrong", refusal, details={"seed": seed})
         start = time.perf_counter()
-        cases = list(self.draw(random.Random(seed)))
+        with own_world(seed):
+            cases = list(self.draw(random.Random(seed)))
         for title, stage in self.stages.items():
             for case in cases:
                 self._trial(title, stage, answer, case, seed).run(SECONDS)

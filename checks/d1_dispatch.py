@@ -13,9 +13,8 @@ from solutions import d1_moe as reference
 
 def _combined(answer, case: Routing, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:
     x = case.x()
-    return expect.tensor(
-        answer(x, gates, experts, array), "y", x.shape, x.dtype, "Is y made like x?"
-    )
+    y = answer(x, gates, experts, array)
+    return expect.tensor(y, "y", x.shape, x.dtype, "Is y made like x?")
 
 
 def _dispatch_shape(answer, case: Routing) -> None:

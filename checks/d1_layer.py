@@ -52,8 +52,15 @@ def _layer_shapes(answer: type, case: Routing) -> None:
             len(set(row)) == case.top_k,
             f"a token needs {case.top_k} different experts: last_experts of token {t} is {row}",
         )
-    fewer = x[:, :1]
-    _forward(layer, fewer, case)  # last_experts follows the last input
+    _forward(layer.eval(), x[:, :1], case)  # last_experts follows the last input in every mode
+    held = sum(p.numel() for p in _parts(layer)[1].parameters())
+    want = case.num_experts * 3 * case.d_model * case.expert_dim
+    expect.that(
+        held == want,
+        f"its experts must hold num_experts × 3 × d_model × expert_dim = {case.num_experts} × 3 × "
+        f"{case.d_model} × {case.expert_dim} = {want} numbers, got {held}",
+        "Are all four sizes handed on?",
+    )
 
 
 def _parts(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -75,10 +82,12 @@ def _layer_values(answer: type, case: Routing) -> None:
     y, chosen = _forward(layer, x, case)
     (router, array), tokens = _parts(layer), x.reshape(-1, case.d_model)
     gates, experts = router(tokens)
-    expect.that(
-        torch.equal(chosen.sort(-1).values, experts.sort(-1).values),
-        "last_experts must be what the router chose for the last input",
-    )
+    for t, (row, routed) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
+        expect.that(
+            sorted(row) == sorted(routed),
+            f"last_experts of token {t} must be the router's choice {routed}, got {row}",
+            "Is each row you route one token of x, in the order of x?",
+        )
     want = slow_combination(tokens, gates, experts, array).detach()
 
     def exchanged() -> Tensor:
@@ -86,6 +95,12 @@ def _layer_values(answer: type, case: Routing) -> None:
         return slow_combination(rows, *router(rows), array)
 
     slips = {
+        "Where do the gates come in?": lambda: slow_combination(
+            tokens, torch.ones_like(gates), experts, array
+        ),
+        "Is only the first choice used?": lambda: slow_combination(
+            tokens, gates[:, :1], experts[:, :1], array
+        ),
         "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
         "Are positions and rows of the batch exchanged on the way back?": exchanged,
     }
@@ -98,9 +113,8 @@ def _layer_alone(answer: type, case: Routing) -> None:
     width = x.shape[1]
     for b, i in ((0, width - 1), (x.shape[0] - 1, 0)):
         alone, row = _forward(layer, x[b : b + 1, i : i + 1], case)
-        expect.close(
-            alone.detach()[0], y[b, i][None], f"the output when token ({b}, {i}) comes alone"
-        )
+        when = f"when token ({b}, {i}) comes alone"
+        expect.close(alone.detach()[0], y[b, i][None], "the output", when=when)
         expect.that(
             set(row[0].tolist()) == set(chosen[b * width + i].tolist()),
             f"row {b * width + i} of last_experts must belong to token ({b}, {i})",
@@ -117,6 +131,7 @@ def _layer_untouched(answer: type, case: Routing) -> None:
 
 def _layer_gradients(answer: type, case: Routing) -> None:
     """With every expert chosen no small step changes a choice, and every weight counts."""
+    _layer_spares(answer, case)
     if case.top_k == 1:
         return
     every = Routing(case.tokens, case.d_model, case.top_k, case.top_k, case.expert_dim, case.seed)
@@ -143,12 +158,12 @@ def _layer_spares(answer: type, case: Routing) -> None:
 def _layer_rows(answer: type, case: Routing) -> None:
     """Counted where the experts are modules of their own, as in the given constructor."""
     layer, x, rows = _layer(answer, case), _x(case), []
-    if not (_has_parts(layer) and isinstance(layer.experts[0], nn.Module)):
-        return
-    for i in range(case.num_experts):
-        layer.experts[i].register_forward_pre_hook(
-            lambda expert, inputs: rows.append(inputs[0].numel() // case.d_model)
-        )
+    experts = [_parts(layer)[1][i] for i in range(case.num_experts)]
+    for expert in experts:
+        if isinstance(expert, nn.Module):
+            expert.register_forward_pre_hook(
+                lambda expert, inputs: rows.append(inputs[0].numel() // case.d_model)
+            )
     layer(x)
     most = x.shape[0] * x.shape[1] * case.top_k
     expect.that(
@@ -169,8 +184,7 @@ check_moe_layer = Check(
         "output within 1e-5 of the token loop": _layer_values,
         "each token for itself": _layer_alone,
         "inputs untouched": _layer_untouched,
-        "gradients reach x, router and experts": _layer_gradients,
-        "no gradient for experts nobody chose": _layer_spares,
+        "gradients reach x, router and the experts chosen": _layer_gradients,
         "experts see T·K rows, no more": _layer_rows,
     },
     hints=(

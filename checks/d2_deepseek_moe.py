@@ -1,6 +1,8 @@
 """The checks of D2, in the order of the lesson."""
 
+from checks.d2_balance import check_rebalance
 from checks.d2_bias import check_update_bias
+from checks.d2_control import check_control_bias, check_most_experts
 from checks.d2_groups import check_keep_top_groups
 from checks.d2_layer import check_deepseek_moe
 from checks.d2_router import check_biased_router
@@ -16,4 +18,7 @@ CHECKS = (
     check_biased_router,
     check_update_bias,
     check_deepseek_moe,
+    check_rebalance,
+    check_control_bias,
+    check_most_experts,
 )

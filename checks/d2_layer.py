@@ -26,14 +26,14 @@ def _layers(rng: random.Random) -> list[Biased]:
         num_experts = num_experts or rng.randint(4, 6)
         top_k = top_k or rng.randint(2, num_experts - 2)
         width, expert_dim = rng.sample(range(5, 10), 2)
-        sizes = tokens or 3 * rng.randint(2, 4), num_segments * width, num_experts, top_k
+        sizes = tokens or 3 * rng.choice((2, 4)), num_segments * width, num_experts, top_k
         kind = {"num_shared": rng.randint(1, 3), "num_segments": num_segments, **kind}
         return Biased(*sizes, expert_dim, rng.randrange(10**6), **kind)
 
     everyone = rng.randint(3, 4)
     return [
         case(dtype=torch.float32),
-        case(num_experts=8, top_k=3, num_groups=4, top_groups=2, scale=2.5),  # V3
+        case(1, 12, 4, 15, num_groups=4, top_groups=2, scale=2.5),  # V3
         case(rng.randint(3, 4), scale=2.5, contiguous=False),
         case(2, affinity="softmax", renormalise=False, scale=16.0),  # V2's scale
         case(3, tokens=1),

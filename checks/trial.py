@@ -37,7 +37,7 @@ class Trial:
 
     def _judge(self) -> None:
         try:
-            with _own_world(self.seed):
+            with own_world(self.seed):
                 self.stage(self.answer, self.case)
         except (KeyboardInterrupt, limit.TooSlow):
             raise
@@ -82,7 +82,7 @@ class Trial:
 
 
 @contextmanager
-def _own_world(seed: int) -> Iterator[None]:
+def own_world(seed: int) -> Iterator[None]:
     """torch's seed, device, default type, gradient mode and threads set, and put back after it.
 
     One thread: on tensors this small the threads wait for each other longer than they compute.

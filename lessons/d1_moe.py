@@ -190,11 +190,11 @@ print(f"{held:,} weights, of which a token uses {held * top_k // num_experts:,}"
 
 # %%
 def token_loop(x, gates, experts, expert_array):
-    y = torch.zeros_like(x)
+    rows = torch.zeros_like(x)
     for t in range(len(x)):
         for gate, i in zip(gates[t], experts[t].tolist()):
-            y[t] += gate * expert_array[i](x[t : t + 1])[0]
-    return y
+            rows[t] += gate * expert_array[i](x[t : t + 1])[0]
+    return rows
 
 
 times = [lambda x: 10 * x, lambda x: 100 * x]
@@ -351,10 +351,10 @@ def keep_loads(step, model):
     loads.append([expert_load(ffn.last_experts, num_experts) for ffn in layers_of(model)])
 
 
-losses = {"MoE": train_lm(moe, corpus, steps=150, after_step=keep_loads)}
+losses = {"MoE": train_lm(moe, corpus, steps=150, rows=8, after_step=keep_loads)}
 
 # %% tags=["nbval-ignore-output"]
-losses["dense"] = train_lm(dense, corpus, steps=150)
+losses["dense"] = train_lm(dense, corpus, steps=150, rows=8)
 plot_losses(losses, "Both learn, on the same batches")
 plt.show()
 
@@ -450,7 +450,7 @@ broken = model_with(lambda: MoELayer(d_model, num_experts, top_k, expert_dim))
 for ffn in layers_of(broken):
     ffn.router = slips("D1.1")[bug](d_model, num_experts, top_k)
 plot_losses(
-    {"broken": train_lm(broken, corpus, steps=40), "yours": losses["MoE"][:40]},
+    {"broken": train_lm(broken, corpus, steps=40, rows=8), "yours": losses["MoE"][:40]},
     "The loss falls all the same",
 )
 plt.show()

@@ -5,11 +5,11 @@ m = num_segments, R = T·m rows.
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from helpers.llama import SwiGLU
-from solutions.d1_moe import ExpertArray, dispatch_combine
+from solutions.d1_moe import ExpertArray, dispatch_combine, expert_load
 
 
 class SharedExperts(nn.Module):
@@ -228,3 +228,46 @@ class DeepSeekMoE(nn.Module):
         y = merge_segments(routed, self.num_segments) + self.shared(tokens)
         return y.reshape(x.shape)
         # END SOLUTION
+
+
+def rebalance(layer: DeepSeekMoE, real: Bool[Tensor, "B L"], step: float) -> Int[Tensor, " E"]:
+    """The load of the layer's last batch, by which `layer.router.bias` has moved one step.
+
+    Only tokens marked in `real` count: padding is routed too, and must not steer. Called once a
+    batch, after the optimiser.
+    """
+    # rows of real tokens (m rows a token) → their load → the new bias, kept in the layer
+    # BEGIN SOLUTION
+    rows = real.reshape(-1).repeat_interleave(layer.num_segments)  # (T·m,)
+    bias = layer.router.bias
+    load = expert_load(layer.last_experts[rows], len(bias))
+    bias.copy_(update_bias(bias, load, step))
+    return load
+    # END SOLUTION
+
+
+def control_bias(affinity: Float[Tensor, "S T E"], top_k: int, step: float) -> Float[Tensor, "S E"]:
+    """The bias after each of S batches of fixed affinities, starting from zero.
+
+    Each batch is routed with the bias that the batches before it left: its own load comes too
+    late for it (arXiv 2408.15664, section 3).
+    """
+    # for each batch: choose by affinity + bias → load → move the bias → keep it
+    # BEGIN SOLUTION
+    bias, path = torch.zeros_like(affinity[0, 0]), []
+    for scores in affinity:
+        experts = (scores + bias).topk(top_k, dim=-1).indices
+        bias = update_bias(bias, expert_load(experts, len(bias)), step)
+        path.append(bias)
+    return torch.stack(path)
+    # END SOLUTION
+
+
+def most_experts(top_k: int, tokens: int, limit: float) -> int:
+    """The most experts for which pure chance alone keeps the expected CV at or below `limit`.
+
+    With uniform random routing CV² is `(E - K) / (K · T)`.
+    """
+    # BEGIN SOLUTION
+    return int(top_k + limit**2 * top_k * tokens)
+    # END SOLUTION

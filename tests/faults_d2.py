@@ -1,7 +1,6 @@
 """How answers to D2's exercises differ from slow loops: one `at_…` an exercise, as in D1's."""
 
 import math
-from fractions import Fraction
 from itertools import permutations
 
 import torch
@@ -61,11 +60,6 @@ def gates_of(weight, bias, x, k, options):
         factor = options.get("scale", 1.0) / total
         rows.append([factor * s if i in chosen else 0 * s for i, s in enumerate(scores)])
     return torch.stack([torch.stack(row) for row in rows])
-
-
-def moved(bias, load, step):
-    mean = Fraction(sum(load), len(load))
-    return [b + step * ((c < mean) - (c > mean)) for b, c in zip(bias, load, strict=True)]
 
 
 # --- one look an exercise -----------------------------------------------------------------------
@@ -197,20 +191,6 @@ def bias_faults(router, e):
     if list(buffers) != ["bias"] or "bias" not in router.state_dict():
         return {"bias is no saved buffer"}
     return set() if torch.equal(buffers["bias"], buffers["bias"].new_zeros(e)) else {"bias"}
-
-
-def at_update(answer, bias, load, step, dtype):
-    faults = set()
-    for counts in (load, load[::-1]):
-        old, counted = torch.tensor(bias, dtype=dtype), torch.tensor(counts)
-        new = answer(old, counted, step)
-        faults |= unchanged([old, counted], [torch.tensor(bias, dtype=dtype), torch.tensor(counts)])
-        if not isinstance(new, Tensor) or new.dtype != dtype or new.shape != old.shape:
-            return faults | {"kind, shape or dtype"}
-        wanted = torch.tensor(moved(bias, counts, step), dtype=dtype)
-        close = torch.allclose(new, wanted, rtol=1e-6, atol=1e-6 * step)
-        faults |= set() if close and not new.requires_grad else {"value"}
-    return faults
 
 
 def at_deepseek_moe(answer, b, l, d, e, k, f, n, options):  # noqa: E741

@@ -1,6 +1,7 @@
 """The bank of D2: its right answers do what slow loops do, and each wrong one does not."""
 
 import faults_d2 as look
+import faults_d2_balance as balance
 import pytest
 import torch
 
@@ -55,6 +56,37 @@ LAYERS = [
     (1, 4, 9, 5, 3, 4, 1, {"num_segments": 3, "affinity": "softmax", "renormalise": False}),
     (3, 2, 8, 3, 1, 3, 2, {"num_segments": 4, "scale": 1.5, "renormalise": False}),
 ]
+# Real tokens may stand anywhere: no padding, padding on either side, a hole, only padding.
+FULL = [[True] * 4, [True] * 4, [True] * 4]
+LEFT = [[False, False, True, True], [True] * 4, [False, True, True, True]]
+RIGHT = [[True, True, False, False], [True, False, False, False], [True] * 4]
+HOLES = [[True, False, True, True], [False, True, False, True], [False, False, False, False]]
+NONE = [[False] * 4, [False] * 4, [False] * 4]
+BATCHES = [
+    (3, 4, 6, 5, 2, 1, [RIGHT, LEFT, HOLES, LEFT], 0.1, SINGLE),
+    (3, 4, 8, 8, 2, 2, [LEFT, FULL, RIGHT, RIGHT], 0.02, SINGLE),
+    (3, 4, 9, 7, 3, 3, [HOLES, RIGHT, HOLES], 0.003, DOUBLE),
+    (3, 4, 6, 12, 1, 1, [NONE, HOLES], 0.5, SINGLE),
+    (3, 4, 6, 4, 2, 2, [FULL, LEFT, RIGHT], 0.05, DOUBLE),
+]
+AFFINITIES = [
+    (9, 12, 5, 2, 0.05, 1.0, DOUBLE),
+    (6, 10, 7, 3, 0.01, 0.5, DOUBLE),
+    (8, 7, 4, 1, 0.2, 2.0, SINGLE),
+    (5, 1, 6, 2, 0.1, 0.0, DOUBLE),
+    (1, 9, 4, 2, 0.3, 1.0, DOUBLE),
+]
+# None of these limits is met exactly: floats would decide for the one side or the other.
+LIMITS = [
+    (2, 512, 0.1),
+    (2, 40, 0.21),
+    (3, 777, 0.15),
+    (1, 90, 0.35),
+    (4, 50, 0.043),
+    (8, 4096, 0.1),
+    (6, 333, 0.061),
+    (5, 40, 0.0),
+]
 LOOKS = {
     "D2.1": (look.at_shared, SHARED),
     "D2.2a": (look.at_cut, SEGMENTS),
@@ -62,8 +94,11 @@ LOOKS = {
     "D2.2c": (look.at_fine_grained, FINE_GRAINED),
     "D2.3a": (look.at_groups, GROUPS),
     "D2.3b": (look.at_biased_router, ROUTERS),
-    "D2.3c": (look.at_update, BIASES),
+    "D2.3c": (balance.at_update, BIASES),
     "D2.3d": (look.at_deepseek_moe, LAYERS),
+    "D2.3e": (balance.at_rebalance, BATCHES),
+    "D2.I1": (balance.at_control, AFFINITIES),
+    "D2.I2": (balance.at_most_experts, LIMITS),
 }
 PUBLIC = {
     "D2.1": reference.SharedExperts,
@@ -74,6 +109,9 @@ PUBLIC = {
     "D2.3b": reference.BiasedRouter,
     "D2.3c": reference.update_bias,
     "D2.3d": reference.DeepSeekMoE,
+    "D2.3e": reference.rebalance,
+    "D2.I1": reference.control_bias,
+    "D2.I2": reference.most_experts,
 }
 
 

@@ -1,6 +1,7 @@
 """Right and wrong answers to the exercises of D2."""
 
 from checks.answers import (
+    d2_control,
     d2_fine_grained,
     d2_groups_right,
     d2_groups_wrong,
@@ -9,6 +10,8 @@ from checks.answers import (
     d2_layer_wrong_form,
     d2_layer_wrong_segments,
     d2_merge,
+    d2_most_experts,
+    d2_rebalance,
     d2_router_right,
     d2_router_wrong,
     d2_router_wrong_form,
@@ -39,6 +42,9 @@ _PARTS = (
     d2_layer_wrong,
     d2_layer_wrong_form,
     d2_layer_wrong_segments,
+    d2_rebalance,
+    d2_control,
+    d2_most_experts,
 )
 
 bank = Bank("d2_deepseek_moe", *(part.bank for part in _PARTS))

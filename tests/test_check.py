@@ -1,0 +1,356 @@
+"""What a check says in every state, and that its ladder, borrowing and replay hold."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import checks.check
+from checks import CHECKS, Check, CheckFailed, CheckResult, audit
+from checks.expect import that
+from checks.trial import Trial
+from helpers import fences
+from solutions import d1_moe as reference
+
+EVERY = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+
+
+def failure(check, answer, **kind) -> CheckFailed:
+    with pytest.raises(CheckFailed) as failed:
+        check(answer, **kind)
+    return failed.value
+
+
+def small_check(stages, **kind) -> Check:
+    """A check of a function of one number, drawn from the seed."""
+    return Check(
+        id="D9.9",
+        name="double",
+        minutes=1,
+        reference_answer=lambda number: 2 * number,
+        draw=lambda rng: [rng.randint(10, 10**6) for _ in range(3)],
+        stages=stages,
+        hints=("What is twice?", "Look at number.", "Return 2 * number."),
+        **kind,
+    )
+
+
+def is_double(answer, case):
+    that(answer(case) == 2 * case, f"double({case}) must be {2 * case}", "Is it twice?")
+
+
+def is_whole(answer, case):
+    that(isinstance(answer(case), int), "double must be whole")
+
+
+DOUBLE = small_check({"whole": is_whole, "twice": is_double})
+
+
+def plain(lines: list[str]) -> str:
+    return re.sub(r"\x1b\[\d+m", "", "\n".join(lines))
+
+
+# Passing
+
+
+@EVERY
+def test_the_reference_passes(check):
+    for seed in range(5):
+        result = check(check.reference_answer, seed=seed)
+        assert isinstance(result, CheckResult)
+        assert result.passed and result.state == "passed" and not result.borrowed
+        assert result.details["seed"] == seed and result.details["seconds"] > 0
+
+
+@EVERY
+def test_what_a_pass_shows_is_equal_on_every_run(check):
+    first, second = check(check.reference_answer), check(check.reference_answer)
+    assert first.details["seed"] != second.details["seed"] or first.details != second.details
+    assert repr(first) == repr(second)
+    assert first._repr_html_() == second._repr_html_()
+    assert f"{check.id} {check.name}: passed" in repr(first)
+    assert all(stage in repr(first) for stage in check.stages)
+
+
+@EVERY
+def test_a_check_leaves_torch_as_it_was(check):
+    torch.manual_seed(5)
+    before = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
+    with torch.no_grad():
+        check(check.reference_answer, seed=0)
+        assert not torch.is_grad_enabled()
+    after = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
+    assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
+
+
+@EVERY
+@pytest.mark.parametrize("mode", ["double", "no_grad", "inference", "meta"])
+def test_the_notebooks_own_modes_do_not_matter(check, mode):
+    kept = torch.get_default_dtype()
+    modes = {
+        "double": torch.enable_grad,
+        "no_grad": torch.no_grad,
+        "inference": torch.inference_mode,
+        "meta": lambda: torch.device("meta"),
+    }
+    torch.set_default_dtype(torch.float64 if mode == "double" else kept)
+    try:
+        with modes[mode]():
+            assert check(check.reference_answer, seed=1).passed
+    finally:
+        torch.set_default_dtype(kept)
+
+
+# Unwritten
+
+
+@EVERY
+def test_the_stub_is_not_written_yet_and_says_so_in_one_line(check):
+    failed = failure(check, audit.stub_of(check))
+    assert failed.state == "unwritten" and not failed.passed
+    assert failed._render_traceback_() == [f"{check.id} {check.name}: not written yet."]
+    assert str(failed) == f"{check.id} {check.name}: not written yet."
+
+
+def test_a_module_without_forward_is_not_called_unwritten():
+    class TopKRouter(nn.Module):
+        def __init__(self, d_model, num_experts, top_k):
+            super().__init__()
+
+    failed = failure(CHECKS["D1.1"], TopKRouter)
+    assert failed.state == "wrong"
+    assert 'missing the required "forward" function' in failed.message
+
+
+def test_a_helper_that_is_not_written_is_named_with_its_line():
+    def unwritten():
+        raise NotImplementedError("later")
+
+    failed = failure(DOUBLE, lambda number: unwritten())
+    assert failed.state == "raised"
+    assert failed.message == "your code raised NotImplementedError: later"
+    assert 'of unwritten: raise NotImplementedError("later")' in failed.lines[0]
+
+
+# Wrong
+
+
+def test_the_first_stage_that_fails_is_told_and_later_ones_are_not_run():
+    failed = failure(DOUBLE, lambda number: number, seed=3)
+    assert (failed.state, failed.stage) == ("wrong", "twice")
+    case = failed.details["case"]
+    assert failed.details == {"seed": 3, "case": case}
+    head, message, where, again = plain(failed._render_traceback_()).splitlines()
+    assert head == "✗ D9.9 double · twice"
+    assert message == f"  double({case}) must be {2 * case}. Is it twice?"
+    assert where == "  ✓ whole · ✗ twice"
+    assert again == f"  {case} · the same cases again: seed=3"
+    assert str(failed) == f"D9.9 double: {failed.message}"
+
+    failed = failure(DOUBLE, lambda number: 0.5, seed=3)
+    assert "✗ whole · not run: twice" in failed.lines
+
+
+def test_a_seed_replays_a_failure():
+    drawn = failure(DOUBLE, lambda number: number)
+    seed = drawn.details["seed"]
+    assert f"seed={seed}" in plain(drawn._render_traceback_())
+    again = failure(DOUBLE, lambda number: number, seed=seed)
+    assert again.message == drawn.message and again.details == drawn.details
+    assert failure(DOUBLE, lambda number: number, seed=seed + 1).message != drawn.message
+
+
+@EVERY
+def test_cases_follow_from_the_seed_alone(check):
+    first, second, other = (
+        [str(case) for case in check.draw(random.Random(seed))] for seed in (4, 4, 5)
+    )
+    assert first == second != other
+
+
+def test_every_run_draws_anew():
+    seeds = {DOUBLE(lambda number: number + number).details["seed"] for _ in range(5)}
+    assert len(seeds) > 1
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "1", True])
+def test_a_seed_that_is_none_is_refused_in_one_sentence(seed):
+    with pytest.raises(ValueError, match=r"seed must be a whole number from 0 to 2\*\*32 - 1, got"):
+        DOUBLE(lambda number: number, seed=seed)
+
+
+# Raised
+
+
+def test_an_exception_is_shown_with_the_learners_own_line():
+    def double(number):
+        return {"a": number}["b"]
+
+    failed = failure(DOUBLE, double)
+    assert (failed.state, failed.stage) == ("raised", "whole")
+    assert failed.message == "your code raised KeyError: 'b'"
+    assert re.fullmatch(r'line \d+ of double: return \{"a": number\}\["b"\]', failed.lines[0])
+
+
+def test_an_exception_inside_torch_is_shown_with_the_line_that_called_it():
+    def double(number):
+        return torch.ones(2, 3) @ torch.ones(2, 3)
+
+    failed = failure(DOUBLE, double)
+    assert failed.message.startswith("your code raised RuntimeError: mat1 and mat2 shapes")
+    assert failed.lines[0].endswith("of double: return torch.ones(2, 3) @ torch.ones(2, 3)")
+
+
+# Needs
+
+
+def namespace(**parts) -> dict:
+    """The names of a notebook in which MoELayer is defined as in the reference."""
+    names = dict(vars(reference), __name__="notebook", **parts)
+    text = Path(reference.__file__).read_text(encoding="utf-8")
+    exec(fences.source_of(text, "MoELayer"), names)
+    return names
+
+
+def test_an_earlier_part_that_does_not_pass_is_to_be_mended_first():
+    class TopKRouter(reference.TopKRouter):
+        def forward(self, x):
+            gates, experts = super().forward(x)
+            return gates[:, :1], experts[:, :1]
+
+    failed = failure(CHECKS["D1.5"], namespace(TopKRouter=TopKRouter)["MoELayer"])
+    assert failed.message.startswith("D1.1 TopKRouter does not pass yet: gates must be a ")
+    assert failed.lines == ("Mend D1.1 first: MoELayer is built from it.",)
+    assert failed.stage is not None and "seed" in failed.details
+
+
+def test_an_earlier_part_that_is_not_written_is_to_be_written_first():
+    stub = audit.stub_of(CHECKS["D1.3"])
+    failed = failure(CHECKS["D1.5"], namespace(dispatch_combine=stub)["MoELayer"])
+    assert failed.state == "raised"
+    assert failed.message == "D1.3 dispatch_combine is not written yet."
+    assert failed.lines == ("Write D1.3 first: MoELayer is built from it.",)
+
+
+def test_a_layer_that_is_wrong_by_itself_is_told_its_own_mistake():
+    class Added(reference.MoELayer):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    failed = failure(CHECKS["D1.5"], Added)
+    assert "The residual is the block's work." in failed.message
+
+
+def test_a_part_the_answer_does_not_use_is_not_asked_for():
+    def sorted_dispatch(x, gates, experts, expert_array):
+        return x
+
+    broken = {"expert_load": lambda experts, num_experts: None}
+    sorted_dispatch = type(sorted_dispatch)(sorted_dispatch.__code__, broken)
+    assert "D1.4a" not in failure(CHECKS["D1.I1"], sorted_dispatch).message
+
+
+def test_a_mended_part_is_seen_at_once():
+    names = namespace(dispatch_combine=lambda *parts: parts[0])
+    assert "Mend D1.3 first" in failure(CHECKS["D1.5"], names["MoELayer"]).lines[0]
+    names["dispatch_combine"] = reference.dispatch_combine
+    assert CHECKS["D1.5"](names["MoELayer"]).passed
+
+
+# Hints, reference, solution, compare
+
+
+@EVERY
+def test_the_hint_ladder_has_three_rungs(check):
+    assert len(set(check.hints)) == 3
+    check._rung = 0
+    shown = [check.hint().text for _ in range(4)]
+    for rung, text in zip((1, 2, 3, 3), shown, strict=True):
+        assert text.startswith(f"{check.id} hint {rung} of 3 (")
+        assert text.endswith(check.hints[rung - 1])
+    assert check.hint(1).text == shown[0] and check.hint().text == shown[1]
+    check._rung = 0
+
+
+@pytest.mark.parametrize("rung", [0, 4, True, "1", 1.0])
+def test_a_rung_that_is_none_is_refused_in_one_sentence(rung):
+    with pytest.raises(ValueError, match="rung must be 1, 2 or 3, got"):
+        DOUBLE.hint(rung)
+
+
+@EVERY
+def test_the_reference_is_lent_and_its_source_shown(check):
+    assert check.reference() is check.reference_answer
+    source = check.solution().text
+    assert re.match(rf"(class|def) {check.name}\b", source)
+    assert "SOLUTION" not in source and "NotImplementedError" not in source
+
+
+@EVERY
+def test_compare_shows_difference_time_and_both_sources(check):
+    compared = check.compare(check.reference_answer)
+    pattern = r"largest difference \d\.\de[+-]\d\d · your time is \d+\.\d\d of the reference's"
+    assert re.fullmatch(pattern, compared.sentence)
+    assert compared.yours == compared.reference == check.solution().text
+    assert "<table>" in compared._repr_html_() and "--- reference" in repr(compared)
+
+
+@EVERY
+def test_compare_refuses_an_answer_that_does_not_pass(check):
+    with pytest.raises(CheckFailed) as failed:
+        check.compare(audit.stub_of(check))
+    assert failed.value.state == "unwritten"
+
+
+def test_compare_says_where_weights_do_not_fit():
+    class OtherNames(nn.Module):
+        def __init__(self, d_model, num_experts, top_k):
+            super().__init__()
+            self.top_k, self.weight = top_k, nn.Parameter(torch.randn(num_experts, d_model))
+
+        def forward(self, x):
+            gates, experts = (x @ self.weight.T).topk(self.top_k)
+            return gates.softmax(-1), experts
+
+    compared = CHECKS["D1.1"].compare(OtherNames)
+    assert compared.sentence == (
+        "The reference's weights do not fit yours (weight), so only the sources compare."
+    )
+    assert "class OtherNames" in compared.yours
+
+
+def test_compare_tells_of_an_answer_that_fails_on_larger_inputs():
+    def expert_load(experts, num_experts):
+        if len(experts) > 1000:
+            raise MemoryError("too many")
+        return reference.expert_load(experts, num_experts)
+
+    with pytest.raises(CheckFailed) as failed:
+        CHECKS["D1.4a"].compare(expert_load)
+    assert failed.value.message == "your code raised MemoryError: too many"
+    assert failed.value.stage == "compare"
+
+
+def test_compare_stops_an_answer_that_takes_too_long(monkeypatch):
+    monkeypatch.setattr(checks.check, "COMPARE_SECONDS", 0.2)
+
+    def expert_load(experts, num_experts):
+        while len(experts) > 1000:
+            pass
+        return reference.expert_load(experts, num_experts)
+
+    with pytest.raises(CheckFailed) as failed:
+        CHECKS["D1.4a"].compare(expert_load)
+    assert failed.value.state == "stopped"
+
+
+def test_a_check_introduces_itself():
+    assert repr(DOUBLE) == "check of D9.9 double: call it with your double"
+
+
+def test_a_trial_passes_in_silence():
+    trial = Trial("D9.9", "double", ("twice",), "twice", is_double, lambda n: 2 * n, 4, 0)
+    assert trial.run(5.0) is None

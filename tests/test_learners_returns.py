@@ -1,0 +1,322 @@
+"""Whatever a learner gives, returns or raises, a check answers in one short message."""
+
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from checks import CHECKS, CheckFailed
+
+EVERY = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+LONGEST = 400  # letters of a message
+
+
+class RaisesOnAttributes:
+    def __getattr__(self, name):
+        raise ValueError(f"no {name}")
+
+    def __call__(self, *parts):
+        raise ValueError("called")
+
+
+class RaisesOnEquals:
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise ValueError("no equals")
+
+    def __bool__(self):
+        raise ValueError("no truth")
+
+
+class RaisesOnLength(tuple):
+    def __len__(self):
+        raise ValueError("no length")
+
+
+class RaisesOnRepr:
+    def __repr__(self):
+        raise ValueError("no repr")
+
+    __str__ = __repr__
+
+
+class RaisesOnClass:
+    @property
+    def __class__(self):
+        raise ValueError("no class")
+
+
+class OwnTensor(torch.Tensor):
+    pass
+
+
+def nested(depth: int = 2000) -> list:
+    inner = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+NAMELESS = type("", (), {})()
+WHOLE = torch.zeros(3, 2, dtype=torch.int64)
+NAN = torch.full((3, 2), float("nan"))
+RETURNED = {
+    "None": None,
+    "1-tuple": (torch.ones(3, 2),),
+    "3-tuple": (torch.ones(3, 2), WHOLE, WHOLE),
+    "pair of None": (None, None),
+    "pair of text": ("gates", "experts"),
+    "NaN": NAN,
+    "NaN and choices": (NAN, WHOLE),
+    "int8": torch.ones(3, dtype=torch.int8),
+    "bool tensor": torch.ones(3, dtype=torch.bool),
+    "complex": torch.ones((), dtype=torch.complex64),
+    "meta": torch.ones(3, 2, device="meta"),
+    "meta number": torch.ones((), device="meta"),
+    "sparse": torch.eye(3).to_sparse(),
+    "quiet empty": torch.ones(0),
+    "generator": (n for n in range(3)),
+    "text": "a text",
+    "bytes": b"bytes",
+    "raises on attributes": RaisesOnAttributes(),
+    "raises on ==": RaisesOnEquals(),
+    "raises on len": RaisesOnLength((1, 2)),
+    "raises on repr": RaisesOnRepr(),
+    "raises on class": RaisesOnClass(),
+    "nameless": NAMELESS,
+    "nested list": nested(),
+    "long list": list(range(100_000)),
+    "tensor subclass": torch.ones(3).as_subclass(OwnTensor),
+    "true": True,
+    "infinity": float("inf"),
+    "not a number": float("nan"),
+    "huge number": 10**5000,
+    "module": torch,
+    "class": dict,
+}
+
+
+class NoText(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class ExitingText(Exception):
+    def __str__(self):
+        raise SystemExit(1)
+
+
+RAISED = {
+    "ValueError": ValueError("not so"),
+    "KeyError": KeyError("odd\n\nlines \x1b[31m" * 60),
+    "colours": ValueError("\x1b[31mred\x07\r\nand long " * 100),
+    "SystemExit": SystemExit(3),
+    "RecursionError": None,
+    "no text": NoText(),
+    "exiting text": ExitingText(),
+    "GeneratorExit": GeneratorExit(),
+    "StopIteration": StopIteration(4),
+    "AssertionError": AssertionError(),
+    "BaseException": BaseException("base"),
+    "group": ExceptionGroup("several", [ValueError("one"), KeyError("two")]),
+}
+
+
+def raising(error: BaseException | None):
+    def fail(*parts):
+        if error is None:
+            return fail(*parts)
+        raise error
+
+    return fail
+
+
+def answering(check, call):
+    """A function or a class of the right form that answers with `call(...)` throughout."""
+    if not isinstance(check.reference_answer, type):
+        return lambda *parts: call(*parts)
+
+    class Answer(nn.Module):
+        def __init__(self, *sizes):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4000))
+            self.last_experts = None
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            return call
+
+        def forward(self, *parts):
+            return call(*parts)
+
+    return Answer
+
+
+def refused(check, answer) -> CheckFailed:
+    """The failure, once it is one short sentence or two that IPython shows without a traceback."""
+    with pytest.raises(CheckFailed) as failed:
+        check(answer, seed=1)
+    failed = failed.value
+    assert not failed.passed and failed.__cause__ is None and failed.__suppress_context__
+    assert 10 < len(failed.message) < LONGEST and failed.message.isprintable()
+    shown = failed._render_traceback_()
+    assert len(shown) <= 5 and all("\n" not in line for line in shown)
+    assert "Traceback" not in "".join(shown) and "0x" not in "".join(shown)
+    assert str(failed) == f"{check.id} {check.name}: {failed.message}"
+    return failed
+
+
+@EVERY
+@pytest.mark.parametrize("value", RETURNED.values(), ids=RETURNED)
+def test_whatever_is_returned(check, value):
+    failed = refused(check, answering(check, lambda *parts: value))
+    assert failed.state in ("wrong", "raised")
+    own = ("__len__", "__class__", "__eq__", "__repr__", "__getattr__", "__call__", "__bool__")
+    if failed.state == "raised":  # the value itself raised, in the learner's own line
+        assert any(f"of {name}: " in failed.lines[0] for name in own)
+    if value is None and check.id != "D1.2":
+        assert "got None. Did you forget a `return`?" in failed.message
+
+
+@EVERY
+@pytest.mark.parametrize("error", RAISED.values(), ids=RAISED)
+def test_whatever_is_raised(check, error):
+    failed = refused(check, answering(check, raising(error)))
+    assert failed.state == "raised"
+    name = "RecursionError" if error is None else type(error).__name__
+    assert failed.message.startswith(f"your code raised {name}")
+    assert "of fail: " in failed.lines[0]
+
+
+@pytest.mark.parametrize("check", [CHECKS["D1.1"], CHECKS["D1.2"], CHECKS["D1.5"]], ids=repr)
+@pytest.mark.parametrize("error", RAISED.values(), ids=RAISED)
+def test_whatever_a_constructor_raises(check, error):
+    class Answer(nn.Module):
+        def __init__(self, *sizes):
+            raising(error)()
+
+    failed = refused(check, Answer)
+    assert failed.state == "raised" and failed.message.startswith("your code raised ")
+
+
+class OtherSignature(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+
+
+class ReturnsFromInit(nn.Module):
+    def __init__(self, *sizes):
+        return 3
+
+
+class NotAModule:
+    def __init__(self, *sizes):
+        pass
+
+
+class ForgotSuper(nn.Module):
+    def __init__(self, *sizes):
+        self.layer = nn.Linear(2, 2)
+
+
+GIVEN = {
+    "instance": nn.Linear(2, 2),
+    "module": types,
+    "None": None,
+    "text": "TopKRouter",
+    "number": 3,
+    "tensor": torch.ones(2),
+    "raises on class": RaisesOnClass(),
+    "raises on attributes": RaisesOnAttributes(),
+    "raises on ==": RaisesOnEquals(),
+    "raises on repr": RaisesOnRepr(),
+    "nameless": NAMELESS,
+    "no parameters": lambda: 1,
+    "another function": lambda a, b, c, d, e, f, g: 1,
+    "builtin": abs,
+    "a check": CHECKS["D1.1"],
+    "type": type,
+    "object": object,
+    "int": int,
+    "mapping": types.MappingProxyType,
+    "OtherSignature": OtherSignature,
+    "ReturnsFromInit": ReturnsFromInit,
+    "NotAModule": NotAModule,
+    "ForgotSuper": ForgotSuper,
+}
+
+
+@EVERY
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_whatever_is_given_to_the_check(check, given):
+    assert refused(check, given).state in ("wrong", "raised")
+
+
+@pytest.mark.parametrize(
+    ("exercise", "given", "message"),
+    [
+        (
+            "D1.1",
+            nn.Linear(2, 2),
+            "the check takes the class TopKRouter itself, got a Linear. "
+            "Are there brackets or quotes beside its name?",
+        ),
+        (
+            "D1.1",
+            "TopKRouter",
+            "the check takes the class TopKRouter itself, got a str. "
+            "Are there brackets or quotes beside its name?",
+        ),
+        (
+            "D1.4b",
+            0.5,
+            "the check takes the function load_cv itself, got 0.5. "
+            "Are there brackets or quotes beside its name?",
+        ),
+        ("D1.4b", dict, "the check takes the function load_cv itself, got the class dict."),
+        (
+            "D1.1",
+            OtherSignature,
+            "the parameters of TopKRouter must be (d_model, num_experts, top_k), got (size).",
+        ),
+        (
+            "D1.4a",
+            lambda experts: experts,
+            "the parameters of expert_load must be (experts, num_experts), got (experts).",
+        ),
+        (
+            "D1.1",
+            NotAModule,
+            "TopKRouter must be an nn.Module, and it is not. "
+            "Does it begin with `class TopKRouter(nn.Module):`?",
+        ),
+    ],
+)
+def test_the_wrong_thing_is_named(exercise, given, message):
+    failed = refused(CHECKS[exercise], given)
+    assert (failed.state, failed.message) == ("wrong", message)
+
+
+def test_a_forward_with_other_parameters_is_named():
+    class TopKRouter(nn.Module):
+        def __init__(self, d_model, num_experts, top_k):
+            super().__init__()
+
+        def forward(self):
+            return None
+
+    message = refused(CHECKS["D1.1"], TopKRouter).message
+    assert message.startswith("your code cannot be called as the lesson does (TypeError: ")
+    assert "takes 1 positional argument but 2 were given" in message
+
+
+def test_a_callable_object_is_as_good_as_a_function():
+    class Load:
+        def __call__(self, experts, num_experts):
+            return torch.bincount(experts.flatten(), minlength=num_experts)
+
+    assert CHECKS["D1.4a"](Load()).passed
