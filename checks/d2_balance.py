@@ -36,10 +36,13 @@ class Batch:
         return torch.Generator().manual_seed(self.seed)
 
     def real(self) -> Tensor:
-        """`(B, L)`: each row ends in padding, the first one's longest, and one may be full."""
-        ends = torch.randint(2, self.length, (self.rows,), generator=self.generator())
-        ends[0] = 2
-        return torch.arange(self.length) < ends[:, None]
+        """`(B, L)`: every row has padding, behind its tokens, before them or in between."""
+        marks = torch.rand(self.rows, self.length, generator=self.generator()) < 0.6
+        starts = torch.arange(self.rows)[:, None] % 2
+        places = torch.arange(self.length)
+        marks |= (places >= starts) & (places < starts + 2)
+        marks[:, -1] = starts[:, 0] == 1
+        return marks
 
     def layer(self) -> reference.DeepSeekMoE:
         """The course's own layer after a batch in which all padding chose the same experts."""
@@ -51,6 +54,7 @@ class Batch:
         rows = self.rows * self.length * self.num_segments
         scores = torch.rand(rows, self.num_experts, generator=self.generator())
         scores += torch.linspace(0, 0.4, self.num_experts)  # uneven, so that few loads are even
+        scores[:, -1] -= 2  # nobody chooses the last expert
         layer.last_experts = scores.topk(self.top_k, dim=-1).indices
         padding = ~self.real().reshape(-1).repeat_interleave(self.num_segments)
         layer.last_experts[padding] = torch.arange(self.top_k)
@@ -144,6 +148,24 @@ def moved(bias: list[float], load: list[int], step: float) -> list[float]:
     return [b + step * ((n < mean) - (n > mean)) for b, n in zip(bias, load, strict=True)]
 
 
+def _rebalance_twice(answer, case: Batch) -> None:
+    """A second batch whose tokens all chose the last experts: the first must be forgotten."""
+    layer, real = case.layer(), case.real()
+    answer(layer, real, case.step)
+    bias = layer.router.bias.clone()
+    late = torch.arange(case.num_experts - case.top_k, case.num_experts)
+    layer.last_experts = late.expand_as(layer.last_experts).contiguous()
+    want = moved(bias.tolist(), _load_of(layer, real, case).tolist(), case.step)
+    answer(layer, real, case.step)
+    expect.close(
+        layer.router.bias,
+        torch.tensor(want),
+        "after a second batch the bias",
+        row="expert",
+        slips={"Does the load of earlier batches still count?": lambda: layer.router.bias},
+    )
+
+
 def _rebalance_untouched(answer, case: Batch) -> None:
     layer, real = case.layer(), case.real()
     after = {"real": real, "layer.last_experts": layer.last_experts}
@@ -166,6 +188,7 @@ check_rebalance = Check(
     stages={
         "the load of real tokens": _rebalance_load,
         "the bias moved one step, in the layer": _rebalance_bias,
+        "a second batch by its own load": _rebalance_twice,
         "inputs untouched": _rebalance_untouched,
     },
     hints=(

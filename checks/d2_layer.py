@@ -45,9 +45,7 @@ def _layer(answer: type, case: Biased) -> nn.Module:
     """A layer whose router has a bias that changes choices."""
     sizes = case.d_model, case.num_experts, case.top_k, case.expert_dim, case.num_shared
     layer = answer(*sizes, num_segments=case.num_segments, **case.options())
-    expect.that(
-        isinstance(layer, nn.Module), f"DeepSeekMoE must be an nn.Module, got {layer!r:.60}"
-    )
+    expect.module(layer, "DeepSeekMoE")
     parts = [getattr(layer, name, None) for name in ("router", "experts", "shared")]
     expect.that(
         all(part is not None for part in parts) and hasattr(parts[0], "bias"),

@@ -17,9 +17,7 @@ from solutions import d2_deepseek_moe as reference
 
 def _router(answer: type, case: Biased) -> nn.Module:
     router = answer(case.d_model, case.num_experts, case.top_k, **case.options())
-    expect.that(
-        isinstance(router, nn.Module), f"BiasedRouter must be an nn.Module, got {router!r:.60}"
-    )
+    expect.module(router, "BiasedRouter")
     return router.to(case.dtype)
 
 

@@ -266,7 +266,7 @@ def _finer_refuses(answer, case: _Finer) -> None:
             continue
         raise Wrong(
             f"m={case.m} does not divide expert_dim={width} and must be refused with a "
-            f"ValueError, got {got!r:.60}. Is the line that refuses it still there?"
+            f"ValueError, got {expect.shown(got)}. Is the line that refuses it still there?"
         )
 
 

@@ -59,9 +59,7 @@ def _shareds(rng: random.Random) -> list[_Shared]:
 
 def _layer(answer: type, case: _Shared) -> nn.Module:
     layer = answer(case.d_model, case.expert_dim, case.num_shared)
-    expect.that(
-        isinstance(layer, nn.Module), f"SharedExperts must be an nn.Module, got {layer!r:.60}"
-    )
+    expect.module(layer, "SharedExperts")
     return layer.to(case.dtype)
 
 

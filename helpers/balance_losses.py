@@ -41,12 +41,18 @@ class Affinities:
 
     def __init__(self, model: nn.Module):
         self.logits: list[Tensor] = []
-        model.register_forward_pre_hook(lambda module, inputs: self.logits.clear())
+        self.hooks = [model.register_forward_pre_hook(lambda module, inputs: self.logits.clear())]
         for layer in layers_of(model):
-            layer.router.gate.register_forward_hook(
+            hook = layer.router.gate.register_forward_hook(
                 lambda gate, inputs, logits: self.logits.append(logits)
             )
+            self.hooks.append(hook)
 
     def sigmoids(self) -> list[Float[Tensor, "T E"]]:
         """The affinities of each layer, first to last."""
         return [logits.sigmoid() for logits in self.logits]
+
+    def remove(self) -> None:
+        """The model is as it was before."""
+        for hook in self.hooks:
+            hook.remove()

@@ -37,7 +37,8 @@ from checks.d2_deepseek_moe import (
     check_update_bias,
 )
 from checks.slips import slips
-from helpers.balance_losses import Affinities, sequence_loss, switch_loss
+from helpers.balance_losses import sequence_loss, switch_loss
+from helpers.balancing import annealed, train_balanced
 from helpers.chance import chance_cv
 from helpers.corpus import Corpus
 from helpers.curve_plots import plot_balance, plot_bias_paths, plot_losses
@@ -48,7 +49,7 @@ from helpers.published import V2, V3
 from helpers.texts import story_documents
 from helpers.traffic import chosen_experts, layers_of, relative_load
 from helpers.traffic_plots import plot_domain_traffic, plot_token_experts
-from helpers.training import held_out_loss, train_lm
+from helpers.training import held_out_loss
 
 carried = carry("d1_moe")
 TopKRouter, ExpertArray = carried.TopKRouter, carried.ExpertArray
@@ -125,7 +126,10 @@ check_fine_grained(fine_grained)
 # %%
 for m in (1, 2, 4):
     n, k, width = fine_grained(16, 2, 2048, m)
-    print(f"m={m}: {n:2} experts, top-{k}, width {width:4} · in all {n * width:6}, active {k * width}", end="")
+    print(
+        f"m={m}: {n:2} experts, top-{k}, width {width:4} · in all {n * width:6}, active {k * width}",
+        end="",
+    )
     print(f" · {math.comb(n, k):,} combinations")
 
 # %% [markdown]
@@ -236,7 +240,9 @@ plt.show()
 
 # %%
 by_token = experts.sort(-1).values.reshape(4, 4, 2)
-print("different segments choose different experts:", all(len(t.unique(dim=0)) > 1 for t in by_token))
+print(
+    "different segments choose different experts:", all(len(t.unique(dim=0)) > 1 for t in by_token)
+)
 plain, ordinary = DeepSeekMoE(64, 8, 2, 16, 1, num_segments=1), DeepSeekMoE(64, 8, 2, 16, 1)
 ordinary.load_state_dict(plain.state_dict())
 x = torch.randn(2, 3, 64)
@@ -265,58 +271,34 @@ print(f"{len(corpus.train[0]):,} tokens to train on, {len(corpus.held[0]):,} in 
 
 # %%
 frozen_from = int(STEPS * (1 - ANNEAL))
-
-
-def step_at(i):
-    return STEP * min(1.0, (STEPS - 1 - i) / (STEPS - frozen_from))
-
-
-print([round(step_at(i), 4) for i in (0, frozen_from - 1, 120, STEPS - 1)])
+step_at = annealed(STEP, STEPS, frozen_from)
+print([round(step_at(i), 4) for i in (0, frozen_from, 120, STEPS - 1)])
 
 
 # %%
-def new_model(seed=0, corpus=corpus, **changes):
+def new_model(seed=0, vocab_size=corpus.vocab_size, **changes):
     """A decoder of two layers with DeepSeekMoE."""
     torch.manual_seed(seed)
     sizes = dict(num_experts=E, top_k=K, expert_dim=64, num_shared=1) | changes
-    return Decoder(corpus.vocab_size, D, 2, 4, lambda: DeepSeekMoE(D, **sizes))
-
-
-def train_balanced(model, *, bias=False, loss=None, corpus=corpus, steps=STEPS, step_at=step_at):
-    """Trains; gives losses, and CV, MaxVio and the bias of every batch, first layer."""
-    kept = {"cv": [], "max_violation": [], "bias": []}
-    affinities = Affinities(model)
-
-    def after_step(i, model):
-        for layer in layers_of(model):
-            if bias:
-                real = torch.ones(len(layer.last_experts) // layer.num_segments, 1).bool()
-                rebalance(layer, real, step_at(i))
-        layer = layers_of(model)[0]
-        load = expert_load(layer.last_experts, len(layer.router.bias))
-        kept["cv"].append(float(load_cv(load)))
-        kept["max_violation"].append(float(max_violation(load)))
-        kept["bias"].append(layer.router.bias.clone())
-
-    def extra_loss(model):
-        pairs = zip(affinities.sigmoids(), layers_of(model))
-        return sum(loss(scores, layer.last_experts) for scores, layer in pairs)
-
-    extra = extra_loss if loss else None
-    kept["loss"] = train_lm(model, corpus, steps, after_step=after_step, extra_loss=extra)
-    return kept
+    return Decoder(vocab_size, D, 2, 4, lambda: DeepSeekMoE(D, **sizes))
 
 
 # %% [markdown]
 # Predict before you run: which of the five ends with the most even load on stories it has not seen, and which pays for it in loss? Your guess: …
 
 # %% tags=["nbval-ignore-output"]
-models = {"none": new_model(), "Switch's loss": new_model(), "bias": new_model()}
-runs = {"none": train_balanced(models["none"])}
-runs["Switch's loss"] = train_balanced(
-    models["Switch's loss"], loss=lambda scores, experts: 0.01 * switch_loss(scores, experts)
-)
-runs["bias"] = train_balanced(models["bias"], bias=True)
+models = {name: new_model() for name in ("none", "Switch's loss", "bias")}
+bias = dict(rebalance=rebalance, step_at=step_at)
+runs = {
+    "none": train_balanced(models["none"], corpus, STEPS),
+    "Switch's loss": train_balanced(
+        models["Switch's loss"],
+        corpus,
+        STEPS,
+        loss=lambda s, experts: 0.01 * switch_loss(s, experts),
+    ),
+    "bias": train_balanced(models["bias"], corpus, STEPS, **bias),
+}
 
 # %% [markdown]
 # Two more: the bias with V3's small loss within each sequence (α = 0.0001, so "no auxiliary loss" is nearly true), and the bug that others shipped, the bias leaking into the gates.
@@ -325,12 +307,14 @@ runs["bias"] = train_balanced(models["bias"], bias=True)
 models["bias + V3's loss"], models["leak"] = new_model(), new_model()
 runs["bias + V3's loss"] = train_balanced(
     models["bias + V3's loss"],
-    bias=True,
-    loss=lambda scores, experts: 0.0001 * sequence_loss(scores, experts, 64),
+    corpus,
+    STEPS,
+    loss=lambda s, experts: 0.0001 * sequence_loss(s, experts, length=64),
+    **bias,
 )
 for layer in layers_of(models["leak"]):
     layer.router.forward = slips("D2.3b")["BiasInGates"].forward.__get__(layer.router)
-runs["leak"] = train_balanced(models["leak"], bias=True)
+runs["leak"] = train_balanced(models["leak"], corpus, STEPS, **bias)
 
 # %% [markdown]
 # The judgement is made on other stories, with the bias frozen, over enough tokens that chance alone gives a CV near 0.02. LFB's own numbers for 1B models, MaxVio: 0.72 with an auxiliary loss, 0.04 with the bias (arXiv 2408.15664, table 2).
@@ -343,7 +327,9 @@ loads = {
     name: [expert_load(experts, E) for experts in chosen_experts(model, held_ids[:, :-1])]
     for name, model in models.items()
 }
-print(f"{'held-out stories':18}{'loss':>8}{'CV of layers 1, 2':>20}{'MaxVio':>14}   chance {floor:.3f}")
+print(
+    f"{'held-out stories':18}{'loss':>8}{'CV of layers 1, 2':>20}{'MaxVio':>14}   chance {floor:.3f}"
+)
 for name, model in models.items():
     cvs = "  ".join(f"{float(load_cv(load)):.3f}" for load in loads[name])
     vios = "  ".join(f"{float(max_violation(load)):.2f}" for load in loads[name])
@@ -363,22 +349,29 @@ plot_load_before_after(before_after, K, tokens, "Layer 1 on other stories: the b
 plt.show()
 
 # %% tags=["nbval-ignore-output"]
+history = {
+    name: {
+        "cv": [float(load_cv(load)) for load in run.loads[:, 0]],
+        "max_violation": [float(max_violation(load)) for load in run.loads[:, 0]],
+    }
+    for name, run in runs.items()
+}
 plot_balance(
-    {name: runs[name] for name in ("none", "Switch's loss", "bias", "leak")},
+    {name: history[name] for name in ("none", "Switch's loss", "bias", "leak")},
     chance_cv(E, K, 16 * 64),
     "Balance of each batch while training, layer 1",
 )
 plt.show()
 
 # %% tags=["nbval-ignore-output"]
-plot_losses({name: run["loss"] for name, run in runs.items()}, "What balance costs in loss")
+plot_losses({name: run.losses for name, run in runs.items()}, "What balance costs in loss")
 plt.show()
 
 # %% [markdown]
 # Do biases converge? Under a sign rule nothing comes to rest: each bias moves by a step in every batch. What settles is their spread, and annealing the step freezes it. Only differences matter, so the paths are centred.
 
 # %% tags=["nbval-ignore-output"]
-paths = torch.stack(runs["bias"]["bias"])
+paths = runs["bias"].biases[:, 0]  # (steps, E), first layer
 plot_bias_paths(paths, "Biases settle, then freeze with the step", frozen_from=frozen_from)
 plt.show()
 
@@ -388,7 +381,10 @@ print("no move is larger than the step:", bool((moves <= STEP * 1.001).all()))
 centred = (paths - paths.mean(dim=1, keepdim=True))[:frozen_from]
 _, middle, last = centred.split(math.ceil(frozen_from / 3))
 spread = [float((part.max(0).values - part.min(0).values).mean()) for part in (middle, last)]
-print("before annealing they range less in the last third than in the middle one:", spread[1] < spread[0])
+print(
+    "before annealing they range less in the last third than in the middle one:",
+    spread[1] < spread[0],
+)
 print("CV after freezing stays below 0.1:", worst["bias"] < 0.1)
 
 # %% [markdown]
@@ -430,11 +426,11 @@ for name, changes in variants.items():
     print(f"{name:22} routed weights {weights:,}, multiplied for a token {used:,}")
 
 # %% tags=["nbval-ignore-output"]
-cut = {"plain": runs["bias"]["loss"]}
+cut = {"plain": runs["bias"].losses}
 cut_models = {"plain": models["bias"]}
 for name in list(variants)[1:]:
     cut_models[name] = new_model(**variants[name])
-    cut[name] = train_balanced(cut_models[name], bias=True)["loss"]
+    cut[name] = train_balanced(cut_models[name], corpus, STEPS, **bias).losses
 plot_losses(cut, "One budget, three cuts")
 plt.show()
 for name, model in cut_models.items():
@@ -444,7 +440,9 @@ for name, model in cut_models.items():
 segment_experts = chosen_experts(cut_models["token segments, m = 2"], held_ids[:, :-1])[0]
 segment = torch.arange(2).repeat(len(segment_experts) // 2)
 shares = relative_load(segment_experts, segment, 2, E)
-plot_domain_traffic(shares, ["first half", "second half"], "Each segment has its own experts", "segment")
+plot_domain_traffic(
+    shares, ["first half", "second half"], "Each segment has its own experts", "segment"
+)
 plt.show()
 
 # %%
@@ -458,8 +456,10 @@ print("different segments choose different experts:", apart > 0.5)
 
 # %% tags=["nbval-ignore-output"]
 mixed = Corpus.build()
-many = new_model(corpus=mixed, num_experts=64, top_k=6, expert_dim=32)
-kept64 = train_balanced(many, bias=True, corpus=mixed, steps=100, step_at=lambda i: STEP * min(1, (99 - i) / 40))
+many = new_model(vocab_size=mixed.vocab_size, num_experts=64, top_k=6, expert_dim=32)
+run64 = train_balanced(
+    many, mixed, 100, rebalance=rebalance, step_at=annealed(STEP, 100, from_step=60)
+)
 mixed_ids, mixed_domain = mixed.held_out(rows_per_domain=60, length=64)
 experts64 = chosen_experts(many, mixed_ids[:, :-1])[1]
 shares64 = relative_load(experts64, mixed_domain.repeat_interleave(64), 3, 64)
@@ -467,9 +467,11 @@ plot_domain_traffic(shares64, mixed.domains, "64 experts, balanced over all, not
 plt.show()
 
 # %% tags=["nbval-ignore-output"]
-cv_train = sum(kept64["cv"][-10:]) / 10
+cv_train = sum(float(load_cv(load)) for load in run64.loads[-10:, 1]) / 10
 cv_held = float(load_cv(expert_load(experts64, 64)))
-print(f"CV of the last training batches {cv_train:.2f}, of held-out text {cv_held:.2f}, chance in a batch {chance_cv(64, 6, 1024):.2f}")
+print(
+    f"CV of the last training batches {cv_train:.2f}, of held-out text {cv_held:.2f}, chance in a batch {chance_cv(64, 6, 1024):.2f}"
+)
 
 # %%
 within = [float(row.std(correction=0)) for row in shares64]
@@ -509,6 +511,7 @@ from solutions.d2_deepseek_moe import control_bias
 # %% tags=["check"] exercise="D2.I1"
 check_control_bias(control_bias)
 
+
 # %%
 def skewed(seed, batches=120, tokens=512, num_experts=8):
     """Affinities of a router that likes later experts better."""
@@ -531,9 +534,10 @@ for step in (0.001, 0.01, 0.1):
     print(f"step {step}: CV of the last batches over seeds", [round(cv, 2) for cv in table[step]])
 
 # %%
-print("0.01 beats both others on every seed:", all(
-    table[0.01][seed] < min(table[0.001][seed], table[0.1][seed]) for seed in range(3)
-))
+print(
+    "0.01 beats both others on every seed:",
+    all(table[0.01][seed] < min(table[0.001][seed], table[0.1][seed]) for seed in range(3)),
+)
 
 # %% [markdown]
 # ## Investigation 2: how many experts until balance fails · 25 minutes
@@ -548,7 +552,9 @@ check_most_experts(most_experts)
 
 # %%
 for batch in (512, 1024, 4096, 16384):
-    print(f"{batch:6} tokens a batch: CV 0.1 is within chance's reach up to {most_experts(2, batch, 0.1)} experts")
+    print(
+        f"{batch:6} tokens a batch: CV 0.1 is within chance's reach up to {most_experts(2, batch, 0.1)} experts"
+    )
 print("64 experts, 1,024 tokens:", round(chance_cv(64, 2, 1024), 2))
 
 # %%

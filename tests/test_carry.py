@@ -1,4 +1,4 @@
-"""A learner's parts carried into a later lesson: every mixture, and every kind of broken notebook."""
+"""A learner's parts carried into a later lesson: every mixture, every kind of broken notebook."""
 
 from pathlib import Path
 
