@@ -39,10 +39,14 @@ class Biased(Routing):
         """The router's options that differ from their defaults."""
         return self.changed("num_shared", "num_segments")
 
+    def x(self) -> Tensor:
+        """Tokens `(T, D)`, long enough to spread their affinities."""
+        return 3 * super().x()
+
     def bias(self) -> Tensor:
         """A bias large enough to change choices, and below zero where there are groups."""
         drawn = torch.randn(self.num_experts, generator=self.generator().manual_seed(self.seed + 2))
-        spread = 0.15 if self.affinity == "sigmoid" else 0.07
+        spread = 0.3 if self.affinity == "sigmoid" else 0.15
         return spread * drawn - (0.8 if self.num_groups > 1 else 0.0)
 
     def deciding_bias(self) -> Tensor:
@@ -112,10 +116,11 @@ def biased_cases(rng: random.Random) -> list[Biased]:
         tokens = tokens or rng.randint(15, 24)
         return Biased(tokens, d_model, num_experts, top_k, expert_dim, rng.randrange(10**6), **kind)
 
-    def grouped(fill: bool = False, **kind) -> Biased:
+    def grouped(choices: str = "any", **kind) -> Biased:
         num_groups, size = rng.sample(range(3, 6), 2)
         top_groups = rng.randint(2, num_groups - 1)
-        top_k = top_groups * size if fill else rng.randint(2, top_groups * size - 1)
+        held = top_groups * size
+        top_k = {"one group's": size, "any": rng.randint(2, held - 1), "all": held}[choices]
         return case(num_groups * size, top_k, num_groups=num_groups, top_groups=top_groups, **kind)
 
     everyone = rng.randint(3, 5)
@@ -124,9 +129,9 @@ def biased_cases(rng: random.Random) -> list[Biased]:
         case(affinity="softmax", contiguous=False),  # Mixtral
         case(affinity="softmax", renormalise=False),  # V2-Lite
         grouped(affinity="softmax", renormalise=False, scale=16.0),  # V2's scale
-        grouped(scale=2.5),  # V3
+        grouped("one group's", scale=2.5),  # V3
         grouped(scale=2.5, dtype=torch.float32, contiguous=False),
-        grouped(fill=True),
+        grouped("all"),
         case(tokens=1, scale=2.5),
         case(top_k=1, renormalise=False, scale=0.5),
         case(num_experts=everyone, top_k=everyone),

@@ -58,7 +58,13 @@ def _array_independent(answer: type, case: Routing) -> None:
         "a gradient must reach an expert's weights from its output, and none leaves it",
         "Is there a `detach` or `no_grad` on the way?",
     )
-    shared = (torch.stack([reached(y, weights) for y in outs]).sum(0) > 1).sum()
+    users = torch.stack([reached(y, weights) for y in outs]).sum(0)
+    idle, shared = (users == 0).sum(), (users > 1).sum()
+    expect.that(
+        idle == 0,
+        f"every weight must count for an expert: {int(idle)} numbers get a gradient from none",
+        "Does a gate, an up or a down projection go unused?",
+    )
     expect.that(
         shared == 0,
         f"experts must share no weight: {int(shared)} numbers get a gradient from two experts",
@@ -80,6 +86,7 @@ def _array_swiglu(answer: type, case: Routing) -> None:
         name = f"f(2x) + f(-2x), which is 4·(f(x) + f(-x)) of a SwiGLU, in expert {i},"
         expect.close(twice, 4 * (there + back), name, slips={ask: lambda twice=twice: twice})
         _is_some_swiglu(array[i], x, case, i)
+    _is_silu_gated(array, x, case)
 
 
 def _is_some_swiglu(expert: object, x: Tensor, case: Routing, i: int) -> None:
@@ -92,8 +99,23 @@ def _is_some_swiglu(expert: object, x: Tensor, case: Routing, i: int) -> None:
     wide = [m.detach() if len(m) == case.expert_dim else m.detach().T for m in matrices]
     wants = [_swiglu(x, *order) for order in itertools.permutations(wide)]
     nearest = min(wants, key=lambda want: float((got - want).abs().max()))
-    ask = "Is it SwiGLU(d_model, expert_dim) from helpers.llama, with SiLU on the gate?"
-    expect.close(got, nearest, f"expert {i}'s output", slips={ask: lambda: got})
+    expect.close(got, nearest, f"expert {i}'s output", slips={_SILU: lambda: got})
+
+
+def _is_silu_gated(array: nn.Module, x: Tensor, case: Routing) -> None:
+    """With all weights equal their layout does not matter, and the activation shows."""
+    with torch.no_grad():
+        for weight in array.parameters():
+            weight.fill_(0.3)
+    hidden = 0.3 * x.sum(-1, keepdim=True)
+    want = (0.3 * case.expert_dim * F.silu(hidden) * hidden).expand_as(x)
+    for i in range(len(array)):
+        got = array[i](x).detach()
+        slips = {_SILU: lambda got=got: got}
+        expect.close(got, want, f"expert {i}'s output", when="with every weight 0.3", slips=slips)
+
+
+_SILU = "Is it SwiGLU(d_model, expert_dim) from helpers.llama, with SiLU on the gate?"
 
 
 def _swiglu(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
@@ -123,7 +145,7 @@ check_expert_array = Check(
     stages={
         "length, every weight registered": _array_registered,
         "shapes and types": _array_shapes,
-        "no weight shared": _array_independent,
+        "every weight used, none shared": _array_independent,
         "each expert a SwiGLU": _array_swiglu,
         "different starts": _array_starts,
     },

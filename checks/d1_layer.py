@@ -53,6 +53,10 @@ def _layer_shapes(answer: type, case: Routing) -> None:
             f"a token needs {case.top_k} different experts: last_experts of token {t} is {row}",
         )
     _forward(layer.eval(), x[:, :1], case)  # last_experts follows the last input in every mode
+    _expect_sizes(layer, case)
+
+
+def _expect_sizes(layer: nn.Module, case: Routing) -> None:
     held = sum(p.numel() for p in _parts(layer)[1].parameters())
     want = case.num_experts * 3 * case.d_model * case.expert_dim
     expect.that(
@@ -82,18 +86,9 @@ def _layer_values(answer: type, case: Routing) -> None:
     y, chosen = _forward(layer, x, case)
     (router, array), tokens = _parts(layer), x.reshape(-1, case.d_model)
     gates, experts = router(tokens)
-    for t, (row, routed) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
-        expect.that(
-            sorted(row) == sorted(routed),
-            f"last_experts of token {t} must be the router's choice {routed}, got {row}",
-            "Is each row you route one token of x, in the order of x?",
-        )
+    _expect_choices(chosen, experts)
     want = slow_combination(tokens, gates, experts, array).detach()
-
-    def exchanged() -> Tensor:
-        rows = x.transpose(0, 1).reshape(-1, case.d_model)
-        return slow_combination(rows, *router(rows), array)
-
+    swapped = x.transpose(0, 1).reshape(-1, case.d_model)
     slips = {
         "Where do the gates come in?": lambda: slow_combination(
             tokens, torch.ones_like(gates), experts, array
@@ -102,9 +97,20 @@ def _layer_values(answer: type, case: Routing) -> None:
             tokens, gates[:, :1], experts[:, :1], array
         ),
         "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
-        "Are positions and rows of the batch exchanged on the way back?": exchanged,
+        "Are positions and rows of the batch exchanged on the way back?": lambda: slow_combination(
+            swapped, *router(swapped), array
+        ),
     }
     expect.close(y.detach().flatten(0, 1), want, "the output", slips=slips)
+
+
+def _expect_choices(chosen: Tensor, experts: Tensor) -> None:
+    for t, (row, routed) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
+        expect.that(
+            sorted(row) == sorted(routed),
+            f"last_experts of token {t} must be the router's choice {routed}, got {row}",
+            "Is each row you route one token of x, in the order of x?",
+        )
 
 
 def _layer_alone(answer: type, case: Routing) -> None:

@@ -1,5 +1,7 @@
 """The check of D1.1: the top-k router."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -133,17 +135,22 @@ def _router_values(answer: type, case: Routing) -> None:
         share = affinity / affinity.sum(-1, keepdim=True)
         return dense_gates(share, experts, case.num_experts)
 
-    slips = {
-        "Do all chosen experts get the same gate?": lambda: dense(torch.ones_like(probs)),
-        "Does a softmax run over the probabilities once more?": lambda: dense(probs.exp()),
-        "Is it a sigmoid where the softmax belongs?": lambda: dense(logits.sigmoid()),
-        "Are the logits divided by their sum, without a softmax?": lambda: dense(logits),
-        "Do the gates stand in the order of their experts?": lambda: dense(probs.flip(-1)),
-    }
+    slips = {ask: partial(dense, slip) for ask, slip in _gate_slips(probs, logits).items()}
     got = dense_gates(gates.detach(), experts, case.num_experts)
     expect.close(got, dense(probs), "the gate", column="expert", slips=slips)
     if weight is None:
         _is_softmax_of_linear(answer, router, case)
+
+
+def _gate_slips(probs: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    """Other affinities `(T, K)` of the chosen experts, by the question they call for."""
+    return {
+        "Do all chosen experts get the same gate?": torch.ones_like(probs),
+        "Does a softmax run over the probabilities once more?": probs.exp(),
+        "Is it a sigmoid where the softmax belongs?": logits.sigmoid(),
+        "Are the logits divided by their sum, without a softmax?": logits,
+        "Do the gates stand in the order of their experts?": probs.flip(-1),
+    }
 
 
 def _is_softmax_of_linear(answer: type, router: nn.Module, case: Routing) -> None:

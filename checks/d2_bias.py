@@ -28,7 +28,7 @@ class _Update:
 
     def bias(self) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
-        return torch.randn(len(self.load), generator=generator).to(self.dtype) / 4
+        return torch.randn(len(self.load), generator=generator).to(self.dtype) * 3
 
     def signs(self, around: float) -> Tensor:
         """+1 for a load under `around`, -1 for one over it, 0 for one that equals it."""
@@ -39,7 +39,7 @@ class _Update:
 
 
 def _updates(rng: random.Random) -> list[_Update]:
-    """Eight cases: any load, one expert at the mean, loads within 1 of it, a long tail, none."""
+    """Nine cases: any load, one expert at the mean, loads within 1 of it, a long tail, none."""
 
     def case(load: list[int], step: float | None = None, **kind) -> _Update:
         rng.shuffle(load)
@@ -58,6 +58,7 @@ def _updates(rng: random.Random) -> list[_Update]:
         case([base] * (n - 1) + [base + 1]),
         case([base + 1] * (n - 1) + [base]),
         case([rng.randint(1, 9) for _ in range(n)] + [50_000 + n], step=0.001),
+        case([0, 0, 0, 2 * base, 6 * base]),  # under the mean of the busy, over that of all
         case([base] * n),
         case(drawn(), step=0.0),
     ]
@@ -66,9 +67,12 @@ def _updates(rng: random.Random) -> list[_Update]:
 def _updated(answer, case: _Update) -> Tensor:
     bias, load = case.bias(), torch.tensor(case.load)
     new = answer(bias, load, case.step)
-    return expect.tensor(
-        new, "the new bias", bias.shape, bias.dtype, "It has the shape and dtype of bias."
+    ask = "It has the shape and dtype of bias."
+    expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask)
+    expect.that(
+        not new.requires_grad, "the new bias must not be learnable, and it needs a gradient"
     )
+    return new
 
 
 def _update_kind(answer, case: _Update) -> None:

@@ -3,10 +3,11 @@
 from checks.d2_balance import check_rebalance
 from checks.d2_bias import check_update_bias
 from checks.d2_control import check_control_bias, check_most_experts
+from checks.d2_fine import check_fine_grained
 from checks.d2_groups import check_keep_top_groups
 from checks.d2_layer import check_deepseek_moe
 from checks.d2_router import check_biased_router
-from checks.d2_segments import check_fine_grained, check_merge_segments, check_segment_tokens
+from checks.d2_segments import check_merge_segments, check_segment_tokens
 from checks.d2_shared import check_shared_experts
 
 CHECKS = (

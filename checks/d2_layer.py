@@ -60,7 +60,7 @@ def _layer(answer: type, case: Biased) -> nn.Module:
 def _x(case: Biased) -> Tensor:
     """`(B, L, D)`, not contiguous in a case that says so."""
     shape = (3, case.tokens // 3) if case.tokens > 1 else (1, 1)
-    x = torch.randn(*shape, case.d_model, generator=case.generator(), dtype=case.dtype)
+    x = 3 * torch.randn(*shape, case.d_model, generator=case.generator(), dtype=case.dtype)
     return x if case.contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
 
 
@@ -126,8 +126,14 @@ def _slow(layer: nn.Module, x: Tensor, case: Biased) -> tuple[Tensor, Tensor, Te
 
 def _expect_values(answer: type, case: Biased) -> None:
     layer, x = _layer(answer, case), _x(case)
-    y, chosen = _forward(layer, x, case)
     rows, shared, experts = _slow(layer, x, case)
+    for training in (True, False):
+        _expect_output(layer.train(training), x, case, rows, shared, experts)
+
+
+def _expect_output(layer, x: Tensor, case: Biased, rows: Tensor, shared: Tensor, experts) -> None:
+    layer.last_experts = None
+    y, chosen = _forward(layer, x, case)
     routed = rows.reshape(shared.shape)
     expect.close(y, routed + shared, "the output", slips=_slips(layer, x, case, rows, shared))
     for r, (got, want) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
@@ -187,9 +193,28 @@ def _held(layer: nn.Module) -> dict[str, Tensor]:
     return {name: v for name, v in layer.state_dict().items() if "last_experts" not in name}
 
 
+def _layer_rows(answer: type, case: Biased) -> None:
+    """Counted where experts are modules; another form of them is judged by D1's checks."""
+    layer, x, rows = _layer(answer, case), _x(case), []
+    for i in range(case.num_experts):
+        if isinstance(layer.experts[i], nn.Module):
+            layer.experts[i].register_forward_pre_hook(
+                lambda net, inputs: rows.append(inputs[0].numel() // inputs[0].shape[-1])
+            )
+    segments = len(_forward(layer, x, case)[1])
+    want, dense = segments * case.top_k, segments * case.num_experts
+    expect.that(
+        sum(rows) <= want,
+        f"experts must see T·m·K = {segments}·{case.top_k} = {want} rows in all, got {sum(rows)}"
+        + (", which is all experts on all rows" if sum(rows) == dense else ""),
+        "Does dispatch_combine send each expert only the rows that chose it?",
+    )
+
+
 def _layer_gradients(answer: type, case: Biased) -> None:
-    """With a bias that alone decides, a small step changes no choice."""
-    layer, x = _layer(answer, case).double(), _x(case)[:2, :2].double().requires_grad_()
+    """With a bias that alone decides, a small step changes no choice; x and scale bend less."""
+    case = replace(case, scale=1.0)
+    layer, x = _layer(answer, case).double(), (_x(case)[:2, :2].double() / 3).requires_grad_()
     with torch.no_grad():
         layer.router.bias.copy_(case.deciding_bias())
     way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
@@ -214,6 +239,7 @@ check_deepseek_moe = Check(
         "as many weights as its parts": _layer_weights,
         "one segment: routed plus shared": _layer_one,
         "segments, and whole tokens for the shared": _layer_segments,
+        "experts see T·m·K rows, no more": _layer_rows,
         "x, weights and bias untouched": _layer_untouched,
         "gradients reach x, router, experts and shared": _layer_gradients,
     },

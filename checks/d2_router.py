@@ -55,6 +55,13 @@ def _biased_shapes(answer: type, case: Biased) -> None:
 def _biased_buffer(answer: type, case: Biased) -> None:
     """A tensor of zeros that is saved with the model and that no optimizer moves."""
     router = _router(answer, case)
+    held = sum(p.numel() for name, p in router.named_parameters() if name != "bias")
+    want = case.d_model * case.num_experts
+    expect.that(
+        held == want,
+        f"a router has d_model × num_experts = {want} weights, its parameters() hold {held}",
+        "The projection has no bias of its own.",
+    )
     ask, shape = "Is it made by register_buffer, in floating point?", (case.num_experts,)
     bias = expect.tensor(getattr(router, "bias", ...), "router.bias", shape, case.dtype, ask)
     expect.that(not bias.any(), "router.bias must start as zeros, and it does not")
@@ -132,8 +139,8 @@ def _biased_affinities(answer: type, case: Biased) -> None:
 
 
 def _is_of_linear(answer: type, router: nn.Module, case: Biased) -> None:
-    """The logits read from affinities are an affine map of x, whatever holds the weights."""
-    x = case.x()
+    """The logits read from affinities are a linear map of x, whatever holds the weights."""
+    x = case.x() / 10  # where affinities are far from 0 and 1
     rows = torch.cat([x, x.flip(0), x + x.flip(0), torch.zeros_like(x)])
     scores = _own_scores(answer, router, rows, case)
     if case.affinity == "softmax":
@@ -148,10 +155,9 @@ def _is_of_linear(answer: type, router: nn.Module, case: Biased) -> None:
 
 
 def _expect_choice(answer: type, case: Biased, *, grouped: bool) -> None:
-    """The choices with a random bias; `slips` give the scores that a likely slip chooses by."""
+    """The choices with a random bias, in training and in evaluation."""
     router, x = _with_bias(answer, case, case.bias()), case.x()
     scores, bias = _scores(answer, router, x, case).double(), case.bias().double()
-    got = [set(row) for row in _route(router, x, case)[1].tolist()]
     want, by = slow_choice(scores + bias, case), scores + bias
     slips = {
         "Does the bias take part in the choice?": lambda: slow_choice(scores, case),
@@ -172,6 +178,12 @@ def _expect_choice(answer: type, case: Biased, *, grouped: bool) -> None:
             ),
             "Is a group's score the sum of its two highest?": lambda: slow_choice(by, case, max),
         }
+    for training in (False, True):
+        got = [set(row) for row in _route(router.train(training), x, case)[1].tolist()]
+        _expect_sets(got, want, by, case, slips)
+
+
+def _expect_sets(got: list[set], want: list[set], by: Tensor, case: Biased, slips: dict) -> None:
     for t, (chosen, wanted) in enumerate(zip(got, want, strict=True)):
         if chosen != wanted and is_clear(by[t].tolist(), case.num_groups):
             asks = [ask for ask, slip in slips.items() if slip() == got]
@@ -234,11 +246,12 @@ def _biased_untouched(answer: type, case: Biased) -> None:
 
 
 def _biased_gradients(answer: type, case: Biased) -> None:
-    """With a bias so large that a small step changes no choice."""
+    """With a bias so large that a small step changes no choice, and x and scale that bend less."""
     if case.top_k == 1 and case.renormalise:
         return
+    case = replace(case, scale=1.0)
     router = _with_bias(answer, case, case.deciding_bias()).double()
-    x = case.x()[:6].double().requires_grad_()
+    x = (case.x()[:6].double() / 3).requires_grad_()
     way = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
 
     def loss() -> Tensor:
@@ -262,7 +275,7 @@ check_biased_router = Check(
     draw=biased_cases,
     stages={
         "shapes and types, different experts": _biased_shapes,
-        "the bias is a buffer of zeros": _biased_buffer,
+        "weights, and the bias a buffer of zeros": _biased_buffer,
         "affinities of all experts": _biased_affinities,
         "chosen by affinity + bias": _biased_choices,
         "chosen from the best groups": _biased_groups,

@@ -85,44 +85,56 @@ def _shared_registered(answer: type, case: _Shared) -> None:
     )
 
 
-def _shared_counts(answer: type, case: _Shared) -> None:
-    """All weights one number: then the value is known in closed form, whatever the layout."""
-    layer, x = _layer(answer, case), case.x()
-    weight = 0.3
+def _shared_sum(answer: type, case: _Shared) -> None:
+    """In training and in evaluation, of equal weights and of drawn ones."""
+    layer = _layer(answer, case)
+    for training in (True, False):
+        _expect_drawn(layer.train(training), case)
     with torch.no_grad():
         for parameter in layer.parameters():
-            parameter.fill_(weight)
+            parameter.fill_(_WEIGHT)
+    for training in (True, False):
+        _expect_equal(layer.train(training), case)
+
+
+_WEIGHT = 0.3
+
+
+def _expect_equal(layer: nn.Module, case: _Shared) -> None:
+    """With all weights one number the value is known in closed form, whatever the layout."""
+    x = case.x()
     tokens = x.double().reshape(-1, case.d_model)
-    hidden = weight * tokens.sum(-1, keepdim=True)
-    one = (case.expert_dim * weight * F.silu(hidden) * hidden).expand_as(tokens)
+    hidden = _WEIGHT * tokens.sum(-1, keepdim=True)
+    one = (case.expert_dim * _WEIGHT * F.silu(hidden) * hidden).expand_as(tokens)
+    name = f"the output with every weight {_WEIGHT}, which is the same for all layouts,"
     want = case.num_shared * one
-    slips = {
-        "Is it a mean over the shared experts, or one of them? All are summed, unweighted.": (
-            lambda: one
-        ),
-        "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
-    }
-    name = f"the output with every weight {weight}, which is the same for all layouts,"
-    expect.close(_rows(layer, x), want, name, slips=slips)
+    expect.close(_rows(layer, x), want, name, slips=_slips(want, one, tokens, case))
 
 
-def _shared_values(answer: type, case: _Shared) -> None:
-    layer, x = _layer(answer, case), case.x()
-    networks = [net for net in layer.modules() if _weights(net, case)]
+def _expect_drawn(layer: nn.Module, case: _Shared) -> None:
+    x, networks = case.x(), [net for net in layer.modules() if _weights(net, case)]
     units = [unit for net in networks for unit in zip(*_weights(net, case), strict=True)]
     if len(units) != case.num_shared * case.expert_dim:
-        return  # laid out otherwise: the other stages judge it
+        return  # laid out otherwise: equal weights and gradients judge it
     tokens = x.double().reshape(-1, case.d_model)
     want, first = torch.zeros_like(tokens), torch.zeros_like(tokens)
     for i, (gate, up, down) in enumerate(units):
         share = torch.outer(F.silu(tokens @ gate) * (tokens @ up), down)
         want += share
         first += share if i < case.expert_dim else 0
-    slips = {
+    slips = _slips(want, first, tokens, case)
+    expect.close(_rows(layer, x), want, "the output", slips=slips)
+
+
+def _slips(want: Tensor, first: Tensor, tokens: Tensor, case: _Shared) -> dict:
+    return {
+        "Is it a mean over the shared experts? They are summed, unweighted.": lambda: (
+            want / case.num_shared
+        ),
         "Is only the first shared expert used?": lambda: first,
         "Does the first shared expert stand in for all of them?": lambda: case.num_shared * first,
+        "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
     }
-    expect.close(_rows(layer, x), want, "the output", slips=slips)
 
 
 def _weights(net: nn.Module, case: _Shared) -> tuple[Tensor, ...]:
@@ -181,8 +193,7 @@ check_shared_experts = Check(
     stages={
         "shapes and types, any leading dimensions": _shared_shapes,
         "as many weights as num_shared experts, all registered": _shared_registered,
-        "an unweighted sum of SwiGLUs": _shared_counts,
-        "output within 1e-5 of the slow sum": _shared_values,
+        "the sum of num_shared SwiGLUs within 1e-5": _shared_sum,
         "different starts": _shared_starts,
         "inputs untouched": _shared_untouched,
         "gradients reach x and every weight": _shared_gradients,

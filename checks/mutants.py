@@ -50,7 +50,7 @@ def mutants(path: Path, name: str) -> list[Mutant]:
 
 def _changes(node: ast.AST) -> Iterator[Callable]:
     """The ways to make a slip in this node, each a function that changes it in place."""
-    if isinstance(node, ast.BinOp) and type(node.op) in _SWAPPED:
+    if isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in _SWAPPED:
         yield lambda node: setattr(node, "op", _SWAPPED[type(node.op)]())
     if isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPPED:
         yield lambda node: setattr(node, "ops", [_SWAPPED[type(node.ops[0])]()])

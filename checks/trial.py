@@ -32,7 +32,7 @@ class Trial:
             limit.call(self._judge, seconds)
         except limit.TooSlow as slow:
             where = frames.place_of_frame(slow.frame) or "a call into torch"
-            message = f"your code is {slow}, at {where}"
+            message = f"your code was {slow}, at {where}"
             raise self._failure("stopped", message, "Does a loop never end?") from None
 
     def _judge(self) -> None:
@@ -70,15 +70,15 @@ class Trial:
             state,
             message,
             stage=self.title,
-            lines=(*lines, self._where(), f"{self.case} · the same cases again: seed={self.seed}"),
+            lines=(*lines, *self._where(), f"{self.case} · seed={self.seed} draws the same again"),
             details={"seed": self.seed, "case": self.case},
         )
 
-    def _where(self) -> str:
+    def _where(self) -> list[str]:
         at = self.titles.index(self.title)
-        parts = [f"✓ {title}" for title in self.titles[:at]] + [f"✗ {self.title}"]
-        later = ", ".join(self.titles[at + 1 :])
-        return " · ".join(parts + [f"not run: {later}"] * bool(later))
+        later = " · ".join(self.titles[at + 1 :])
+        run = " · ".join([*(f"✓ {title}" for title in self.titles[:at]), f"✗ {self.title}"])
+        return [run, f"not run: {later}"] if later else [run]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from helpers.llama import SwiGLU
+from helpers.router_options import refuse_bad_router
 from solutions.d1_moe import ExpertArray, dispatch_combine, expert_load
 
 
@@ -102,7 +103,7 @@ class BiasedRouter(nn.Module):
         top_groups: int = 1,
     ):
         super().__init__()
-        _refuse_bad_router(num_experts, top_k, affinity, num_groups, top_groups)
+        refuse_bad_router(num_experts, top_k, affinity, num_groups, top_groups)
         self.top_k, self.affinity, self.renormalise = top_k, affinity, renormalise
         self.scale, self.num_groups, self.top_groups = scale, num_groups, top_groups
         self.gate = nn.Linear(d_model, num_experts, bias=False)
@@ -139,29 +140,6 @@ class BiasedRouter(nn.Module):
         made.gate.weight.data.copy_(router.weight)
         made.bias.copy_(router.e_score_correction_bias)
         return made
-
-
-def _refuse_bad_router(
-    num_experts: int, top_k: int, affinity: str, num_groups: int, top_groups: int
-) -> None:
-    if affinity not in ("sigmoid", "softmax"):
-        raise ValueError(f'affinity must be "sigmoid" or "softmax", got {affinity!r}')
-    if not 1 <= top_k <= num_experts:
-        raise ValueError(f"top_k must be between 1 and num_experts={num_experts}, got {top_k}")
-    if not 1 <= top_groups <= num_groups:
-        raise ValueError(
-            f"top_groups must be between 1 and num_groups={num_groups}, got {top_groups}"
-        )
-    if num_groups > 1 and (num_experts % num_groups or num_experts // num_groups < 2):
-        raise ValueError(
-            f"num_groups must divide num_experts={num_experts} into groups of at least 2, "
-            f"got {num_groups}"
-        )
-    if top_k > num_experts // num_groups * top_groups:
-        raise ValueError(
-            f"top_k must fit in the {top_groups} groups kept, which hold "
-            f"{num_experts // num_groups * top_groups} experts, got {top_k}"
-        )
 
 
 def update_bias(

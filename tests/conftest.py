@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 WORK = Path(__file__).resolve().parent.parent / "work"
 
@@ -11,6 +12,12 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     """The folder's files and their bytes; empty where there is no such folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """As the lessons' set-up cells have it: the same numbers whatever else the machine does."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

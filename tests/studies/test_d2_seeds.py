@@ -18,7 +18,7 @@ from solutions.d2_deepseek_moe import DeepSeekMoE, fine_grained, rebalance
 
 E, K, D, EXPERT_DIM, STEPS, STEP, FROZEN_FROM = 16, 2, 128, 64, 150, 0.02, 90
 FINE = dict(
-    zip(("num_experts", "top_k", "expert_dim"), fine_grained(E, K, EXPERT_DIM, 4), strict=True)
+    zip(("num_experts", "top_k", "expert_dim"), fine_grained(E, K, EXPERT_DIM, 2), strict=True)
 )
 CUTS = {"plain": {}, "fine experts": FINE, "token segments": {"num_segments": 2, "expert_dim": 128}}
 

@@ -1,0 +1,158 @@
+"""The learner's progress: written from the work folder only, whole, and never lost in silence."""
+
+import json
+
+import pytest
+
+from checks import CHECKS, CheckFailed, board, places, progress
+from solutions import d1_moe as reference
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A work folder for the length of a test, and the process in it, as a learner's kernel."""
+    monkeypatch.setattr(places, "WORK", tmp_path / "work")
+    places.WORK.mkdir()
+    monkeypatch.chdir(places.WORK)
+    return places.WORK
+
+
+def kept(work) -> dict:
+    return json.loads((work / "progress.json").read_text(encoding="utf-8"))
+
+
+def line_of(name: str) -> str:
+    return next(line.strip() for line in progress().text.splitlines() if f"{name}:" in line)
+
+
+def test_a_pass_and_a_failure_are_recorded(work):
+    CHECKS["D1.4a"](lambda experts, n: reference.expert_load(experts, n))
+    with pytest.raises(CheckFailed):
+        CHECKS["D1.4b"](lambda load: None)
+    assert kept(work) == {"D1.4a": {"state": "passed"}, "D1.4b": {"state": "wrong"}}
+    assert line_of("expert_load") == "✓ expert_load: passed"
+    assert line_of("load_cv") == "✗ load_cv: wrong"
+    assert line_of("max_violation") == "· max_violation: not started"
+    assert "· D1.4 Load balancing metrics" in progress().text
+
+
+def test_a_subtask_is_done_when_all_its_exercises_are(work):
+    for name in ("D1.4a", "D1.4b"):
+        board.record(name, "passed")
+    assert progress().text.startswith("0 of 14 subtasks done")
+    board.record("D1.4c", "borrowed")
+    assert progress().text.startswith("1 of 14 subtasks done")
+    assert "◐ D1.4 Load balancing metrics" in progress().text
+    board.record("D1.4a", "unwritten")
+    assert line_of("expert_load") == "· expert_load: not written yet"
+
+
+def test_borrowing_marks_the_part_until_the_learners_own_passes(work):
+    borrowed = CHECKS["D1.4a"].reference()
+    assert kept(work)["D1.4a"]["state"] == "borrowed"
+    result = CHECKS["D1.4a"](borrowed)
+    assert result.borrowed and result.passed
+    assert "borrowed from the reference, and it passes" in repr(result)
+    assert line_of("expert_load") == "◐ expert_load: borrowed from the reference"
+    CHECKS["D1.4a"](lambda experts, n: reference.expert_load(experts, n))
+    assert line_of("expert_load") == "✓ expert_load: passed"
+
+
+def test_hints_are_counted_beside_the_state(work):
+    board.record("D1.1", "wrong")
+    CHECKS["D1.1"].hint(2)
+    assert kept(work)["D1.1"] == {"state": "wrong", "hints": 2}
+    assert line_of("TopKRouter") == "✗ TopKRouter: wrong (hints seen: 2 of 3)"
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "work/inner"])
+def test_nothing_is_written_from_another_folder(work, tmp_path, monkeypatch, place):
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    result = CHECKS["D1.4a"](CHECKS["D1.4a"].reference())
+    CHECKS["D1.4a"].hint(1)
+    assert result.state == "passed"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_without_a_work_folder_the_board_is_empty(work, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    work.rmdir()
+    assert board.read() == {}
+    assert progress().text.startswith("0 of 14 subtasks done\n")
+
+
+def test_a_folder_that_is_gone_is_not_the_work_folder(work, monkeypatch):
+    def gone():
+        raise FileNotFoundError("the current folder")
+
+    monkeypatch.setattr(board.Path, "cwd", gone)
+    assert board.in_work() is False
+
+
+BROKEN = [
+    "",
+    "{",
+    "[1, 2]",
+    '"text"',
+    "3",
+    "null",
+    '{"D1.1": 3}',
+    '{"D1.1": {"state": ["passed"]}}',
+    '{"D1.1": {"state": "passed", "hints": "two"}}',
+    "\udcff\udcfe",
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=lambda text: text[:12].encode("unicode_escape"))
+def test_a_broken_file_is_set_aside_with_one_sentence(work, capsys, content):
+    data = content.encode("utf-8", errors="surrogateescape")
+    (work / "progress.json").write_bytes(data)
+    board.record("D1.1", "passed")
+    assert capsys.readouterr().out == (
+        "progress.json could not be read; it is kept as progress.unreadable.json "
+        "and a new one begins.\n"
+    )
+    assert (work / "progress.unreadable.json").read_bytes() == data
+    assert kept(work) == {"D1.1": {"state": "passed"}}
+    assert board.read() == kept(work) and capsys.readouterr().out == ""
+
+
+def test_a_file_that_cannot_be_moved_into_place_leaves_the_old_one(work, monkeypatch, capsys):
+    board.record("D1.1", "wrong")
+    before = (work / "progress.json").read_bytes()
+
+    def refuse(old, new):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(board.os, "replace", refuse)
+    result = CHECKS["D1.4a"](lambda experts, n: reference.expert_load(experts, n))
+    assert result.passed
+    assert capsys.readouterr().out == (
+        "progress.json could not be written (Permission denied), so the board stays as it was.\n"
+    )
+    assert (work / "progress.json").read_bytes() == before
+
+
+def test_the_file_is_moved_whole_into_place(work, monkeypatch):
+    moved = []
+    replace = board.os.replace
+
+    def watch(old, new):
+        moved.append((json.loads(old.read_text(encoding="utf-8")), old.parent == new.parent))
+        replace(old, new)
+
+    monkeypatch.setattr(board.os, "replace", watch)
+    board.record("D1.1", "passed")
+    assert moved == [({"D1.1": {"state": "passed"}}, True)]
+    assert [path.name for path in work.iterdir()] == ["progress.json"]
+
+
+def test_the_board_has_the_fourteen_subtasks_in_order(work):
+    lines = progress().text.splitlines()
+    subtasks = [line.split()[1] for line in lines[1:] if not line.startswith(" ")]
+    assert subtasks == list(board.SUBTASKS) and len(subtasks) == 14
+    named = [exercise for exercise in CHECKS if f" {CHECKS[exercise].name}:" in progress().text]
+    assert named == [name for name in CHECKS if name[:4] in board.SUBTASKS]

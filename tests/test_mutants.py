@@ -1,0 +1,103 @@
+"""Machine-made slips lie in the asked lines, differ from the reference, and stay the same."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+from checks import LESSONS, audit
+from checks.mutants import MOST, mutants
+from helpers import fences
+from solutions import d1_moe as reference
+
+REFERENCE = Path(reference.__file__)
+NAMES = [check.name for check in LESSONS["d1_moe"]]
+
+MODULE = """
+def asked(x, n=2):
+    y = x * 3
+    # BEGIN SOLUTION
+    if n == 2:
+        y += max(y, n, key=abs)
+    return y - 1, -n
+    # END SOLUTION
+"""
+
+
+@pytest.fixture
+def module(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text(MODULE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mutants_are_the_same_on_every_run(name):
+    assert mutants(REFERENCE, name) == mutants(REFERENCE, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mutants_are_python_differ_from_the_reference_and_from_each_other(name):
+    found = mutants(REFERENCE, name)
+    source = fences.source_of(REFERENCE.read_text(encoding="utf-8"), name)
+    texts = {mutant.source for mutant in found}
+    assert 1 <= len(found) <= MOST
+    assert len(texts) == len({mutant.slip for mutant in found}) == len(found)
+    assert ast.unparse(ast.parse(source)) not in texts
+    assert all(ast.unparse(ast.parse(text)) == text for text in texts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_asked_lines_change(name):
+    source = fences.source_of(REFERENCE.read_text(encoding="utf-8"), name)
+    emptied = {line.strip() for line in ast.unparse(ast.parse(fences.stub(source))).splitlines()}
+    given = emptied - {"raise NotImplementedError"}
+    for mutant in mutants(REFERENCE, name):
+        lines = {line.strip() for line in mutant.source.splitlines()}
+        assert given <= lines, mutant.slip
+
+
+def test_every_kind_of_slip_is_made(module):
+    changed = {mutant.slip.partition(" → ")[2] for mutant in mutants(module, "asked")}
+    assert changed == {
+        "if n != 2:",
+        "if n == 3:",
+        "if not n == 2:",
+        "y -= max(y, n, key=abs)",
+        "y += max(n, y, key=abs)",
+        "y += max(y, n)",
+        "pass",
+        "return (y + 1, -n)",
+        "return (y - 2, -n)",
+        "return (y - 1, 1 + -n)",
+        "return (-n, y - 1)",
+    }
+
+
+def test_a_slip_shows_the_statement_before_and_after(module):
+    slips = {mutant.slip: mutant.source for mutant in mutants(module, "asked")}
+    text = slips["return (y - 1, -n) → return (y + 1, -n)"]
+    names = {}
+    exec(text, names)
+    assert names["asked"](1, n=1) == (4, -1)
+
+
+def test_a_name_that_is_not_there_is_refused(module):
+    with pytest.raises(ValueError, match="no top-level function or class missing"):
+        mutants(module, "missing")
+
+
+@pytest.mark.parametrize("check", LESSONS["d1_moe"], ids=lambda check: check.id)
+def test_a_mutant_can_be_called_like_the_reference(check):
+    wanted = list(inspect.signature(check.reference_answer).parameters)
+    for _, answer in audit.made_wrong(check, {}):
+        assert answer is not check.reference_answer
+        assert list(inspect.signature(answer).parameters) == wanted
+
+
+@pytest.mark.parametrize("check", LESSONS["d1_moe"], ids=lambda check: check.id)
+def test_a_listed_equivalent_is_left_out(check):
+    slips = [slip for slip, _ in audit.made_wrong(check, {})]
+    kept = [slip for slip, _ in audit.made_wrong(check, {(check.id, slips[0]): "the same"})]
+    assert kept == slips[1:]
