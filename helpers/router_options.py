@@ -4,7 +4,7 @@
 def refuse_bad_router(
     num_experts: int, top_k: int, affinity: str, num_groups: int, top_groups: int
 ) -> None:
-    """Nothing if a router can be made with these options, else `ValueError` about the first bad one.
+    """Nothing if these options make a router, else `ValueError` about the first bad one.
 
     `top_k` experts are taken from the `top_groups` best of `num_groups` groups, of at least 2 each.
     """

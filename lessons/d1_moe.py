@@ -118,6 +118,7 @@ logits = torch.tensor([2.0, 1.0, 0.0])
 probs = logits.softmax(-1)
 best = probs[:2] / probs[:2].sum()
 print([round(p, 2) for p in probs.tolist()], "→", [round(g, 2) for g in best.tolist()])
+print("a softmax over the chosen logits:", [round(g, 2) for g in logits[:2].softmax(-1).tolist()])
 
 # %% [markdown]
 # A router is one linear map. Write `forward`: softmax over all experts, the `top_k` of each token, renormalised. This is the plan's router and Mixtral's (arXiv 2401.04088); DeepSeek's own comes in D2.
@@ -363,6 +364,8 @@ plt.show()
 # %%
 first, last = losses["MoE"][0], sum(losses["MoE"][-10:]) / 10
 print("the loss went down by a third or more:", last < 0.67 * first)
+start = [float(load_cv(load)) for load in loads[0]]
+print("the first batch's load is uneven already:", min(start) > 2 * chance_cv(4, 2, 8 * 64))
 
 # %% tags=["nbval-ignore-output"]
 after = {name: held_out_loss(model, corpus) for name, model in (("MoE", moe), ("dense", dense))}

@@ -261,6 +261,16 @@ from solutions.d2_deepseek_moe import rebalance
 # %% tags=["check"] exercise="D2.3e"
 check_rebalance(rebalance)
 
+# %%
+torch.manual_seed(0)
+layer = DeepSeekMoE(32, 8, 2, 8, 1)
+real = torch.arange(12) < torch.tensor([12, 8, 5, 3])[:, None]
+layer(torch.where(real[..., None], torch.randn(4, 12, 32), torch.ones(32)))
+counted, of_text = expert_load(layer.last_experts, 8), rebalance(layer, real, 0.0)
+print("load with padding", counted.tolist(), "· of real tokens", of_text.tolist())
+signs = [update_bias(torch.zeros(8), load, 1.0) for load in (counted, of_text)]
+print("padding would steer experts", (signs[0] != signs[1]).nonzero().flatten().tolist(), "wrongly")
+
 # %% [markdown]
 # ## Train five ways · 30 minutes
 #
@@ -319,7 +329,7 @@ runs["bias + V3's loss"] = train_balanced(
 # %% tags=["nbval-ignore-output"]
 models["leak"] = new_model()
 for layer in layers_of(models["leak"]):
-    layer.router.forward = slips("D2.3b")["BiasInGates"].forward.__get__(layer.router)
+    layer.router = slips("D2.3b")["BiasInGates"](D, E, K)
 runs["leak"] = train_balanced(models["leak"], corpus, STEPS, **bias)
 
 # %% [markdown]
@@ -587,7 +597,7 @@ progress()
 # %% [markdown]
 # ## What surprised us
 #
-# - The load counted over padding can look even while real tokens are not.
+# - Padding is routed like text, and counted it moves the bias the wrong way.
 # - The bias is never added to anything that reaches the output.
 # - "Fine-grained" cuts the expert, and the plan's version is another paper's.
 # - A balanced mixture can be made of unbalanced domains.
