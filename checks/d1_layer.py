@@ -9,6 +9,7 @@ from checks.compare import Comparison
 from checks.d1_array import check_expert_array
 from checks.d1_dispatch import check_dispatch
 from checks.d1_router import check_router
+from checks.layouts import readings
 from checks.routing_cases import Routing, reached, routings, slow_combination
 from solutions import d1_moe as reference
 
@@ -57,32 +58,48 @@ def _layer_shapes(answer: type, case: Routing) -> None:
 
 
 def _expect_sizes(layer: nn.Module, case: Routing) -> None:
-    held = sum(p.numel() for p in _parts(layer)[1].parameters())
+    own, parts = layer.parameters(), _parts(layer)
+    held = sum(p.numel() for p in (parts[1].parameters() if parts else own))
     want = case.num_experts * 3 * case.d_model * case.expert_dim
+    want += 0 if parts else case.num_experts * case.d_model
+    what = "its experts" if parts else "its router and experts"
     expect.that(
         held == want,
-        f"its experts must hold num_experts × 3 × d_model × expert_dim = {case.num_experts} × 3 × "
-        f"{case.d_model} × {case.expert_dim} = {want} numbers, got {held}",
+        f"{what} must hold num_experts × 3 × d_model × expert_dim = {case.num_experts} × 3 × "
+        f"{case.d_model} × {case.expert_dim}{'' if parts else ' and the router its own'}: "
+        f"{want} numbers, got {held}",
         "Are all four sizes handed on?",
     )
 
 
-def _parts(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """The layer's router and its array of experts, whatever their names."""
+def _parts(layer: nn.Module) -> tuple[nn.Module, nn.Module] | None:
+    """The layer's router and its array of experts, whatever their names, or None without them."""
     arrays = [part for part in layer.children() if hasattr(part, "__getitem__")]
     routers = [part for part in layer.children() if part not in arrays]
     router = getattr(layer, "router", routers[0] if len(routers) == 1 else None)
     experts = getattr(layer, "experts", arrays[0] if len(arrays) == 1 else None)
-    expect.that(
-        router is not None and experts is not None,
-        "the layer must be built from a router and an array of experts, and it has no such parts",
-        "Does its constructor hold self.router and self.experts, as given?",
-    )
-    return router, experts
+    if isinstance(router, nn.Linear) or router is None or not hasattr(experts, "__getitem__"):
+        return None
+    return None if isinstance(experts, Tensor) else (router, experts)
+
+
+def _fused_values(layer: nn.Module, x: Tensor, case: Routing) -> None:
+    """The same for a layer without parts: one reading of its weights must give its output."""
+    y, chosen = _forward(layer, x, case)
+    tokens, wants = x.reshape(-1, case.d_model), []
+    for reading in readings(layer, case):
+        gates, experts = reading.route(tokens, case.top_k)
+        _expect_choices(chosen, experts)
+        wants.append(slow_combination(tokens, gates, experts, reading).detach())
+    rows = y.detach().flatten(0, 1)
+    if wants and not any(expect.near(rows, want) for want in wants):
+        expect.close(rows, wants[0], "the output")
 
 
 def _layer_values(answer: type, case: Routing) -> None:
     layer, x = _layer(answer, case), _x(case)
+    if _parts(layer) is None:
+        return _fused_values(layer, x, case)
     y, chosen = _forward(layer, x, case)
     (router, array), tokens = _parts(layer), x.reshape(-1, case.d_model)
     gates, experts = router(tokens)
@@ -151,6 +168,8 @@ def _layer_spares(answer: type, case: Routing) -> None:
     """One token: the weights of the experts it did not choose get no gradient."""
     layer, x = _layer(answer, case), _x(case)[:1, :1]
     y, chosen = _forward(layer, x, case)
+    if _parts(layer) is None:
+        return
     _, array = _parts(layer)
     weights = list(array.parameters())
     touched = reached(y, weights)
@@ -164,6 +183,8 @@ def _layer_spares(answer: type, case: Routing) -> None:
 def _layer_rows(answer: type, case: Routing) -> None:
     """Counted where the experts are modules of their own, as in the given constructor."""
     layer, x, rows = _layer(answer, case), _x(case), []
+    if _parts(layer) is None:
+        return
     experts = [_parts(layer)[1][i] for i in range(case.num_experts)]
     for expert in experts:
         if isinstance(expert, nn.Module):

@@ -99,9 +99,9 @@ def close(
     `slips` maps a question to what gives the value of the slip it asks about.
     """
     got, want = got.detach(), want.detach()
-    if _near(got, want, bound):
+    if near(got, want, bound):
         return
-    asks = [ask for ask, slip in (slips or {}).items() if _near(got, slip().detach(), bound)]
+    asks = [ask for ask, slip in (slips or {}).items() if near(got, slip().detach(), bound)]
     off = (got.double() - want.double()).abs().reshape(len(want), -1)
     worst = int(off.amax(1).argmax())
     place = int(off[worst].argmax())
@@ -115,7 +115,8 @@ def close(
     )
 
 
-def _near(got: Tensor, want: Tensor, bound: float) -> bool:
+def near(got: Tensor, want: Tensor, bound: float = BOUND) -> bool:
+    """Whether no number is off by more than `bound`, per unit of the largest."""
     scale = max(1.0, float(want.abs().max())) if want.numel() else 1.0
     return torch.allclose(got.double(), want.double(), rtol=0.0, atol=bound * scale)
 

@@ -90,7 +90,14 @@ def plot_bias_paths(
         where = (len(bias) - 1, bias[-1, expert])
         ax.annotate(f" expert {expert}", where, va="center", fontsize="small")
     if frozen_from is not None:
-        ax.axvspan(frozen_from, len(bias) - 1, color=CHANCE, alpha=0.25, lw=0, label="step is zero")
+        ax.axvspan(
+            frozen_from,
+            len(bias) - 1,
+            color=CHANCE,
+            alpha=0.25,
+            lw=0,
+            label="step annealed to zero",
+        )
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     name_axes(ax, title, "training step", "bias − mean bias, affinity")
 

@@ -234,10 +234,9 @@ check_deepseek_moe(DeepSeekMoE)
 # %%
 torch.manual_seed(0)
 segmented = DeepSeekMoE(64, 8, 2, 16, 1, num_segments=4)
-segmented(torch.randn(1, 4, 64))
-gates, experts = torch.ones(16, 2) / 2, segmented.last_experts
-names = [f"token {t} slice {s}" for t in range(4) for s in range(4)]
-plot_token_experts(names, gates, experts, 8, "Slices of one token go different ways")
+gates, experts = segmented.router(segment_tokens(torch.randn(4, 64), 4))
+names = [f"token{t}:slice{s}" for t in range(4) for s in range(4)]
+plot_token_experts(names, gates.detach(), experts, 8, "Slices of one token go different ways")
 plt.show()
 
 # %%
@@ -426,20 +425,24 @@ print("switching it off costs more than 0.2 nats a token:", without_shared - wit
 # %% [markdown]
 # ## The same budget, cut two ways · 20 minutes
 #
-# The plan's segments and DeepSeek's fine experts beside the plain layer, with equal weights in the routed experts and equal active width. One run each here; `tests/studies/test_d2_seeds.py` has three seeds.
+# The plan's segments and DeepSeek's fine experts beside the plain layer, with equal weights and equal multiplications in the routed experts and in the shared ones. One run each here; `tests/studies/test_d2_seeds.py` has three seeds.
 
 # %%
 n, k, width = fine_grained(E, K, 64, 2)
 variants = {
     "plain": {},
-    "fine experts, m = 2": dict(num_experts=n, top_k=k, expert_dim=width),
-    "token segments, m = 2": dict(num_segments=2, expert_dim=128),
+    "fine experts, m = 2": dict(num_experts=n, top_k=k, expert_dim=width, num_shared=2),
+    "token segments, m = 2": dict(num_experts=32, num_segments=2),
 }
+budgets = set()
 for name, changes in variants.items():
     layer = new_model(**changes).blocks[0].ffn
     weights = sum(p.numel() for p in layer.experts.parameters())
     used = weights * layer.router.top_k * layer.num_segments // len(layer.experts)
-    print(f"{name:22} routed weights {weights:,}, multiplied for a token {used:,}")
+    shared = sum(p.numel() for p in layer.shared.parameters())
+    budgets.add((weights, used, shared))
+    print(f"{name:22} routed {weights:,}, multiplied for a token {used:,}, shared {shared:,}")
+print("one budget:", len(budgets) == 1)
 
 # %% tags=["nbval-ignore-output"]
 cut, cut_models = {"plain": runs["bias"].losses}, {"plain": models["bias"]}
@@ -462,7 +465,7 @@ for name, model in cut_models.items():
 # %% tags=["nbval-ignore-output"]
 segment_experts = chosen_experts(cut_models["token segments, m = 2"], held_ids[:, :-1])[0]
 segment = torch.arange(2).repeat(len(segment_experts) // 2)
-shares = relative_load(segment_experts, segment, 2, E)
+shares = relative_load(segment_experts, segment, 2, 32)
 plot_domain_traffic(
     shares, ["first half", "second half"], "Each segment has its own experts", "segment"
 )
@@ -501,7 +504,7 @@ within = [float(row.std(correction=0)) for row in shares64]
 print("each domain alone is less even than the whole:", min(within) > cv_held)
 
 # %% [markdown]
-# Balance holds for text like the text it was balanced on. Held-out modules and chapters are about other things, so the mixture's CV is above that of its training batches; on stories, which are all alike, it is not.
+# The sign rule evens the whole batch and leaves each domain its favourites. A hundred steps are few for 64 experts, and a batch of 1,024 tokens cannot show a CV below chance's 0.10.
 
 # %% [markdown]
 # ## Explore · 10 minutes
@@ -535,7 +538,7 @@ from solutions.d2_deepseek_moe import control_bias
 check_control_bias(control_bias)
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def skewed(seed, batches=120, tokens=512, num_experts=8):
     """Affinities of a router that likes later experts better."""
     generator = torch.Generator().manual_seed(seed)
@@ -580,7 +583,7 @@ for batch in (512, 1024, 4096, 16384):
     )
 print("64 experts, 1,024 tokens:", round(chance_cv(64, 2, 1024), 2))
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for num_experts in (8, 16, 32, 64):
     affinity = skewed(0, tokens=1024, num_experts=num_experts)
     cv = last_cv(affinity, control_bias(affinity, 2, 0.01))

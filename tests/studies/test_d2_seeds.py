@@ -20,7 +20,11 @@ E, K, D, EXPERT_DIM, STEPS, STEP, FROZEN_FROM = 16, 2, 128, 64, 150, 0.02, 90
 FINE = dict(
     zip(("num_experts", "top_k", "expert_dim"), fine_grained(E, K, EXPERT_DIM, 2), strict=True)
 )
-CUTS = {"plain": {}, "fine experts": FINE, "token segments": {"num_segments": 2, "expert_dim": 128}}
+CUTS = {
+    "plain": {},
+    "fine experts": {**FINE, "num_shared": 2},
+    "token segments": {"num_experts": 32, "num_segments": 2},
+}
 
 
 @pytest.fixture(scope="module")
