@@ -74,7 +74,7 @@ def plot_bias_paths(
 ) -> None:
     """Draws each expert's bias over training, less the mean of all, which changes no choice.
 
-    Steps from `frozen_from` on, where the update's step has gone to zero, are shaded.
+    Steps from `frozen_from` on, where the step of the update is annealed to zero, are shaded.
     """
     bias = numbers("paths", paths, "S E")
     if frozen_from is not None and not 0 <= frozen_from < len(bias):
