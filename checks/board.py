@@ -35,15 +35,32 @@ def in_work() -> bool:
 
 def read() -> dict[str, dict]:
     """What each exercise's last check said: `{id: {"state": …, "hints": rungs seen}}`."""
-    path = places.WORK / "progress.json"
     try:
-        return _entries(json.loads(path.read_text(encoding="utf-8")))
+        return _load()
+    except (OSError, ValueError, RecursionError):
+        print("progress.json could not be read; the next check sets it aside and begins a new one.")
+        return {}
+
+
+def _load() -> dict[str, dict]:
+    try:
+        return _entries(json.loads(_path().read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return {}
+
+
+def _path() -> Path:
+    return places.WORK / "progress.json"
+
+
+def _load_or_set_aside() -> dict[str, dict]:
+    """The board; one that cannot be read is kept under another name, and a new one begins."""
+    try:
+        return _load()
     except (ValueError, RecursionError):
-        aside = path.with_name("progress.unreadable.json")
-        os.replace(path, aside)
-        print(f"{path.name} could not be read; it is kept as {aside.name} and a new one begins.")
+        aside = _path().with_name("progress.unreadable.json")
+        os.replace(_path(), aside)
+        print(f"progress.json could not be read; it is kept as {aside.name} and a new one begins.")
         return {}
 
 
@@ -62,6 +79,12 @@ def record(exercise: str, state: str) -> None:
     _write(exercise, state=state)
 
 
+def borrow(exercise: str) -> None:
+    """The exercise is marked as borrowed, unless the learner's own already passed."""
+    if in_work() and read().get(exercise, {}).get("state") != "passed":
+        _write(exercise, state="borrowed")
+
+
 def count_hint(exercise: str, rung: int) -> None:
     """The board knows how far up the hint ladder the learner went."""
     _write(exercise, hints=rung)
@@ -70,10 +93,10 @@ def count_hint(exercise: str, rung: int) -> None:
 def _write(exercise: str, **news: object) -> None:
     if not in_work():
         return
-    path = places.WORK / "progress.json"
+    path = _path()
     fresh = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        kept = read()
+        kept = _load_or_set_aside()
         kept[exercise] = {**kept.get(exercise, {}), **news}
         fresh.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
         os.replace(fresh, path)
@@ -86,19 +109,29 @@ WORDS = {"unwritten": "not written yet", "borrowed": "borrowed from the referenc
 
 
 def text(exercises: Mapping[str, str]) -> str:
-    """The fourteen subtasks with the state of each exercise, given `{id: name}` of those there."""
+    """The fourteen subtasks and the investigations with the state of each exercise.
+
+    `exercises` are the names of those there are, by id.
+    """
     kept, lines = read(), []
     for subtask, title in SUBTASKS.items():
         own = [exercise for exercise in exercises if exercise.startswith(subtask)]
-        states = [kept.get(exercise, {}).get("state", "not started") for exercise in own]
-        lines.append(f"{_overall(states)} {subtask} {title}")
-        for exercise, state in zip(own, states, strict=True):
-            hints = kept.get(exercise, {}).get("hints")
-            seen = f" (hints seen: {hints} of 3)" if hints else ""
-            word = WORDS.get(state, state)
-            lines.append(f"    {SYMBOLS.get(state, '·')} {exercises[exercise]}: {word}{seen}")
+        lines += _section(f"{subtask} {title}", own, exercises, kept)
     done = sum(line.startswith(("✓", "◐")) for line in lines)
+    beyond = [exercise for exercise in exercises if ".I" in exercise]
+    lines += _section("Investigations", beyond, exercises, kept)
     return "\n".join([f"{done} of {len(SUBTASKS)} subtasks done", *lines])
+
+
+def _section(title: str, own: list[str], names: Mapping[str, str], kept: dict) -> list[str]:
+    states = [kept.get(exercise, {}).get("state", "not started") for exercise in own]
+    lines = [f"{_overall(states)} {title}"]
+    for exercise, state in zip(own, states, strict=True):
+        hints = kept.get(exercise, {}).get("hints")
+        seen = f" (hints seen: {hints} of 3)" if hints else ""
+        word = WORDS.get(state, state)
+        lines.append(f"    {SYMBOLS.get(state, '·')} {names[exercise]}: {word}{seen}")
+    return lines
 
 
 def _overall(states: list[str]) -> str:

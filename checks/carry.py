@@ -12,6 +12,7 @@ import linecache
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -54,11 +55,11 @@ def carry(*lessons: str, yours: Sequence[str] = (), reference: Sequence[str] = (
     _refuse_unknown(lessons, {"yours": yours, "reference": reference})
     namespace = _fresh_namespace()
     origin: dict[str, str] = {}
-    notes = []
+    notes, told = [], []
     for lesson in lessons:
         _bind_reference(lesson, namespace, list(origin))
         forced = {**dict.fromkeys(yours, "yours"), **dict.fromkeys(reference, "reference")}
-        notes += _bind_learners(lesson, namespace, origin, forced)
+        notes += _bind_learners(lesson, namespace, origin, forced, told)
     return Carried({name: namespace[name] for name in origin}, origin, tuple(notes))
 
 
@@ -87,8 +88,13 @@ def _bind_reference(lesson: str, namespace: dict, earlier: list[str]) -> None:
     namespace.update(kept)
 
 
-def _bind_learners(lesson: str, namespace: dict, origin: dict, forced: dict) -> list[str]:
-    """Puts the learner's parts over the reference's where they stand the check; says why not."""
+def _bind_learners(
+    lesson: str, namespace: dict, origin: dict, forced: dict, told: list[str]
+) -> list[str]:
+    """Puts the learner's parts over the reference's where they stand the check; says why not.
+
+    `told` are the cells of the lessons before, and afterwards of this one too.
+    """
     checks = LESSONS[lesson]
     origin.update({check.name: "reference" for check in checks})
     if not board.in_work():
@@ -97,13 +103,14 @@ def _bind_learners(lesson: str, namespace: dict, origin: dict, forced: dict) -> 
         cells = read(places.WORK / f"{lesson}.ipynb")
     except UnreadableNotebook as error:
         return [f"{error}. All parts of this lesson are the reference's."]
+    told += [cell.source for cell in cells if cell.role != "plain" or cell.only_defines]
     notes = _run_definitions(lesson, cells, namespace, list(origin))
     exercises = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
     for check in checks:
         if forced.get(check.name) == "reference":
             continue
         source = exercises.get(check.id)
-        digest = _digest(cells, source, origin)
+        digest = _digest(told, source, origin)
         problem = _bind_one(lesson, check, source, namespace, forced, digest)
         whose = f"reference (yours: {problem})" if problem else "yours"
         origin[check.name] = whose
@@ -163,11 +170,10 @@ def _execute(source: str, file: str, namespace: dict) -> str:
     return ""
 
 
-def _digest(cells: list[CodeCell], source: str | None, origin: dict) -> str:
+def _digest(told: list[str], source: str | None, origin: dict) -> str:
     """Of everything a verdict depends on: the cells, whose the other parts are, the course."""
-    told = [cell.source for cell in cells if cell.role == "exercise" or cell.only_defines]
-    told += [source or "", json.dumps(origin), _course()]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()
+    everything = [*told, source or "", json.dumps(origin), _course()]
+    return hashlib.sha256("\0".join(everything).encode()).hexdigest()
 
 
 def _course() -> str:
@@ -187,5 +193,6 @@ def _verdicts() -> dict[str, str]:
 def _remember(digest: str, problem: str) -> None:
     path = places.WORK / "verdicts.json"
     fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_text(json.dumps({**_verdicts(), digest: problem}), encoding="utf-8")
-    os.replace(fresh, path)
+    with suppress(OSError):  # on a full disk the verdict is not remembered, and the part is carried
+        fresh.write_text(json.dumps({**_verdicts(), digest: problem}), encoding="utf-8")
+        os.replace(fresh, path)

@@ -62,7 +62,7 @@ class Check:
 
     def reference(self) -> object:
         """The reference's part, to go on with; the board marks it as borrowed."""
-        board.record(self.id, "borrowed")
+        board.borrow(self.id)
         return self.reference_answer
 
     def solution(self) -> Source:

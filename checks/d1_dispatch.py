@@ -57,7 +57,8 @@ def _expect_combination(answer, case, array, gates: Tensor, experts: Tensor) -> 
     total, last = gates.sum(-1, keepdim=True), experts.argmax(-1, keepdim=True)
     slips = {
         "Where do the gates come in?": lambda: slow(torch.ones_like(gates), experts),
-        "Does an expert's share replace the one that is there, not add to it?": lambda: slow(
+        "Does one share replace another? `y[token] += …` keeps one of the rows with the same "
+        "token, and index_add adds all.": lambda: slow(
             gates.gather(1, last), experts.gather(1, last)
         ),
         "Does the last choice replace the others, not add to them?": lambda: slow(

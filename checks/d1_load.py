@@ -194,7 +194,7 @@ def _dropped_values(answer, case: Routing) -> None:
             f"the dropped share for capacity_factor={factor} and load "
             f"{reference.expert_load(experts, case.num_experts).tolist()} "
             f"must be {want:.4g}, got {got:.4g}",
-            "How many rows does one expert take at most?",
+            "How many rows does one expert take at most, and is it a share of the T·K choices?",
         )
         expect.unchanged({"experts": kept}, {"experts": experts})
 

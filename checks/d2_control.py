@@ -165,6 +165,16 @@ def _border_kind(answer, case: Border) -> None:
     )
 
 
+def _border_slips(case: Border, want: int) -> dict[int, str]:
+    """The question that each wrong number calls for."""
+    unsquared = int(case.top_k + case.limit * case.top_k * case.tokens)
+    return {
+        unsquared: "Is (E - K) / (K · T) compared with the square of the limit?",
+        want + 1: "Is it rounded down?",
+        want - case.top_k: "Was K added back?",
+    }
+
+
 def _border_value(answer, case: Border) -> None:
     got = int(answer(case.top_k, case.tokens, case.limit))
     want = case.top_k
@@ -174,7 +184,7 @@ def _border_value(answer, case: Border) -> None:
         got == want,
         f"with {case}, {want} experts have an expected CV of {case.expected_cv(want):.4f} and "
         f"{want + 1} of {case.expected_cv(want + 1):.4f}: the answer must be {want}, got {got}",
-        "Is (E - K) / (K · T) compared with the square of the limit?",
+        _border_slips(case, want).get(got, "Is CV² = (E - K) / (K · T) solved for E?"),
     )
 
 

@@ -7,15 +7,9 @@ from types import CodeType, FrameType
 
 from checks.places import ROOT
 
-_NOT_THE_LEARNERS = tuple(
-    str(path)
-    for path in (
-        *(ROOT / "checks" / name for name in ("answers/bank.py",)),
-        ROOT / "helpers",
-        sysconfig.get_path("stdlib"),
-        sysconfig.get_path("platstdlib"),
-        sysconfig.get_path("purelib"),
-    )
+_NOT_THE_LEARNERS = (
+    ROOT / "helpers",
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")),
 )
 _CHECKS = ROOT / "checks"
 
@@ -26,7 +20,7 @@ def is_learners(filename: str) -> bool:
         return False
     if is_checks(filename):
         return False
-    return not filename.startswith(_NOT_THE_LEARNERS)
+    return not any(Path(filename).is_relative_to(folder) for folder in _NOT_THE_LEARNERS)
 
 
 def is_checks(filename: str) -> bool:

@@ -6,7 +6,7 @@ import inspect
 import linecache
 from types import CodeType, FunctionType
 
-_FENCE = ("# BEGIN SOLUTION", "# END SOLUTION")
+from helpers.fences import BEGIN, END
 
 
 def source_of(answer: object) -> str | None:
@@ -15,7 +15,7 @@ def source_of(answer: object) -> str | None:
     if text is None:
         return None
     lines = inspect.cleandoc("\n" + text).splitlines()
-    return "\n".join(line for line in lines if line.strip() not in _FENCE)
+    return "\n".join(line for line in lines if line.strip() not in (BEGIN, END))
 
 
 def _function_source(answer: object) -> str | None:

@@ -1,5 +1,6 @@
 """The validation of a learner's notebooks with nbval: which exercises pass in a fresh kernel."""
 
+import os
 import re
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def _check_cell(check: Check) -> CodeCell:
 
 
 def _validate(lesson: str, cells: list[CodeCell]) -> int:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / f"{lesson}.ipynb"
         notebook = new_notebook(cells=[new_code_cell(cell.source) for cell in cells])
         nbformat.write(notebook, path)
@@ -81,7 +82,14 @@ def _nbval(notebook: Path) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
     command += ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
     command += [f"--rootdir={notebook.parent}", f"--junitxml={report}", str(notebook)]
-    run = subprocess.run(command, cwd=notebook.parent, capture_output=True, text=True)
+    run = subprocess.run(
+        command,
+        cwd=notebook.parent,
+        env={**os.environ, "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     if not report.exists():
         raise SystemExit(f"nbval could not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
     return [_failure(case) for case in ElementTree.parse(report).iter("testcase")]

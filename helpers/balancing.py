@@ -30,6 +30,8 @@ class Balanced:
 
 def annealed(step: float, steps: int, from_step: int) -> Callable[[int], float]:
     """`step` until `from_step`, then down in a line to exactly 0 at the last of `steps`."""
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, got {steps}")
     if not 0 <= from_step < steps - 1:
         raise ValueError(f"from_step must be between 0 and {steps - 2}, got {from_step}")
     return lambda i: step * min(1.0, (steps - 1 - i) / (steps - 1 - from_step))
@@ -67,17 +69,19 @@ def train_balanced(
         layers = zip(affinities.sigmoids(), layers_of(model), strict=True)
         return sum(loss(affinity, layer.last_experts) for affinity, layer in layers)
 
-    losses = train_lm(
-        model,
-        corpus,
-        steps,
-        rows=rows,
-        length=length,
-        seed=seed,
-        after_step=after_step,
-        extra_loss=extra_loss if loss else None,
-    )
-    affinities.remove()
+    try:
+        losses = train_lm(
+            model,
+            corpus,
+            steps,
+            rows=rows,
+            length=length,
+            seed=seed,
+            after_step=after_step,
+            extra_loss=extra_loss if loss else None,
+        )
+    finally:
+        affinities.remove()
     return Balanced(losses, torch.stack(loads), torch.stack(biases))
 
 

@@ -44,6 +44,8 @@ def rotate(
     The pairs are interleaved, as in DeepSeek's code; `start` is the position of the first row.
     """
     length, width = x.shape[-3], x.shape[-1]
+    if width % 2:
+        raise ValueError(f"x must have an even width, for pairs of neighbours, got {width}")
     steps = torch.arange(0, width, 2, dtype=torch.float64, device=x.device) / width
     positions = torch.arange(start, start + length, dtype=torch.float64, device=x.device)
     angle = torch.outer(positions, theta**-steps)[:, None]  # (L, 1, d/2)
@@ -57,7 +59,7 @@ class CausalSelfAttention(nn.Module):
 
     def __init__(self, d_model: int, num_heads: int):
         super().__init__()
-        if d_model % num_heads or d_model // num_heads % 2:
+        if num_heads < 1 or d_model % num_heads or d_model // num_heads % 2:
             raise ValueError(
                 f"d_model must be num_heads times an even number, "
                 f"got d_model={d_model}, num_heads={num_heads}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def layers_of(model: nn.Module) -> list[nn.Module]:
-    """The layers with experts of a `Decoder`, first to last: those that keep `last_experts`."""
+    """The layers with experts of a `Decoder`, first to last: those with a router."""
     return [block.ffn for block in model.blocks if hasattr(block.ffn, "router")]
 
 

@@ -3,7 +3,7 @@
 #
 # You write the layer that lets DeepSeek-V3 hold 671 billion parameters and use 37 billion for a token: a router, an array of experts, and the dispatch between them. Then you train it and look at its traffic.
 #
-# About 3 to 4 hours: seven exercises of 5 to 25 minutes, two investigations of 30.
+# About 3 to 4 hours: seven exercises of 5 to 25 minutes, two investigations of 30. The course follows a study plan ("the plan"); where that differs from what DeepSeek published, the lessons say so.
 
 # %% [markdown]
 # ## How this notebook works
@@ -45,6 +45,7 @@ from helpers.published import (
     TRAINING_COSTS,
     V3,
     active_parameters,
+    embedding_parameters,
     total_parameters,
 )
 from helpers.timing import median_milliseconds
@@ -59,7 +60,7 @@ d_model, num_experts, top_k, expert_dim = 256, 4, 2, 512  # the tiny configurati
 # %% [markdown]
 # ## Why DeepSeek
 #
-# The next cell counts parameters from each published configuration: all of them, and those that one token uses. The active count includes the input embedding; without it V3 uses 36.6 billion (DeepSeek-V3's README_WEIGHTS.md says 36.7).
+# The next cell counts parameters from each published configuration: all of them, and those that one token uses. The active count includes the input embedding; the last line leaves it out.
 
 # %%
 print(f"{'model':18}{'total':>10}{'active':>10}{'ratio':>8}")
@@ -67,9 +68,11 @@ for model in MODELS:
     total, active = total_parameters(model), active_parameters(model)
     print(f"{model.name:18}{total / 1e9:9.2f}B{active / 1e9:9.2f}B{total / active:8.1f}")
 print("V3 in full:", f"{total_parameters(V3):,}")
+without = active_parameters(V3) - embedding_parameters(V3)
+print(f"V3 active without the input embedding: {without / 1e9:.1f}B (README_WEIGHTS.md: 36.7B)")
 
 # %% [markdown]
-# "18x" is the ratio of total to active parameters. It says how sparse the model is, not how much better it is: Mixtral's ratio is 3.6, DeepSeek-V2-Lite's 5.9. In one of V3's sparse layers a token uses 9 of 257 experts, a ratio of 28.6.
+# The published 671 and 37 give 18.1, the plan's "18x". It says how sparse the model is, not how much better. In one sparse layer of V3 a token uses 8 of 256 routed experts and 1 that is always on.
 
 # %%
 print(f"published figures: {671 / 37:.1f} · one sparse layer of V3: {257 / 9:.1f}")
@@ -85,7 +88,7 @@ for cost in TRAINING_COSTS:
     print(f"  leaves out: {cost.excludes}")
 
 # %% [markdown]
-# "Matches GPT-4" means GPT-4o of May 2024, on DeepSeek's own measurements. One row it wins and one it loses; GPT-4 itself being a Mixture of Experts is a rumour.
+# "Matches GPT-4" means GPT-4o of May 2024, on DeepSeek's own measurements. One row it wins and one it loses. (That GPT-4 is a Mixture of Experts is a rumour.)
 
 # %%
 for row in BENCHMARKS:
@@ -186,7 +189,7 @@ print(f"{held:,} weights, of which a token uses {held * top_k // num_experts:,}"
 # %% [markdown]
 # ## D1.3 Token dispatch and combination · 25 minutes
 #
-# Two experts, 10·x and 100·x. The token 3 chose both with gates 0.73 and 0.27: it becomes 0.73 · 30 + 0.27 · 300 = 102.9. The loop below is the specification, one token and one choice at a time.
+# Two experts, 10·x and 100·x. The token 3 chose both with gates 0.73 and 0.27: it becomes 0.73 · 30 + 0.27 · 300 = 102.9. The loop below is the specification.
 #
 # $$y_t = \sum_{k=1}^{K} g_{t,k} \cdot \mathrm{expert}_{e_{t,k}}(x_t)$$
 
@@ -206,7 +209,7 @@ print(
 )
 
 # %% [markdown]
-# The loop calls an expert T·K times with one row. Write it the other way round: for each expert, gather the rows that chose it, call it once, weight the result and add it back at the right tokens. An expert nobody chose does nothing.
+# The loop calls an expert T·K times with one row. Write it the other way round: for each expert, gather the rows that chose it, call it once, weight the result and add it back at the right tokens. The check also accepts the token loop; the chart after it shows the price.
 
 # %% tags=["exercise"] exercise="D1.3"
 from solutions.d1_moe import dispatch_combine
@@ -220,7 +223,7 @@ check_dispatch(dispatch_combine)
 
 # %%
 def every_expert(x, gates, experts, expert_array):
-    weights = torch.zeros(len(x), len(expert_array)).scatter_add(1, experts, gates)
+    weights = torch.zeros(len(x), len(expert_array), dtype=x.dtype).scatter_add(1, experts, gates)
     outs = [expert_array[i](x) for i in range(len(expert_array))]
     return (weights.T[..., None] * torch.stack(outs)).sum(0)
 
@@ -247,7 +250,7 @@ plot_times(taken, "512 tokens, 8 experts, top-2: rows must travel together")
 plt.show()
 
 # %% [markdown]
-# ## D1.4 Load balancing metrics · 15 minutes
+# ## D1.4a Load balancing metrics · 15 minutes with D1.4b and c
 #
 # Six choices among three experts: 0 1, 0 2, 0 1. The load is 3, 2, 1: mean 2, population deviation 0.82. So CV is 0.41 and the busiest expert is 50% above the mean (MaxVio 0.5).
 
@@ -258,7 +261,7 @@ from solutions.d1_moe import expert_load
 check_expert_load(expert_load)
 
 # %% [markdown]
-# The coefficient of variation is deviation over mean. The E experts are all there are, so divide by E and not by E − 1.
+# D1.4b: the coefficient of variation is deviation over mean. The E experts are all there are, so divide by E and not by E − 1.
 #
 # $$\mathrm{CV} = \frac{\sqrt{\frac{1}{E}\sum_i (n_i - \bar n)^2}}{\bar n}$$
 
@@ -269,7 +272,7 @@ from solutions.d1_moe import load_cv
 check_load_cv(load_cv)
 
 # %% [markdown]
-# DeepSeek's own metric looks at the busiest expert alone, since everyone waits for it (arXiv 2408.15664, eq. 4).
+# D1.4c: DeepSeek's own metric looks at the busiest expert alone, since everyone waits for it (arXiv 2408.15664, eq. 4).
 #
 # $$\mathrm{MaxVio} = \frac{\max_i n_i - \bar n}{\bar n}$$
 
@@ -372,7 +375,7 @@ after = {name: held_out_loss(model, corpus) for name, model in (("MoE", moe), ("
 print({name: round(loss, 3) for name, loss in after.items()})
 
 # %% [markdown]
-# One run shows that both learn. It cannot show which is better: another seed moves either loss. Over three seeds, `course.py test --full` measures the difference and asserts what the study's file says: `tests/studies/test_d1_seeds.py`.
+# One run shows that both learn. It cannot show which is better: another seed moves either loss. `tests/studies/test_d1_seeds.py` compares three seeds (`course.py test --full` runs it).
 
 # %% [markdown]
 # ## Look at the traffic
@@ -402,7 +405,7 @@ print("different tokens choose different experts:", min(pairs) > 1)
 # %% tags=["nbval-ignore-output"]
 row_domain = held_domain.repeat_interleave(inputs.shape[1])
 shares = relative_load(layers[1], row_domain, len(corpus.domains), num_experts)
-plot_domain_traffic(shares, corpus.domains, "Layer 2: each domain has its own favourites")
+plot_domain_traffic(shares, corpus.domains, "Layer 2: domains use the experts differently")
 plt.show()
 
 # %%
@@ -428,7 +431,7 @@ colour_text([corpus.decode([i]) for i in shown.tolist()], top_expert, num_expert
 # %% [markdown]
 # ## Explore · 15 minutes
 #
-# Move experts, top-k and temperature. Low temperature makes a router sure of itself (the top gate goes to 1), high temperature makes all gates alike; the load does not move with it. Why? Where does more top-k leave the load?
+# Move experts, top-k and temperature. Low temperature makes a router sure of itself (the top gate goes to 1), high temperature makes all gates alike. The load does not change with it: why? And what does a larger top-k do to the load?
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(1)
@@ -456,14 +459,14 @@ for ffn in layers_of(broken):
     ffn.router = slips("D1.1")[bug](d_model, num_experts, top_k)
 plot_losses(
     {"broken": train_lm(broken, corpus, steps=40, rows=8), "yours": losses["MoE"][:40]},
-    "The loss falls all the same",
+    f"{bug}: does the loss tell?",
 )
 plt.show()
 
 # %% [markdown]
 # ## Investigation 1: sorted dispatch · 30 minutes
 #
-# Production code sorts. Choices of experts 2, 0, 2, 1 in order become 0, 1, 2, 2: every expert reads one unbroken run of rows. Choice c belongs to token c // K. Predict before you measure: with how many experts does sorting win?
+# Production code sorts. Choices of experts 2, 0, 2, 1 in order become 0, 1, 2, 2: every expert reads one unbroken run of rows. Choice c belongs to token c // K. The check cannot see whether you sort; the curve can. Predict: with how many experts does sorting win?
 
 # %% tags=["exercise"] exercise="D1.I1"
 from solutions.d1_moe import sorted_dispatch
@@ -492,7 +495,7 @@ plot_times(curves, "Searching costs T·K per expert, sorting once", counts, "exp
 plt.show()
 
 # %% [markdown]
-# Where does the time go? Vary `expert_dim` from 32 to 512 and the number of tokens, and note which part grows: the sort, the gather, the expert calls or the adding back. V3 has 256 experts in a layer.
+# Where does the time go? Compare the sort alone with the rest, then change the 32 (`expert_dim`) to 512 and the 1,024 tokens to 4,096, and note which of the two grows. V3 has 256 experts in a layer.
 
 # %% [markdown]
 # ## Investigation 2: capacity and dropped tokens · 30 minutes
@@ -511,13 +514,15 @@ table = {factor: round(float(dropped_share(small, 3, factor)), 3) for factor in 
 print(table)
 
 # %% [markdown]
-# Predict: at which factor does your trained model drop under 1% of its choices, and how much computing does that factor waste? Fill the table from layer 1 and read it beside the load above.
+# Predict: at which factor does your trained model drop under 1% of its choices, and how many of its rows stay empty? Write your factor here before you run the cell: …
 
 # %% tags=["nbval-ignore-output"]
 factors = (0.75, 1.0, 1.25, 1.5, 2.0)
 for i, experts in enumerate(layers):
     shares = [float(dropped_share(experts, num_experts, factor)) for factor in factors]
-    print(f"layer {i + 1}:", "  ".join(f"{f}: {s:.1%}" for f, s in zip(factors, shares)))
+    print(f"layer {i + 1} drops", "  ".join(f"{f}: {s:.1%}" for f, s in zip(factors, shares)))
+    empty = [1 - (1 - s) / f for f, s in zip(factors, shares)]
+    print("  rows left empty", "  ".join(f"{f}: {e:.1%}" for f, e in zip(factors, empty)))
 
 # %%
 dropped = [float(dropped_share(layers[0], num_experts, factor)) for factor in factors]

@@ -1,16 +1,16 @@
 # %% [markdown]
 # # D2 · DeepSeek's MoE innovations
 #
-# You add what DeepSeek added: shared experts, finer experts, and balance by a bias instead of a loss. Where the plan and the papers differ, you build both and measure both.
+# You add what DeepSeek added: shared experts, finer experts, and balance by a bias instead of a loss. Where the study plan and the papers differ, you build both and measure both.
 #
-# About 2 to 3 hours: nine exercises of 5 to 20 minutes, two investigations of 25.
+# About 2 to 3 hours: nine exercises of 5 to 20 minutes; two investigations of 20 lie beyond.
 
 # %% [markdown]
 # ## How this notebook works
 #
 # As in D1: write where a cell raises `NotImplementedError`, run the check below it, ask `.hint()` when stuck.
 #
-# Your own D1 parts come along where they pass their checks; the set-up cell says which. Save D1 first (Ctrl+S). `carry("d1_moe", reference=["MoELayer"])` or `yours=[…]` forces a part.
+# Letters beside D1's: m = `num_segments`, R = T·m rows, d = D/m, S batches. Your own D1 parts come along where they pass their checks; the set-up cell says which. Save D1 first (Ctrl+S). `carry("d1_moe", reference=["MoELayer"])` or `yours=[…]` forces a part.
 
 # %% tags=["setup"]
 import math
@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 import solutions.d2_deepseek_moe as reference
-from checks import progress
+from checks import CheckFailed, progress
 from checks.carry import carry
 from checks.d2_deepseek_moe import (
     check_biased_router,
@@ -63,7 +63,7 @@ carried
 # %% [markdown]
 # ## D2.1 Shared experts · 10 minutes
 #
-# Some knowledge every token needs. DeepSeekMoE keeps 1 or 2 experts always on and adds them unweighted: if two shared experts give 3 and 4 and the routed sum is 5, the layer gives 12. V3 has one, V2 two; the plan's "2 shared" for V3 is a slip.
+# Some knowledge every token needs. DeepSeekMoE keeps 1 or 2 experts always on and adds them unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12. The plan's "2 shared" for V3 is a slip.
 
 # %%
 print("shared experts: V3", V3.experts.shared, "· V2", V2.experts.shared)
@@ -82,7 +82,7 @@ x = torch.randn(6, 8)
 print("two of width 5 equal one of width 10:", torch.allclose(one(x) + two(x), wide(x), atol=1e-6))
 
 # %% [markdown]
-# Write the constructor. DeepSeek's code builds one wide network; a list of experts that `forward` sums is as right.
+# Write the constructor. DeepSeek's code builds one wide network; with a list of experts instead, change `forward` to sum them.
 
 # %% tags=["exercise"] exercise="D2.1"
 from solutions.d2_deepseek_moe import SharedExperts
@@ -91,10 +91,11 @@ from solutions.d2_deepseek_moe import SharedExperts
 check_shared_experts(SharedExperts)
 
 # %% [markdown]
-# ## D2.2 Segments, as the plan has them · 15 minutes
+# ## D2.2a, b Segments, as the plan has them · 15 minutes
 #
 # The plan cuts a token's hidden dimension into slices and routes each on its own. One token 1 2 3 4 5 6 and three segments give three rows: 1 2, 3 4, 5 6. Row t·m + s is slice s of token t.
-#
+
+# %% [markdown]
 # DeepSeek never does this; its closest published relative is MH-MoE (arXiv 2404.15045), which also mixes the slices with a linear layer before the split and after the merge.
 
 # %% tags=["exercise"] exercise="D2.2a"
@@ -115,7 +116,7 @@ print(segment_tokens(token, 3).tolist())
 print("merged again:", torch.equal(merge_segments(segment_tokens(token, 3), 3), token))
 
 # %% [markdown]
-# ## D2.2 Segments, as DeepSeek has them · 10 minutes
+# ## D2.2c Segments, as DeepSeek has them · 10 minutes
 #
 # DeepSeekMoE cuts the experts, not the token. With 16 experts and top-2 there are 120 pairs. Cut each in 4: 64 experts of a quarter of the width, top-8, the same weights and FLOPs, and 4,426,165,368 combinations (arXiv 2401.06066, section 3.1).
 
@@ -142,9 +143,9 @@ active = (V3.experts.top_k + V3.experts.shared) * V3.experts.expert_dim
 print(active, "= the dense width:", active == V3.dense_dim)
 
 # %% [markdown]
-# ## D2.3 Expert groups · 15 minutes, extra
+# ## D2.3a Expert groups · 15 minutes, extra
 #
-# This is where the plan's "8" comes from: V3's 256 experts lie in 8 groups of 32, a token may use 4 groups, and its 8 experts come from those. A group with scores 0.9, 0.1, 0.8 counts 0.9 + 0.8 = 1.7: the sum of its best two.
+# The plan's "8" probably comes from here: V3's 256 experts lie in 8 groups of 32, a token may use 4 groups, and its 8 experts come from those. A group with scores 0.9, 0.1, 0.8 counts 0.9 + 0.8 = 1.7: the sum of its best two.
 
 # %% tags=["exercise"] exercise="D2.3a"
 from solutions.d2_deepseek_moe import keep_top_groups
@@ -153,9 +154,12 @@ from solutions.d2_deepseek_moe import keep_top_groups
 check_keep_top_groups(keep_top_groups)
 
 # %% [markdown]
-# ## D2.3 A router with a bias · 20 minutes
+# ## D2.3b A router with a bias · 20 minutes
 #
-# Affinities 0.8, 0.7 and 0.2 with bias −0.2, 0 and 0: the choice sees 0.6, 0.7, 0.2. Top-1 is now expert 1, and its gate comes from 0.7, never from the bias. The plan's "learnable bias on the logits" is neither learned nor on the logits.
+# Affinities 0.8, 0.7 and 0.2 with biases −0.2, 0 and 0: the choice sees 0.6, 0.7 and 0.2. Top-1 is now expert 1, and its gate is made from 0.7, never from the bias.
+
+# %% [markdown]
+# An affinity is the sigmoid of an expert's logit, or its softmax over all. Groups and experts are chosen by affinity + bias; without `renormalise` a gate is scale · s. The plan's learnable bias on the logits differs: V3's is a buffer moved by rule.
 #
 # $$s_i = \sigma(w_i \cdot x), \quad \text{choose by } s_i + b_i, \quad g_i = \mathrm{scale} \cdot \frac{s_i}{\sum_{j\,\mathrm{chosen}} s_j}$$
 
@@ -166,7 +170,7 @@ from solutions.d2_deepseek_moe import BiasedRouter
 check_biased_router(BiasedRouter)
 
 # %% [markdown]
-# Three published routers are settings of this one. Run them on the same tokens: what the gates of a token sum to, and whether a bias changes the choice or the gates. V2-Lite does not renormalise; V3's 2.5 stands in its configuration only.
+# Three published routers are settings of this one. Run them on the same tokens and compare what the gates of a token sum to. V3's scale 2.5 is in its configuration file, not in its paper.
 
 # %%
 settings = {
@@ -201,7 +205,7 @@ kept = torch.allclose(after[0][same].sort(-1).values, before[0][same].sort(-1).v
 print("gates of unchanged choices stay:", kept)
 
 # %% [markdown]
-# ## D2.3 The sign rule · 10 minutes
+# ## D2.3c The sign rule · 10 minutes
 #
 # Loads 6, 2, 4 have mean 4. With step 0.01 the biases move by −0.01, +0.01 and 0: an underused expert goes up. One step a batch, however far off the load is.
 #
@@ -218,7 +222,7 @@ moved = update_bias(torch.zeros(3), torch.tensor([6, 2, 4]), 0.01)
 print([round(b, 2) for b in moved.tolist()])
 
 # %% [markdown]
-# ## D2.3 The whole layer · 20 minutes
+# ## D2.3d The whole layer · 20 minutes
 #
 # Routed and shared experts together: D4 uses this class. With `num_segments` above 1 the routed experts see slices of width D / m, the shared ones the whole token, and `last_experts` has a row for each slice.
 
@@ -244,15 +248,15 @@ by_token = experts.sort(-1).values.reshape(4, 4, 2)
 print(
     "different segments choose different experts:", all(len(t.unique(dim=0)) > 1 for t in by_token)
 )
-plain, ordinary = DeepSeekMoE(64, 8, 2, 16, 1, num_segments=1), DeepSeekMoE(64, 8, 2, 16, 1)
-ordinary.load_state_dict(plain.state_dict())
-x = torch.randn(2, 3, 64)
-print("num_segments=1 is the ordinary layer:", torch.equal(plain(x), ordinary(x)))
+plain, x = DeepSeekMoE(64, 8, 2, 16, 1, num_segments=1), torch.randn(2, 3, 64)
+tokens = x.reshape(-1, 64)
+ordinary = dispatch_combine(tokens, *plain.router(tokens), plain.experts) + plain.shared(tokens)
+print("num_segments=1 is the ordinary layer:", torch.equal(plain(x), ordinary.view(2, 3, 64)))
 
 # %% [markdown]
-# ## D2.3 One step a batch, real tokens only · 15 minutes
+# ## D2.3e One step a batch, real tokens only · 15 minutes
 #
-# A batch of two rows, 5 and 3 real tokens, padded to 5: two of ten rows are padding. They are routed like any token, and all alike; counted, they would steer the bias towards a load that no text has.
+# Two sequences of 5 and 3 real tokens, padded to 5: two of the ten positions are padding. They are routed like any token, and all alike; counted, they would steer the bias towards a load that no text has.
 
 # %% tags=["exercise"] exercise="D2.3e"
 from solutions.d2_deepseek_moe import rebalance
@@ -271,9 +275,12 @@ signs = [update_bias(torch.zeros(8), load, 1.0) for load in (counted, of_text)]
 print("padding would steer experts", (signs[0] != signs[1]).nonzero().flatten().tolist(), "wrongly")
 
 # %% [markdown]
-# ## Train five ways · 30 minutes
+# ## Train five ways · 20 minutes
 #
-# The same stories, the same layers (16 experts of width 64, top-2, one shared), five ways to balance. The bias moves by 0.02 a batch, annealed to zero over the last 40% as V3 freezes its own at the end. V3's step is 0.001 over far more batches.
+# The same stories, the same layers (16 experts of width 64, top-2, one shared), five ways: no balancing, Switch's loss, the bias, the bias with V3's small loss, and a buggy bias.
+
+# %% [markdown]
+# The bias moves by 0.02 a batch, annealed to zero over the last 40% as V3 freezes its own at the end. V3's step is 0.001 over far more batches.
 
 # %% tags=["nbval-ignore-output"]
 corpus = Corpus.build(story_documents(2500, seed=0))
@@ -295,6 +302,9 @@ def new_model(seed=0, vocab_size=corpus.vocab_size, **changes):
 
 
 # %% [markdown]
+# Switch adds a loss E · Σ f·P, where f is an expert's share of the choices and P its mean affinity: 1 when even, more when not. V3's small loss is the same within each sequence.
+
+# %% [markdown]
 # Predict before you run: which of the five ends with the most even load on stories it has not seen, and which pays for it in loss? Your guess: …
 
 # %% tags=["nbval-ignore-output"]
@@ -313,7 +323,7 @@ models["bias"] = new_model()
 runs["bias"] = train_balanced(models["bias"], corpus, STEPS, **bias)
 
 # %% [markdown]
-# Two more: the bias with V3's small loss within each sequence (α = 0.0001, so "no auxiliary loss" is nearly true), and the bug that others shipped, the bias leaking into the gates.
+# Two more. One adds V3's small loss within each sequence (α = 0.0001, so "no auxiliary loss" is nearly true). One has a bug that others shipped: the bias leaks into the gates.
 
 # %% tags=["nbval-ignore-output"]
 models["bias + V3's loss"] = new_model()
@@ -332,7 +342,7 @@ for layer in layers_of(models["leak"]):
 runs["leak"] = train_balanced(models["leak"], corpus, STEPS, **bias)
 
 # %% [markdown]
-# The judgement is made on other stories, with the bias frozen, over enough tokens that chance alone gives a CV near 0.02. LFB's own numbers for 1B models, MaxVio: 0.72 with an auxiliary loss, 0.04 with the bias (arXiv 2408.15664, table 2).
+# The judgement is made on other stories, with the bias frozen, over enough tokens that chance alone gives a CV near 0.02. The paper of the bias gives MaxVio 0.72 with an auxiliary loss and 0.04 without for 1B models (arXiv 2408.15664, table 2).
 
 # %% tags=["nbval-ignore-output"]
 held_ids, _ = corpus.held_out(rows_per_domain=200, length=64)
@@ -360,7 +370,7 @@ print("the small loss does no harm to it:", worst["bias + V3's loss"] < 0.1)
 
 # %% tags=["nbval-ignore-output"]
 before_after = {name: loads[name][0] for name in ("none", "Switch's loss", "bias")}
-plot_load_before_after(before_after, K, tokens, "Layer 1 on other stories: the bias evens the load")
+plot_load_before_after(before_after, K, tokens, "Layer 1 on stories it has not seen")
 plt.show()
 
 # %% tags=["nbval-ignore-output"]
@@ -383,11 +393,11 @@ plot_losses({name: run.losses for name, run in runs.items()}, "What balance cost
 plt.show()
 
 # %% [markdown]
-# Do biases converge? Under a sign rule nothing comes to rest: each bias moves by a step in every batch. What settles is their spread, and annealing the step freezes it. Only differences matter, so the paths are centred.
+# Do biases converge? Under a sign rule nothing comes to rest: nearly every bias moves by a step in nearly every batch. What settles is their spread, and annealing the step freezes it. Only differences matter, so the paths are centred.
 
 # %% tags=["nbval-ignore-output"]
 paths = runs["bias"].biases[:, 0]  # (steps, E), first layer
-plot_bias_paths(paths, "Biases settle, then freeze with the step", frozen_from=frozen_from)
+plot_bias_paths(paths, "Bias paths of layer 1", frozen_from=frozen_from)
 plt.show()
 
 # %%
@@ -423,7 +433,7 @@ print(f"with {with_shared:.3f}, without {without_shared:.3f}")
 print("switching it off costs more than 0.2 nats a token:", without_shared - with_shared > 0.2)
 
 # %% [markdown]
-# ## The same budget, cut two ways · 20 minutes
+# ## The same budget, cut two ways · 10 minutes
 #
 # The plan's segments and DeepSeek's fine experts beside the plain layer, with equal weights and equal multiplications in the routed experts and in the shared ones. One run each here; `tests/studies/test_d2_seeds.py` has three seeds.
 
@@ -476,7 +486,7 @@ apart = float((shares[0] - shares[1]).abs().max())
 print("different segments choose different experts:", apart > 0.5)
 
 # %% [markdown]
-# ## Sixty-four experts and three domains · 10 minutes
+# ## Sixty-four experts and three domains · 5 minutes
 #
 # The plan's lower end: 64 routed experts, top-6, on prose, code and stories together. Every domain is free to have its favourites as long as the whole batch is even; V3 shows the same in its figure 9.
 
@@ -504,10 +514,10 @@ within = [float(row.std(correction=0)) for row in shares64]
 print("each domain alone is less even than the whole:", min(within) > cv_held)
 
 # %% [markdown]
-# The sign rule evens the whole batch and leaves each domain its favourites. A hundred steps are few for 64 experts, and a batch of 1,024 tokens cannot show a CV below chance's 0.10.
+# The sign rule evens the whole batch and leaves each domain its favourites. A hundred steps are few for 64 experts, and a batch of 1,024 tokens shows on average no CV below chance's 0.10.
 
 # %% [markdown]
-# ## Explore · 10 minutes
+# ## Explore · 5 minutes
 #
 # One slider: the step. Find one too small to arrive, one that arrives, and one that swings for ever.
 
@@ -515,21 +525,22 @@ print("each domain alone is less even than the whole:", min(within) > cv_held)
 bias_step_explorer()
 
 # %% [markdown]
-# ## Break it · 10 minutes
+# ## Break it · 5 minutes
 #
-# Choose a slip of the router and see what the check says. Then train with it: the leak above balanced the load and its loss came down, which is why it survived in other people's code.
+# Choose a slip of the router and see what the check says. The leak you trained above balanced the load and its loss came down, which is why it survived in other people's code.
 
 # %%
-bug = "BiasInGates"  # one of slips("D2.3b")
+print(", ".join(list(slips("D2.3b"))[:14]), "…")
+bug = "BiasInGates"  # one of the names
 try:
     check_biased_router(slips("D2.3b")[bug], seed=0)
-except Exception as failed:
+except CheckFailed as failed:
     print(failed)
 
 # %% [markdown]
-# ## Investigation 1: the step, over seeds · 25 minutes
+# ## Investigation 1: the step, over seeds · 20 minutes
 #
-# Write the control loop on affinities that stay as they are, so that only the bias moves. Each batch must be routed with the bias that the batches before it left. Predict: how many batches does a gap of 0.3 take at step 0.01?
+# Write the control loop on affinities that stay as they are, so that only the bias moves. Each batch must be routed with the bias that the batches before it left. Predict: two biases 0.3 apart move 0.01 each a batch; how many batches do they need, and how many at 0.001?
 
 # %% tags=["exercise"] exercise="D2.I1"
 from solutions.d2_deepseek_moe import control_bias
@@ -566,9 +577,11 @@ print(
 )
 
 # %% [markdown]
-# ## Investigation 2: how many experts until balance fails · 25 minutes
+# ## Investigation 2: how many experts until balance fails · 20 minutes
 #
-# A batch of 1,024 tokens and top-2 gives each of 64 experts 32 tokens: chance alone makes a CV of 0.17, and no bias can see through it. Where is the border for 0.1? Solve chance's formula for E.
+# A batch of 1,024 tokens and top-2 gives each of 64 experts 32 tokens: chance alone makes a CV of 0.17, a floor that no bias can remove. Solve the formula for E: up to how many experts is the floor at 0.1?
+#
+# $$\mathrm{CV} = \sqrt{\frac{E - K}{K\,T}}$$
 
 # %% tags=["exercise"] exercise="D2.I2"
 from solutions.d2_deepseek_moe import most_experts
@@ -579,7 +592,7 @@ check_most_experts(most_experts)
 # %%
 for batch in (512, 1024, 4096, 16384):
     print(
-        f"{batch:6} tokens a batch: CV 0.1 is within chance's reach up to {most_experts(2, batch, 0.1)} experts"
+        f"{batch:6} tokens a batch: chance alone stays at or below CV 0.1 up to {most_experts(2, batch, 0.1)} experts"
     )
 print("64 experts, 1,024 tokens:", round(chance_cv(64, 2, 1024), 2))
 
@@ -588,6 +601,9 @@ for num_experts in (8, 16, 32, 64):
     affinity = skewed(0, tokens=1024, num_experts=num_experts)
     cv = last_cv(affinity, control_bias(affinity, 2, 0.01))
     print(f"{num_experts:3} experts: CV {cv:.2f} · chance {chance_cv(num_experts, 2, 1024):.2f}")
+
+# %% [markdown]
+# The sign rule stays above the floor, so the real border is lower. Between which two rows does it lie, and does a step of 0.003 move it?
 
 # %% [markdown]
 # ## What you built
@@ -602,7 +618,7 @@ progress()
 #
 # - Padding is routed like text, and counted it moves the bias the wrong way.
 # - The bias is never added to anything that reaches the output.
-# - "Fine-grained" cuts the expert, and the plan's version is another paper's.
+# - "Fine-grained" cuts the expert, and the plan's version resembles another paper's.
 # - A balanced mixture can be made of unbalanced domains.
 
 # %% [markdown]

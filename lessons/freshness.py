@@ -15,6 +15,7 @@ UNSEEN = {
     "checks/audit.py",
     "checks/mutants.py",
     "checks/validate.py",
+    "checks/__init__.py",
     "checks/__main__.py",
 }
 
@@ -22,7 +23,8 @@ UNSEEN = {
 def digest(root: Path, stem: str) -> str:
     """SHA-256 over everything the outputs of the solved notebook come from.
 
-    Later lessons' modules are left out: a new lesson leaves the earlier notebooks fresh.
+    Later lessons' modules are left out, and what only gathers the lessons: a new lesson leaves the
+    earlier notebooks fresh. The wrong answers count: lessons show some of them.
     """
     found = hashlib.sha256()
     for path in _sources(root, stem):
@@ -36,7 +38,7 @@ def _sources(root: Path, stem: str) -> Iterator[Path]:
     yield root / "lessons" / f"{stem}.py"
     yield root / "requirements.txt"
     for folder in ("solutions", "checks", "helpers"):
-        for path in sorted((root / folder).glob("*.py")):
+        for path in sorted((root / folder).rglob("*.py")):
             unseen = path.relative_to(root).as_posix() in UNSEEN
             if not unseen and lesson_number(path.stem) <= lesson_number(stem):
                 yield path

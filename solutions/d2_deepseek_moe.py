@@ -16,13 +16,12 @@ from solutions.d1_moe import ExpertArray, dispatch_combine, expert_load
 class SharedExperts(nn.Module):
     """`num_shared` SwiGLU experts that every token passes through, their outputs summed.
 
-    As in DeepSeek's code they are one SwiGLU of width `num_shared · expert_dim`, which is the same
-    function (arXiv 2401.06066, eq. 9).
+    They take any leading dimensions (arXiv 2401.06066, eq. 9).
     """
 
     def __init__(self, d_model: int, expert_dim: int, num_shared: int):
         super().__init__()
-        # self.experts: one network as wide as all shared experts together
+        # self.experts: what computes the sum of all shared experts
         # BEGIN SOLUTION
         self.experts = SwiGLU(d_model, num_shared * expert_dim)
         # END SOLUTION
@@ -72,6 +71,7 @@ def keep_top_groups(
 
     A group counts as much as the sum of its two highest scores (arXiv 2412.19437, section 2.1.2).
     """
+    refuse_bad_router(scores.shape[1], 1, "sigmoid", num_groups, top_groups)
     # (T, E) → (T, groups, experts) → score of a group → the best groups → -inf in the others
     # BEGIN SOLUTION
     groups = scores.unflatten(1, (num_groups, -1))  # (T, G, E/G)
@@ -209,10 +209,10 @@ class DeepSeekMoE(nn.Module):
 
 
 def rebalance(layer: DeepSeekMoE, real: Bool[Tensor, "B L"], step: float) -> Int[Tensor, " E"]:
-    """The load of the layer's last batch, by which `layer.router.bias` has moved one step.
+    """Moves `layer.router.bias` one step by the load of the last batch, and returns that load.
 
-    Only tokens marked in `real` count: padding is routed too, and must not steer. Called once a
-    batch, after the optimiser.
+    Only tokens marked in `real` count: padding is routed too, and must not steer. The bias stays
+    the router's buffer. Called once a batch, after the optimiser.
     """
     # rows of real tokens (m rows a token) → their load → the new bias, kept in the layer
     # BEGIN SOLUTION

@@ -153,6 +153,21 @@ def test_the_file_is_moved_whole_into_place(work, monkeypatch):
 def test_the_board_has_the_fourteen_subtasks_in_order(work):
     lines = progress().text.splitlines()
     subtasks = [line.split()[1] for line in lines[1:] if not line.startswith(" ")]
-    assert subtasks == list(board.SUBTASKS) and len(subtasks) == 14
+    assert subtasks == [*board.SUBTASKS, "Investigations"] and len(subtasks) == 15
     named = [exercise for exercise in CHECKS if f" {CHECKS[exercise].name}:" in progress().text]
-    assert named == [name for name in CHECKS if name[:4] in board.SUBTASKS]
+    assert named == list(CHECKS)
+
+
+def test_borrowing_does_not_take_a_pass_away(work):
+    board.borrow("D1.1")
+    assert kept(work)["D1.1"] == {"state": "borrowed"}
+    board.record("D1.1", "passed")
+    board.borrow("D1.1")
+    assert kept(work)["D1.1"] == {"state": "passed"}
+
+
+def test_reading_a_broken_board_changes_nothing(work, capsys):
+    (work / "progress.json").write_text("{", encoding="utf-8")
+    assert board.read() == {}
+    assert "could not be read" in capsys.readouterr().out
+    assert (work / "progress.json").read_text(encoding="utf-8") == "{"

@@ -169,3 +169,27 @@ def test_verdicts_are_remembered_until_a_cell_changes(
     write(work, {**{name: solved(name) for name in NAMES}, "load_cv": stub("load_cv")})
     assert carry.carry("d1_moe").origin["load_cv"] == "reference (yours: not written yet)"
     assert "D1.4b" in judged
+
+
+def test_a_mended_part_of_an_earlier_lesson_is_seen(work: Path) -> None:
+    d2 = (places.ROOT / "solutions" / "d2_deepseek_moe.py").read_text(encoding="utf-8")
+    cells = [
+        new_code_cell(
+            "import torch\nfrom torch import Tensor, nn\nfrom jaxtyping import Bool, Float, Int",
+            metadata={"tags": ["setup"]},
+        ),
+        new_code_cell(
+            fences.solved(fences.source_of(d2, "DeepSeekMoE")),
+            metadata={"tags": ["exercise"], "exercise": "D2.3d"},
+        ),
+    ]
+    nbformat.write(new_notebook(cells=cells), work / "d2_deepseek_moe.ipynb")
+    right = {name: solved(name) for name in NAMES}
+    broken = right["dispatch_combine"].replace("gates[token, slot, None] * out", "out")
+    write(work, {**right, "dispatch_combine": broken})
+    lessons = ("d1_moe", "d2_deepseek_moe")
+    carried = carry.carry(*lessons, yours=["dispatch_combine"])
+    assert carried.origin["DeepSeekMoE"].startswith("reference (yours: ")
+    write(work, right)
+    carried = carry.carry(*lessons, yours=["dispatch_combine"])
+    assert carried.origin["DeepSeekMoE"] == "yours"
