@@ -58,5 +58,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # as in the lessons: a second thread only waits at this size
     with torch.no_grad():
         main()
