@@ -2,7 +2,8 @@
 # # D1 · Mixture of Experts
 #
 # You write the layer that lets DeepSeek-V3 hold 671 billion parameters and use 37 billion for a token: a router, an array of experts, and the dispatch between them. Then you train it and look at its traffic.
-#
+
+# %% [markdown]
 # About 3 to 4 hours: seven exercises of 5 to 25 minutes, two investigations of 30. The course follows a study plan ("the plan"); where that differs from what DeepSeek published, the lessons say so.
 
 # %% [markdown]
