@@ -294,11 +294,11 @@ print([round(step_at(i), 4) for i in (0, frozen_from, 120, STEPS - 1)])
 
 
 # %%
-def new_model(seed=0, vocab_size=corpus.vocab_size, **changes):
+def new_model(seed=0, text=None, **changes):
     """A decoder of two layers with DeepSeekMoE."""
     torch.manual_seed(seed)
     sizes = dict(num_experts=E, top_k=K, expert_dim=64, num_shared=1) | changes
-    return Decoder(vocab_size, D, 2, 4, lambda: DeepSeekMoE(D, **sizes))
+    return Decoder((text or corpus).vocab_size, D, 2, 4, lambda: DeepSeekMoE(D, **sizes))
 
 
 # %% [markdown]
@@ -492,7 +492,7 @@ print("different segments choose different experts:", apart > 0.5)
 
 # %% tags=["nbval-ignore-output"]
 mixed = Corpus.build()
-many = new_model(vocab_size=mixed.vocab_size, num_experts=64, top_k=6, expert_dim=32)
+many = new_model(text=mixed, num_experts=64, top_k=6, expert_dim=32)
 run64 = train_balanced(
     many, mixed, 100, rebalance=rebalance, step_at=annealed(STEP, 100, from_step=60)
 )
