@@ -1,0 +1,371 @@
+"""D3, the reference: Multi-head Latent Attention, as the plan has it and as DeepSeek published it.
+
+Letters: B batch, L new positions, S positions seen so far, D = d_model, H = num_heads, N rows,
+R = d_latent, d = d_head, r = d_rope, v = d_value, W = H·d.
+V2p is arXiv 2405.04434; V3p is arXiv 2412.19437.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from helpers.attention_sizes import refuse_bad_sizes
+from helpers.hf_attention import attention_sizes, attention_weights
+from helpers.llama import RMSNorm, rotate
+
+
+class LatentProjections(nn.Module):
+    """The plan's two latents: keys and values are each squeezed to `d_latent` and expanded again.
+
+    `.down(x)` gives what is cached, `.up(k, v)` what attention needs. DeepSeek has one latent for
+    both (`JointLatent`).
+    """
+
+    def __init__(self, d_model: int, d_latent: int, num_heads: int, d_head: int):
+        super().__init__()
+        refuse_bad_sizes(d_model=d_model, d_latent=d_latent, num_heads=num_heads, d_head=d_head)
+        self.num_heads = num_heads
+        self.k_down = nn.Linear(d_model, d_latent, bias=False)
+        self.v_down = nn.Linear(d_model, d_latent, bias=False)
+        self.k_up = nn.Linear(d_latent, num_heads * d_head, bias=False)
+        self.v_up = nn.Linear(d_latent, num_heads * d_head, bias=False)
+
+    def down(self, x: Float[Tensor, "B L D"]) -> tuple[Float[Tensor, "B L R"], ...]:
+        # the latent of the keys, and the latent of the values
+        # BEGIN SOLUTION
+        return self.k_down(x), self.v_down(x)
+        # END SOLUTION
+
+    def up(
+        self, k: Float[Tensor, "B S R"], v: Float[Tensor, "B S R"]
+    ) -> tuple[Float[Tensor, "B S H d"], ...]:
+        # expand each latent → cut the last dimension into heads
+        # BEGIN SOLUTION
+        heads = (self.num_heads, -1)
+        return self.k_up(k).unflatten(-1, heads), self.v_up(v).unflatten(-1, heads)
+        # END SOLUTION
+
+
+class LatentCache:
+    """Room for `capacity` positions of a batch, one buffer `(batch, capacity, width)` a part.
+
+    `len(cache)` is the number of positions used. The buffers take type and device of what is first
+    appended, and carry no gradient.
+    """
+
+    def __init__(self, batch: int, capacity: int, *widths: int):
+        refuse_bad_sizes(batch=batch, capacity=capacity, **{f"width {w}": w for w in widths})
+        if not widths:
+            raise ValueError("a cache must have at least one width, got none")
+        self.batch, self.capacity, self.widths = batch, capacity, widths
+        self.used = 0
+        self.buffers: list[Tensor] = []  # made by the first append
+
+    def __len__(self) -> int:
+        return self.used
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the buffers, used or not; 0 before the first append."""
+        return sum(buffer.nbytes for buffer in self.buffers)
+
+    def append(self, *parts: Float[Tensor, "B L _"]) -> tuple[Float[Tensor, "B S _"], ...]:
+        """All positions so far, the new ones last: one view `(B, S, width)` for each width.
+
+        Raises a ValueError, and keeps what it has, if a part has another shape than
+        `(batch, L, width)` or there is no room for L more.
+        """
+        # a ValueError for what does not fit → buffers, the first time → write the new rows behind
+        # the used ones → views of all used rows
+        # BEGIN SOLUTION
+        length = parts[0].shape[1] if parts else 0
+        shapes = [(self.batch, length, width) for width in self.widths]
+        if [tuple(part.shape) for part in parts] != shapes:
+            raise ValueError(f"parts must be {shapes}, got {[tuple(part.shape) for part in parts]}")
+        end = self.used + length
+        if end > self.capacity:
+            raise ValueError(f"the cache holds {self.capacity} positions, and {end} are needed")
+        if not self.buffers:
+            self.buffers = [p.new_empty(self.batch, self.capacity, p.shape[-1]) for p in parts]
+        for buffer, part in zip(self.buffers, parts, strict=True):
+            buffer[:, self.used : end] = part.detach()
+        self.used = end
+        return tuple(buffer[:, :end] for buffer in self.buffers)
+        # END SOLUTION
+
+
+class QueryPath(nn.Module):
+    """Queries of every head: a content part, and a rotary part turned by its position.
+
+    With `q_latent` the queries come from a normed latent of that width, which saves activations in
+    training and nothing in the cache (V2p, section 2.1.2 and eqs. 37-40). Rows of `q_up` are per
+    head, content then rotary.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        d_head: int,
+        d_rope: int,
+        *,
+        q_latent: int | None = None,
+        theta: float = 10_000.0,
+    ):
+        super().__init__()
+        refuse_bad_sizes(d_rope, d_model=d_model, num_heads=num_heads, d_head=d_head)
+        refuse_bad_sizes(q_latent=q_latent)
+        self.num_heads, self.d_head, self.d_rope = num_heads, d_head, d_rope
+        self.q_latent, self.theta = q_latent, theta
+        if q_latent is not None:
+            self.q_down = nn.Linear(d_model, q_latent, bias=False)
+            self.q_norm = RMSNorm(q_latent)
+        self.q_up = nn.Linear(q_latent or d_model, num_heads * (d_head + d_rope), bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "B L D"], start: int = 0
+    ) -> tuple[Float[Tensor, "B L H d"], Float[Tensor, "B L H r"]]:
+        # with q_latent: down and norm first → up → heads → split → rotate the rotary part
+        # BEGIN SOLUTION
+        if self.q_latent is not None:
+            x = self.q_norm(self.q_down(x))
+        q = self.q_up(x).unflatten(-1, (self.num_heads, -1))  # (B, L, H, d + r)
+        content, rotary = q.split([self.d_head, self.d_rope], dim=-1)
+        return content, rotate(rotary, start, self.theta)
+        # END SOLUTION
+
+
+class JointLatent(nn.Module):
+    """One normed latent of width `d_latent` from which keys and values of all heads come.
+
+    `.down(x)` gives the latent that is cached, `.up(latent)` keys and values (V2p, eqs. 9-11).
+    Rows of `kv_up` are per head, `d_head` for the key, then `d_value` for the value.
+    """
+
+    def __init__(self, d_model: int, num_heads: int, d_head: int, d_value: int, d_latent: int):
+        super().__init__()
+        refuse_bad_sizes(d_model=d_model, num_heads=num_heads, d_head=d_head, d_latent=d_latent)
+        refuse_bad_sizes(d_value=d_value)
+        self.num_heads, self.d_head, self.d_value = num_heads, d_head, d_value
+        self.kv_down = nn.Linear(d_model, d_latent, bias=False)
+        self.kv_norm = RMSNorm(d_latent)
+        self.kv_up = nn.Linear(d_latent, num_heads * (d_head + d_value), bias=False)
+
+    def down(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L R"]:
+        # down → norm
+        # BEGIN SOLUTION
+        return self.kv_norm(self.kv_down(x))
+        # END SOLUTION
+
+    def up(
+        self, latent: Float[Tensor, "B S R"]
+    ) -> tuple[Float[Tensor, "B S H d"], Float[Tensor, "B S H v"]]:
+        # up → heads → split into keys and values
+        # BEGIN SOLUTION
+        both = self.kv_up(latent).unflatten(-1, (self.num_heads, -1))  # (B, S, H, d + v)
+        keys, values = both.split([self.d_head, self.d_value], dim=-1)
+        return keys, values
+        # END SOLUTION
+
+
+class RotaryKey(nn.Module):
+    """One key of width `d_rope` a token, turned by its position and shared by all heads.
+
+    It comes from x itself, not from the latent, and has no norm (V2p, eq. 15).
+    """
+
+    def __init__(self, d_model: int, d_rope: int, *, theta: float = 10_000.0):
+        super().__init__()
+        refuse_bad_sizes(d_rope, d_model=d_model)
+        self.theta = theta
+        self.k_down = nn.Linear(d_model, d_rope, bias=False)
+
+    def forward(self, x: Float[Tensor, "B L D"], start: int = 0) -> Float[Tensor, "B L r"]:
+        # down → rotate, as one head
+        # BEGIN SOLUTION
+        key = self.k_down(x).unsqueeze(-2)  # (B, L, 1, r): rotate wants heads
+        return rotate(key, start, self.theta).squeeze(-2)
+        # END SOLUTION
+
+
+def attend(
+    q_content: Float[Tensor, "B L H d"],
+    q_rotary: Float[Tensor, "B L H r"],
+    k_content: Float[Tensor, "B S H d"],
+    k_rotary: Float[Tensor, "B S r"],
+    values: Float[Tensor, "B S H v"],
+) -> Float[Tensor, "B L H v"]:
+    """Causal attention with two-part keys, the rotary one shared by all heads (V2p, eqs. 16-18).
+
+    The L queries are those of the last L of the S positions; scores are divided by sqrt(d + r).
+    """
+    # content scores + rotary scores → scale → hide later positions → softmax → mix the values
+    # BEGIN SOLUTION
+    scores = torch.einsum("blhd,bshd->bhls", q_content, k_content)
+    scores = scores + torch.einsum("blhr,bsr->bhls", q_rotary, k_rotary)
+    scores = scores / math.sqrt(q_content.shape[-1] + q_rotary.shape[-1])
+    length, seen = scores.shape[-2:]
+    later = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(seen - length + 1)  # (L, S)
+    weights = scores.masked_fill(later, -torch.inf).softmax(dim=-1)
+    return torch.einsum("bhls,bshv->blhv", weights, values)
+    # END SOLUTION
+
+
+class MultiHeadLatentAttention(nn.Module):
+    """DeepSeek's attention: it caches one normed latent and one rotary key a token, R + r numbers.
+
+    V2p, section 2.1 and eqs. 37-47; V3p, eqs. 1-11.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        d_head: int,
+        d_latent: int,
+        d_rope: int,
+        *,
+        q_latent: int | None = None,
+        d_value: int | None = None,
+        theta: float = 10_000.0,
+    ):
+        super().__init__()
+        d_value = d_head if d_value is None else d_value
+        self.queries = QueryPath(d_model, num_heads, d_head, d_rope, q_latent=q_latent, theta=theta)
+        self.latent = JointLatent(d_model, num_heads, d_head, d_value, d_latent)
+        self.rotary_key = RotaryKey(d_model, d_rope, theta=theta)
+        self.out = nn.Linear(num_heads * d_value, d_model, bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "B L D"], cache: LatentCache | None = None
+    ) -> Float[Tensor, "B L D"]:
+        # where x starts → queries, latent, rotary key → through the cache, if there is one, in
+        # this order → keys and values of all positions → attend → all heads side by side → out
+        # BEGIN SOLUTION
+        start = 0 if cache is None else len(cache)
+        q_content, q_rotary = self.queries(x, start)
+        latent, k_rotary = self.latent.down(x), self.rotary_key(x, start)
+        if cache is not None:
+            latent, k_rotary = cache.append(latent, k_rotary)
+        k_content, values = self.latent.up(latent)
+        y = attend(q_content, q_rotary, k_content, k_rotary, values)
+        return self.out(y.flatten(-2))
+        # END SOLUTION
+
+    def new_cache(self, batch: int, capacity: int) -> LatentCache:
+        """An empty cache of the two parts that this attention appends."""
+        widths = self.latent.kv_down.out_features, self.rotary_key.k_down.out_features
+        return LatentCache(batch, capacity, *widths)
+
+    @classmethod
+    def from_hf(cls, attention: nn.Module) -> "MultiHeadLatentAttention":
+        """The same attention as transformers' `DeepseekV3Attention`, with its weights.
+
+        Raises a ValueError with one sentence for YaRN, halves instead of pairs, and biases.
+        """
+        sizes = attention_sizes(attention.config)
+        made = cls(**sizes).to(attention.o_proj.weight)
+        made.load_state_dict(attention_weights(attention.state_dict(), sizes["d_latent"]))
+        return made
+
+
+def latents_from_mha(
+    W_K: Float[Tensor, "W D"],
+    W_V: Float[Tensor, "W D"],
+    activations: Float[Tensor, "N D"],
+    d_latent: int,
+    *,
+    joint: bool = False,
+) -> LatentProjections:
+    """Latents for a trained attention: the best `d_latent` directions of its keys on real inputs,
+    and of its values.
+
+    Weights are as `nn.Linear` holds them. The result has one head of width W; no other latent of
+    this size gives the keys and values of these activations with a smaller squared error. With
+    `joint` one latent of width 2·d_latent serves both: `down` gives it twice, and one is cached.
+    """
+    if not 1 <= d_latent <= len(W_K):
+        raise ValueError(f"d_latent must be between 1 and W={len(W_K)}, got {d_latent}")
+    rank = 2 * d_latent if joint else d_latent
+    # the keys these activations give → the `rank` directions (W, rank) that hold most of them →
+    # down: the weights along those directions; up: back along them; values likewise, or with joint
+    # keys and values side by side
+    # BEGIN SOLUTION
+    weights = [torch.cat([W_K, W_V])] if joint else [W_K, W_V]
+    outputs = [activations @ weight.T for weight in weights]
+    bases = [torch.linalg.eigh(y.T @ y).eigenvectors[:, -rank:] for y in outputs]
+    downs = [basis.T @ weight for basis, weight in zip(bases, weights, strict=True)]
+    k_down, v_down = downs * 2 if joint else downs
+    k_up, v_up = bases[0].split(len(W_K)) if joint else bases
+    # END SOLUTION
+    made = LatentProjections(W_K.shape[1], rank, 1, len(W_K)).to(W_K)
+    names = ("k_down.weight", "v_down.weight", "k_up.weight", "v_up.weight")
+    made.load_state_dict(dict(zip(names, (k_down, v_down, k_up, v_up), strict=True)))
+    return made
+
+
+def absorbed_decode(
+    attention: MultiHeadLatentAttention, x: Float[Tensor, "B 1 D"], cache: LatentCache
+) -> Float[Tensor, "B 1 D"]:
+    """What `attention(x, cache)` gives for one new token, without expanding any cached latent.
+
+    The up-projections move to the other side: W_UK into the query, W_UV behind the mixing
+    (V2p, section 2.1.2; "absorb" in DeepSeek-V3's inference/model.py).
+    """
+    if x.shape[1] != 1:
+        raise ValueError(f"x must hold one new position, (B, 1, D), got {x.shape[1]} positions")
+    # W_UK and W_UV of each head → query into the latent's space → scores against the cached
+    # latents and rotary keys → mix the latents → W_UV → out
+    # BEGIN SOLUTION
+    start, part = len(cache), attention.latent
+    q_content, q_rotary = attention.queries(x, start)
+    latent, k_rotary = cache.append(part.down(x), attention.rotary_key(x, start))
+    both = part.kv_up.weight.unflatten(0, (part.num_heads, -1))  # (H, d + v, R)
+    W_UK, W_UV = both.split([part.d_head, part.d_value], dim=1)
+    q_latent = torch.einsum("blhd,hdR->blhR", q_content, W_UK)
+    scores = torch.einsum("blhR,bsR->bhls", q_latent, latent)
+    scores = scores + torch.einsum("blhr,bsr->bhls", q_rotary, k_rotary)
+    weights = (scores / math.sqrt(part.d_head + q_rotary.shape[-1])).softmax(dim=-1)
+    mixed = torch.einsum("bhls,bsR->blhR", weights, latent)
+    return attention.out(torch.einsum("blhR,hvR->blhv", mixed, W_UV).flatten(-2))
+    # END SOLUTION
+
+
+def energy_kept(outputs: Float[Tensor, "N W"]) -> Float[Tensor, " rank"]:
+    """Which share of the squared length of all rows the best 1, 2, 3, … directions keep.
+
+    One number for each of the min(N, W) directions, rising to 1. It is what a latent of that
+    width can keep of these keys or values.
+    """
+    # singular values → squares, largest first → running sum → share of the whole
+    # BEGIN SOLUTION
+    squares = torch.linalg.svdvals(outputs) ** 2
+    return squares.cumsum(0) / squares.sum()
+    # END SOLUTION
+
+
+def yarn_frequencies(
+    d_rope: int, factor: float, *, trained: int = 4096, theta: float = 10_000.0
+) -> Float[Tensor, " pairs"]:
+    """YaRN's angle a position, in radians, of each of the d_rope / 2 rotary pairs.
+
+    A pair that turns 32 times or more within the `trained` positions keeps its angle, one that
+    turns less than once has it divided by `factor`, and between them lies a ramp over the pairs
+    (arXiv 2309.00071; V3p, section 4.3; `precompute_freqs_cis` in DeepSeek-V3's model.py).
+    """
+    refuse_bad_sizes(d_rope, trained=trained)
+    pair = torch.arange(d_rope // 2, dtype=torch.float64)
+    angle = theta ** (-2 * pair / d_rope)
+
+    def pair_that_turns(times: int) -> float:
+        return d_rope * math.log(trained / (times * 2 * math.pi)) / (2 * math.log(theta))
+
+    first, last = math.floor(pair_that_turns(32)), math.ceil(pair_that_turns(1))
+    first, last = max(first, 0), min(last, d_rope - 1)
+    # a ramp from 0 at pair `first` to 1 at pair `last` → mix angle and angle / factor by it
+    # BEGIN SOLUTION
+    ramp = ((pair - first) / max(last - first, 0.001)).clamp(0, 1)
+    return angle * (1 - ramp) + angle / factor * ramp
+    # END SOLUTION
