@@ -5,7 +5,6 @@ V2p is arXiv 2405.04434; V3p is arXiv 2412.19437.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,115 +12,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.deepseek_config import DeepSeekConfig
 from helpers.hf_model import read_model
 from helpers.llama import RMSNorm, SwiGLU
 from helpers.traffic import layers_of
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
 from solutions.d3_mla import LatentCache, MultiHeadLatentAttention
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeepSeekConfig:
-    """The sizes and options of a DeepSeek; the first `dense_layers` layers have no experts."""
-
-    vocab_size: int
-    num_layers: int
-    d_model: int
-    num_heads: int
-    d_head: int
-    d_latent: int
-    d_rope: int
-    num_experts: int
-    top_k: int
-    expert_dim: int
-    num_shared: int
-    dense_layers: int = 0
-    dense_dim: int = 0
-    q_latent: int | None = None
-    d_value: int | None = None  # None: as wide as d_head
-    num_segments: int = 1
-    affinity: str = "sigmoid"
-    renormalise: bool = True
-    scale: float = 1.0
-    num_groups: int = 1
-    top_groups: int = 1
-    theta: float = 10_000.0
-    norm_eps: float = 1e-6
-
-    @classmethod
-    def v3(cls) -> "DeepSeekConfig":
-        """DeepSeek-V3 (V3p, section 4.2; inference/configs/config_671B.json), without YaRN."""
-        return cls(
-            vocab_size=129_280,
-            num_layers=61,
-            d_model=7168,
-            num_heads=128,
-            d_head=128,
-            d_latent=512,
-            d_rope=64,
-            q_latent=1536,
-            num_experts=256,
-            top_k=8,
-            expert_dim=2048,
-            num_shared=1,
-            dense_layers=3,
-            dense_dim=18_432,
-            scale=2.5,
-            num_groups=8,
-            top_groups=4,
-        )
-
-    @classmethod
-    def v2_lite(cls) -> "DeepSeekConfig":
-        """DeepSeek-V2-Lite (V2p, appendix B; inference/configs/config_16B.json), without YaRN."""
-        return cls(
-            vocab_size=102_400,
-            num_layers=27,
-            d_model=2048,
-            num_heads=16,
-            d_head=128,
-            d_latent=512,
-            d_rope=64,
-            num_experts=64,
-            top_k=6,
-            expert_dim=1408,
-            num_shared=2,
-            dense_layers=1,
-            dense_dim=10_944,
-            affinity="softmax",
-            renormalise=False,
-        )
-
-    def attention(self) -> MultiHeadLatentAttention:
-        """A new attention of these sizes."""
-        return MultiHeadLatentAttention(
-            self.d_model,
-            self.num_heads,
-            self.d_head,
-            self.d_latent,
-            self.d_rope,
-            q_latent=self.q_latent,
-            d_value=self.d_value,
-            theta=self.theta,
-        )
-
-    def ffn(self, layer: int) -> nn.Module:
-        """A new feed-forward part: a SwiGLU in the first `dense_layers` layers, then experts."""
-        if layer < self.dense_layers:
-            return SwiGLU(self.d_model, self.dense_dim)
-        return DeepSeekMoE(
-            self.d_model,
-            self.num_experts,
-            self.top_k,
-            self.expert_dim,
-            self.num_shared,
-            num_segments=self.num_segments,
-            affinity=self.affinity,
-            renormalise=self.renormalise,
-            scale=self.scale,
-            num_groups=self.num_groups,
-            top_groups=self.top_groups,
-        )
 
 
 class DeepSeekBlock(nn.Module):
@@ -134,9 +30,14 @@ class DeepSeekBlock(nn.Module):
     def __init__(self, config: DeepSeekConfig, layer: int):
         super().__init__()
         self.attention_norm = RMSNorm(config.d_model, config.norm_eps)
-        self.attention = config.attention()
+        self.attention = MultiHeadLatentAttention(**config.attention())
         self.ffn_norm = RMSNorm(config.d_model, config.norm_eps)
-        self.ffn = config.ffn(layer)
+        is_dense = layer < config.dense_layers
+        self.ffn = (
+            SwiGLU(config.d_model, config.dense_dim)
+            if is_dense
+            else DeepSeekMoE(**config.experts())
+        )
 
     def forward(
         self, x: Float[Tensor, "B L D"], cache: LatentCache | None = None
@@ -297,4 +198,45 @@ def generate(
         new = sample(logits[:, -1], temperature)[:, None]
         ids = torch.cat([ids, new], dim=1)
     return ids
+    # END SOLUTION
+
+
+class MultiTokenPrediction(nn.Module):
+    """V3's extra layer: from a position's hidden state and the next token's embedding, the hidden
+    state from which `model.head` predicts the token after next (V3p, section 2.2, eqs. 21-23).
+
+    `hidden` is what the main model has before its last norm. Embedding and hidden state are joined
+    in the order of the released weights, embedding first; eq. 21 prints them the other way round.
+    """
+
+    def __init__(self, config: DeepSeekConfig):
+        super().__init__()
+        self.embed_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.hidden_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.join = nn.Linear(2 * config.d_model, config.d_model, bias=False)
+        self.block = DeepSeekBlock(config, layer=config.num_layers)
+        self.norm = RMSNorm(config.d_model, config.norm_eps)
+
+    def forward(
+        self, hidden: Float[Tensor, "B L D"], next_embedding: Float[Tensor, "B L D"]
+    ) -> Float[Tensor, "B L D"]:
+        # norm each → side by side, embedding first → join → block → norm
+        # BEGIN SOLUTION
+        both = torch.cat([self.embed_norm(next_embedding), self.hidden_norm(hidden)], dim=-1)
+        return self.norm(self.block(self.join(both)))
+        # END SOLUTION
+
+
+def worth(
+    with_part: Float[Tensor, " seeds"], without: Float[Tensor, " seeds"]
+) -> tuple[float, float]:
+    """How much loss a part saves: the mean difference over seeds, and its standard error.
+
+    Entry i of both comes from the same seed, so differences are taken seed by seed; the spread is
+    the sample standard deviation over the square root of their number. At least two seeds.
+    """
+    # the difference of each seed → mean, and standard deviation over sqrt(number)
+    # BEGIN SOLUTION
+    saved = without - with_part
+    return float(saved.mean()), float(saved.std() / len(saved) ** 0.5)
     # END SOLUTION

@@ -1,0 +1,113 @@
+"""How good a model of stories is: loss and balance on held-out stories, coherence of its own.
+
+A model takes ids `(B, L)` and gives logits `(B, L, V)`. Letters: E = num_experts, P prompt.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers.coherence import coherence
+from helpers.story_rows import StoryRows
+from helpers.traffic import layers_of
+
+Generate = Callable[..., Int[Tensor, "B N"]]
+SAMPLED_AT_ONCE = 100  # rows
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Measured on held-out stories, real tokens only: loss in nats a token, each layer's load."""
+
+    loss: float
+    loads: tuple[Int[Tensor, " E"], ...]
+
+    @property
+    def cvs(self) -> list[float]:
+        """The coefficient of variation of each layer's load."""
+        loads = [load.double() for load in self.loads]
+        return [float(load.std(correction=0) / load.mean()) for load in loads]
+
+
+@torch.no_grad()
+def held_out(model: nn.Module, rows: StoryRows, count: int = 400) -> HeldOut:
+    """The loss and the loads of the first `count` held-out stories."""
+    ids, real = rows.held_ids[:count], rows.held_real[:count]
+    total, loads = 0.0, None
+    for part, kept in zip(ids.split(SAMPLED_AT_ONCE), real.split(SAMPLED_AT_ONCE), strict=True):
+        logits = model(part[:, :-1])
+        loss = F.cross_entropy(logits.transpose(1, 2), part[:, 1:], reduction="none")
+        total += float(loss[kept[:, 1:]].sum())
+        found = [_load(layer, kept[:, :-1]) for layer in layers_of(model)]
+        loads = found if loads is None else [a + b for a, b in zip(loads, found, strict=True)]
+    return HeldOut(total / int(real[:, 1:].sum()), tuple(loads))
+
+
+def _load(layer: nn.Module, real: Bool[Tensor, "B L"]) -> Int[Tensor, " E"]:
+    rows = real.reshape(-1).repeat_interleave(len(layer.last_experts) // real.numel())
+    return torch.bincount(layer.last_experts[rows].flatten(), minlength=len(layer.experts))
+
+
+def bigram_loss(rows: StoryRows) -> float:
+    """Nats a held-out token of a table of token pairs, counted on the stories to train on.
+
+    Add-one smoothing over the pairs a token was seen with, and the plain frequency of the rest.
+    """
+    size = rows.vocab_size
+    real = rows.real[:, 1:]
+    pairs = rows.ids[:, :-1][real] * size + rows.ids[:, 1:][real]
+    counts = torch.bincount(pairs, minlength=size * size).view(size, size).double()
+    alone = (counts.sum(0) + 1) / (counts.sum() + size)
+    table = (counts + alone) / (counts.sum(1, keepdim=True) + 1)
+    held = rows.held_real[:, 1:]
+    return float(-table[rows.held_ids[:, :-1][held], rows.held_ids[:, 1:][held]].log().mean())
+
+
+def sample_stories(
+    model: nn.Module,
+    rows: StoryRows,
+    generate: Generate,
+    count: int,
+    temperature: float = 0.8,
+    prompt: str = "",
+) -> list[str]:
+    """`count` stories that the model writes; what comes after the end mark is cut off."""
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    length, texts = rows.ids.shape[1], []
+    while len(texts) < count:
+        ids = rows.prompt(prompt, min(SAMPLED_AT_ONCE, count - len(texts)))
+        room = max(length - ids.shape[1], 1)
+        texts += rows.texts(generate(model, ids, room, temperature=temperature))
+    return texts
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of sampled stories: how many, the share that is coherent, how many differ from each other,
+    how many stand in the training set, and what is wrong with the others, most frequent first."""
+
+    count: int
+    coherent: float
+    distinct: int
+    copied: int
+    problems: dict[str, int]
+
+
+def story_scores(texts: Sequence[str], rows: StoryRows) -> Scores:
+    """The scores of sampled `texts`; a story is coherent or not, by `helpers.coherence`."""
+    judged = [coherence(text) for text in texts]
+    kinds = Counter(found.problems[0].partition(":")[0] for found in judged if not found)
+    known = {story.text for story in rows.train}
+    return Scores(
+        len(texts),
+        sum(map(bool, judged)) / len(texts),
+        len(set(texts)),
+        sum(text in known for text in texts),
+        dict(kinds.most_common()),
+    )
