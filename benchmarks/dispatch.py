@@ -1,4 +1,4 @@
-"""Four ways to dispatch tokens to experts, side by side: `python benchmarks/dispatch.py`.
+"""Four ways to dispatch tokens to experts, side by side: `python -m benchmarks dispatch`.
 
 Medians of seven turns taken in turn; the last column is each way's time over the expert loop's.
 """
@@ -48,7 +48,9 @@ def measured(tokens: int, num_experts: int) -> dict[str, float]:
     return median_milliseconds({name: lambda way=way: way(*given) for name, way in WAYS.items()})
 
 
+@torch.no_grad()
 def main() -> None:
+    torch.set_num_threads(1)  # as in the lessons: a second thread only waits at this size
     print("| tokens | experts | way | ms | of the expert loop |\n|---|---|---|---|---|")
     for size in SIZES:
         times = measured(*size)
@@ -58,6 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # as in the lessons: a second thread only waits at this size
-    with torch.no_grad():
-        main()
+    main()

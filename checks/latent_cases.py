@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from checks import expect
 
 THETA = 10_000.0
+SMALL = 0.1  # times a loss: its slopes stay apart, and float32 inside an answer disturbs none
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ def latents(rng: random.Random) -> list[Latent]:
         batch, heads = rng.sample(range(2, 5), 2)
         length = length or rng.randint(5, 8)
         d_rope = rng.choice([width for width in (4, 6, 8) if width not in (batch, heads, length)])
-        widths = [width for width in range(5, 14) if width not in (length, d_rope)]
-        d_model, d_head, d_value, d_latent, q_latent = rng.sample(widths, 5)
+        d_head = rng.choice([width for width in (6, 8, 10) if width not in (length, d_rope)])
+        widths = [width for width in range(5, 14) if width not in (length, d_rope, d_head)]
+        d_model, d_value, d_latent, q_latent = rng.sample(widths, 4)
         query_latent = rng.random() < 0.5 if query_latent is None else query_latent
         sizes = {
             "batch": batch,
@@ -151,6 +153,38 @@ def slow_heads(x: Tensor, up: Tensor, num_heads: int, widths: Sequence[int]) -> 
     return parts
 
 
+def order_slips(
+    x: Tensor, up: Tensor, num_heads: int, widths: Sequence[int], names: tuple[str, str, str]
+) -> dict[str, Callable[[], Sequence[Tensor]]]:
+    """What other orders of the rows of `up` make of `slow_heads`, by the question each calls for.
+
+    `names` are those of the weight and of its two parts.
+    """
+    weight, first, second = names
+    flat = x @ up.T
+
+    def blocks() -> list[Tensor]:
+        both = flat.split([num_heads * width for width in widths], dim=-1)
+        return [block.unflatten(-1, (num_heads, -1)) for block in both]
+
+    def innermost() -> tuple[Tensor, ...]:
+        return flat.unflatten(-1, (-1, num_heads)).transpose(-1, -2).split(list(widths), dim=-1)
+
+    def reshaped() -> tuple[Tensor, ...]:
+        rows = flat.reshape(len(x), num_heads, x.shape[1], -1).transpose(1, 2)
+        return rows.split(list(widths), dim=-1)
+
+    return {
+        f"Are the rows of {weight} per head, {first} then {second}?": lambda: slow_heads(
+            x, up, num_heads, widths[::-1]
+        )[::-1],
+        f"Are the rows of {weight} cut into heads first, and each head into {first} and "
+        f"{second}?": blocks,
+        f"Do the rows of one head stand next to each other in {weight}?": innermost,
+        "Does unflatten cut the last dimension alone, so that positions stay apart?": reshaped,
+    }
+
+
 def slow_rotation(row: Tensor, position: int, theta: float = THETA) -> Tensor:
     """One vector with neighbours (0, 1), (2, 3), … turned by the position's angles.
 
@@ -201,8 +235,8 @@ def rotation_slips(x: Tensor, start: int, theta: float = THETA) -> dict[str, Cal
 
     right = range(start, start + length)
     return {
-        "Is the rotary part turned by start + position?": lambda: turned(x, range(length)),
-        "Is it turned at all?": lambda: x,
+        "Is it turned by start + position?": lambda: turned(x, range(length)),
+        "Is it turned at all, and every row by its own angle?": lambda: x,
         "Is the first row's position start, and not one more?": lambda: turned(
             x, range(start + 1, start + 1 + length)
         ),
@@ -214,7 +248,9 @@ def rotation_slips(x: Tensor, start: int, theta: float = THETA) -> dict[str, Cal
             turned(x, [-at for at in right])
         ),
         "Does theta come from the constructor?": lambda: turned(x, right, THETA),
-        "Does every row have its own angle?": lambda: turned(x, [start] * length),
+        "Is every row turned by its own angle, and not the first's?": lambda: turned(
+            x, [start] * length
+        ),
         "Do the positions run along L, and not along the batch?": lambda: slow_turn(
             x.transpose(0, 1), start, theta
         ).transpose(0, 1),

@@ -16,6 +16,81 @@ from helpers.corpus import Corpus
 WARM_UP = 30  # steps
 MAX_GRADIENT_NORM = 1.0
 
+AfterStep = Callable[[int, nn.Module], None]
+ExtraLoss = Callable[[nn.Module], Float[Tensor, ""]]
+
+
+class Training:
+    """A training of `steps` batches that can be cut in parts: each `.run` goes on where it stopped.
+
+    `.losses` holds the cross-entropy of each batch so far, in nats a token. Two models trained
+    with the same seed see the same batches. `extra_loss(model)` is added to what is minimised and
+    not to the losses; `after_step(step, model)` runs without gradients. AdamW with linear warm-up
+    and linear decay to zero at the last of `steps`, whatever the parts.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        corpus: Corpus,
+        steps: int,
+        rows: int = 16,
+        length: int = 64,
+        lr: float = 2e-3,
+        seed: int = 0,
+        after_step: AfterStep | None = None,
+        extra_loss: ExtraLoss | None = None,
+    ):
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        self.model, self.corpus, self.steps = model, corpus, steps
+        self.rows, self.length = rows, length
+        self.after_step, self.extra_loss = after_step, extra_loss
+        self.losses: list[float] = []
+        self._generator = torch.Generator().manual_seed(seed)
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.1
+        )
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: _rate(step, steps)
+        )
+
+    def run(self, steps: int) -> None:
+        """Trains for `steps` batches more, or for as many as are left of the whole.
+
+        The bar shows the whole training; after its last step this only shows the full bar.
+        """
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        done = len(self.losses)
+        left = range(done, min(done + steps, self.steps))
+        bar = tqdm(
+            left, desc="training", unit="step", mininterval=0.5, initial=done, total=self.steps
+        )
+        self._show_loss(bar)
+        self.model.train()
+        for step in bar:
+            self.losses.append(self._train_step(step))
+            self._show_loss(bar)
+
+    def _train_step(self, step: int) -> float:
+        ids, _ = self.corpus.batch(self.rows, self.length, self._generator)
+        loss = _token_loss(self.model, ids).mean()
+        extra = 0.0 if self.extra_loss is None else self.extra_loss(self.model)
+        self._optimizer.zero_grad()
+        (loss + extra).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+        self._optimizer.step()
+        self._schedule.step()
+        if self.after_step is not None:
+            with torch.no_grad():
+                self.after_step(step, self.model)
+        return loss.item()
+
+    def _show_loss(self, bar: tqdm) -> None:
+        if self.losses:
+            bar.set_postfix(loss=f"{self.losses[-1]:.3f}", refresh=False)
+
 
 def train_lm(
     model: nn.Module,
@@ -25,38 +100,13 @@ def train_lm(
     length: int = 64,
     lr: float = 2e-3,
     seed: int = 0,
-    after_step: Callable[[int, nn.Module], None] | None = None,
-    extra_loss: Callable[[nn.Module], Float[Tensor, ""]] | None = None,
+    after_step: AfterStep | None = None,
+    extra_loss: ExtraLoss | None = None,
 ) -> list[float]:
-    """Trains `model` for `steps` batches and gives the cross-entropy of each, in nats a token.
-
-    Two models trained with the same seed see the same batches. `extra_loss(model)` is added to
-    what is minimised and not to what is given back; `after_step(step, model)` runs without
-    gradients. AdamW with linear warm-up and linear decay to zero.
-    """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    model.train()
-    losses = []
-    bar = tqdm(range(steps), desc="training", unit="step", mininterval=0.5)
-    for step in bar:
-        ids, _ = corpus.batch(rows, length, generator)
-        loss = _token_loss(model, ids).mean()
-        extra = 0.0 if extra_loss is None else extra_loss(model)
-        optimizer.zero_grad()
-        (loss + extra).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
-        optimizer.step()
-        schedule.step()
-        if after_step is not None:
-            with torch.no_grad():
-                after_step(step, model)
-        losses.append(loss.item())
-        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-    return losses
+    """Trains `model` for all of `steps` at once, as `Training` does, and gives its losses."""
+    training = Training(model, corpus, steps, rows, length, lr, seed, after_step, extra_loss)
+    training.run(steps)
+    return training.losses
 
 
 def held_out_loss(

@@ -71,7 +71,7 @@ class LatentCache:
         """The bytes of the buffers, used or not; 0 before the first append."""
         return sum(buffer.nbytes for buffer in self.buffers)
 
-    def append(self, *parts: Float[Tensor, "B L _"]) -> tuple[Float[Tensor, "B S _"], ...]:
+    def append(self, *parts: Float[Tensor, "_ _ _"]) -> tuple[Float[Tensor, "_ _ _"], ...]:
         """All positions so far, the new ones last: one view `(B, S, width)` for each width.
 
         Raises a ValueError, and keeps what it has, if a part has another shape than
@@ -80,7 +80,7 @@ class LatentCache:
         # a ValueError for what does not fit → buffers, the first time → write the new rows behind
         # the used ones → views of all used rows
         # BEGIN SOLUTION
-        length = parts[0].shape[1] if parts else 0
+        length = max((part.shape[1] for part in parts if part.ndim == 3), default=0)
         shapes = [(self.batch, length, width) for width in self.widths]
         if [tuple(part.shape) for part in parts] != shapes:
             raise ValueError(f"parts must be {shapes}, got {[tuple(part.shape) for part in parts]}")
@@ -99,9 +99,10 @@ class LatentCache:
 class QueryPath(nn.Module):
     """Queries of every head: a content part, and a rotary part turned by its position.
 
-    With `q_latent` the queries come from a normed latent of that width, which saves activations in
-    training and nothing in the cache (V2p, section 2.1.2 and eqs. 37-40). Rows of `q_up` are per
-    head, content then rotary.
+    Pairs of neighbours are turned, as `helpers.llama.rotate` does. With `q_latent` the
+    queries come from a normed latent of that width, which saves activations in training and
+    nothing in the cache (V2p, section 2.1.2 and eqs. 37-40). Rows of `q_up` are per head, content
+    then rotary.
     """
 
     def __init__(
@@ -173,7 +174,8 @@ class JointLatent(nn.Module):
 class RotaryKey(nn.Module):
     """One key of width `d_rope` a token, turned by its position and shared by all heads.
 
-    It comes from x itself, not from the latent, and has no norm (V2p, eq. 15).
+    Pairs of neighbours are turned, as `helpers.llama.rotate` does. The key comes from x
+    itself, not from the latent, and has no norm (V2p, eq. 15).
     """
 
     def __init__(self, d_model: int, d_rope: int, *, theta: float = 10_000.0):
@@ -303,6 +305,8 @@ def latents_from_mha(
     made = LatentProjections(W_K.shape[1], rank, 1, len(W_K)).to(W_K)
     names = ("k_down.weight", "v_down.weight", "k_up.weight", "v_up.weight")
     made.load_state_dict(dict(zip(names, (k_down, v_down, k_up, v_up), strict=True)))
+    if joint:
+        made.v_down = made.k_down  # one projection, also when it is trained on
     return made
 
 
@@ -324,12 +328,12 @@ def absorbed_decode(
     latent, k_rotary = cache.append(part.down(x), attention.rotary_key(x, start))
     both = part.kv_up.weight.unflatten(0, (part.num_heads, -1))  # (H, d + v, R)
     W_UK, W_UV = both.split([part.d_head, part.d_value], dim=1)
-    q_latent = torch.einsum("blhd,hdR->blhR", q_content, W_UK)
-    scores = torch.einsum("blhR,bsR->bhls", q_latent, latent)
-    scores = scores + torch.einsum("blhr,bsr->bhls", q_rotary, k_rotary)
-    weights = (scores / math.sqrt(part.d_head + q_rotary.shape[-1])).softmax(dim=-1)
-    mixed = torch.einsum("bhls,bsR->blhR", weights, latent)
-    return attention.out(torch.einsum("blhR,hvR->blhv", mixed, W_UV).flatten(-2))
+    q_latent = torch.einsum("blhd,hdR->bhR", q_content, W_UK)
+    scores = latent @ q_latent.mT + k_rotary @ q_rotary[:, 0].mT  # (B, S, H)
+    weights = (scores / math.sqrt(part.d_head + q_rotary.shape[-1])).softmax(dim=1)
+    mixed = weights.mT @ latent  # (B, H, R)
+    y = torch.einsum("bhR,hvR->bhv", mixed, W_UV)
+    return attention.out(y.flatten(1)[:, None])
     # END SOLUTION
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from helpers.corpus import Corpus
 from helpers.llama import Decoder, SwiGLU
 from helpers.texts import Document, story_documents
-from helpers.training import held_out_loss, held_out_loss_by_domain, train_lm
+from helpers.training import Training, held_out_loss, held_out_loss_by_domain, train_lm
 
 SIZE = {"rows": 4, "length": 16}
 
@@ -129,3 +129,53 @@ def test_the_learning_rate_rises_and_falls_within_any_number_of_steps(steps):
 def test_no_steps_are_refused(corpus):
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         train_lm(small_model(corpus), corpus, 0)
+
+
+def test_a_training_cut_in_parts_is_the_training_in_one(corpus):
+    whole, cut = small_model(corpus), small_model(corpus)
+    losses, seen = train_lm(whole, corpus, 7, **SIZE), []
+    training = Training(cut, corpus, 7, after_step=lambda step, _: seen.append(step), **SIZE)
+    for steps in (2, 4, 100):
+        training.run(steps)
+        held_out_loss(cut, corpus, 2, 8)
+    assert training.losses == losses and seen == list(range(7))
+    pairs = zip(whole.parameters(), cut.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_part_trains_no_more_than_asked_and_nothing_after_the_end(corpus, capsys):
+    model = small_model(corpus)
+    training = Training(model, corpus, 3, **SIZE)
+    training.run(2)
+    assert len(training.losses) == 2 and "2/3" in capsys.readouterr().err
+    training.run(1)
+    before = [p.clone() for p in model.parameters()]
+    capsys.readouterr()
+    training.run(1)
+    assert len(training.losses) == 3
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    bar = capsys.readouterr().err
+    assert "3/3" in bar and f"loss={training.losses[-1]:.3f}" in bar
+
+
+def test_train_lm_gives_the_numbers_that_its_docstring_describes(corpus):
+    """Written out once more, step by step: AdamW, warm-up and decay, clipped gradients."""
+    model, ours = small_model(corpus), small_model(corpus)
+    losses = train_lm(model, corpus, 3, seed=5, lr=1e-3, **SIZE)
+    generator = torch.Generator().manual_seed(5)
+    optimizer = torch.optim.AdamW(ours.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
+    for loss, share in zip(losses, (1 / 3, 2 / 3, 1), strict=True):
+        optimizer.param_groups[0]["lr"] = 1e-3 * share
+        ids, _ = corpus.batch(generator=generator, **SIZE)
+        mine = nn.functional.cross_entropy(ours(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+        optimizer.zero_grad()
+        mine.backward()
+        nn.utils.clip_grad_norm_(ours.parameters(), 1.0)
+        optimizer.step()
+        assert mine.item() == pytest.approx(loss, abs=1e-5)
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_part_without_steps_is_refused(corpus, steps):
+    with pytest.raises(ValueError, match=f"steps must be at least 1, got {steps}"):
+        Training(small_model(corpus), corpus, 3).run(steps)

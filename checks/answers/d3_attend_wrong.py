@@ -1,0 +1,225 @@
+"""D3.3d attend, answered with wrong scores or a wrong scale."""
+
+import math
+
+import torch
+
+from checks.answers.bank import Bank
+from helpers.llama import rotate
+
+bank = Bank("d3_mla")
+
+
+def content_scores(q_content, k_content):
+    """(B, H, L, S), not scaled."""
+    return torch.einsum("blhd,bshd->bhls", q_content, k_content)
+
+
+def rotary_scores(q_rotary, k_rotary):
+    """(B, H, L, S), not scaled."""
+    return torch.einsum("blhr,bsr->bhls", q_rotary, k_rotary)
+
+
+def scores_of(q_content, q_rotary, k_content, k_rotary):
+    """(B, H, L, S), right and scaled."""
+    width = q_content.shape[-1] + q_rotary.shape[-1]
+    scores = content_scores(q_content, k_content) + rotary_scores(q_rotary, k_rotary)
+    return scores / math.sqrt(width)
+
+
+def later(scores):
+    """Which keys a query must not see, (L, S)."""
+    length, seen = scores.shape[-2:]
+    return torch.ones(length, seen, dtype=torch.bool).triu(seen - length + 1)
+
+
+def hidden(scores):
+    """The scores with -inf at later positions."""
+    return scores.masked_fill(later(scores), -torch.inf)
+
+
+def mixed(scores, values):
+    """(B, L, H, v): the softmax of scores (B, H, L, S) without a mask, and the values mixed."""
+    return torch.einsum("bhls,bshv->blhv", scores.softmax(dim=-1), values)
+
+
+def scaled_by(divisor, q_content, q_rotary, k_content, k_rotary, values):
+    """The right attention with another divisor of the scores."""
+    scores = content_scores(q_content, k_content) + rotary_scores(q_rotary, k_rotary)
+    return mixed(hidden(scores / divisor), values)
+
+
+@bank.wrong("D3.3d")
+def scaled_by_content(q_content, *rest):
+    """Divided by sqrt(d), as if there were no rotary part."""
+    return scaled_by(math.sqrt(q_content.shape[-1]), q_content, *rest)
+
+
+@bank.wrong("D3.3d")
+def scaled_by_rotary(q_content, q_rotary, *rest):
+    """Divided by sqrt(r)."""
+    return scaled_by(math.sqrt(q_rotary.shape[-1]), q_content, q_rotary, *rest)
+
+
+@bank.wrong("D3.3d")
+def scaled_by_values(q_content, q_rotary, k_content, k_rotary, values):
+    """Divided by sqrt(v)."""
+    divisor = math.sqrt(values.shape[-1])
+    return scaled_by(divisor, q_content, q_rotary, k_content, k_rotary, values)
+
+
+@bank.wrong("D3.3d")
+def scaled_by_heads(q_content, q_rotary, *rest):
+    """Divided by sqrt(H + r): shape[-2] where shape[-1] is meant."""
+    divisor = math.sqrt(q_content.shape[-2] + q_rotary.shape[-1])
+    return scaled_by(divisor, q_content, q_rotary, *rest)
+
+
+@bank.wrong("D3.3d")
+def scaled_by_model(q_content, q_rotary, *rest):
+    """Divided by the root of the width of all heads together."""
+    heads, width = q_content.shape[-2], q_content.shape[-1] + q_rotary.shape[-1]
+    return scaled_by(math.sqrt(heads * width), q_content, q_rotary, *rest)
+
+
+@bank.wrong("D3.3d")
+def scaled_for_v3(*inputs):
+    """Divided by sqrt(192), DeepSeek-V3's width."""
+    return scaled_by(math.sqrt(192), *inputs)
+
+
+@bank.wrong("D3.3d")
+def not_scaled(*inputs):
+    """The scores are not scaled."""
+    return scaled_by(1, *inputs)
+
+
+@bank.wrong("D3.3d")
+def scaled_without_root(q_content, q_rotary, *rest):
+    """Divided by d + r."""
+    return scaled_by(q_content.shape[-1] + q_rotary.shape[-1], q_content, q_rotary, *rest)
+
+
+@bank.wrong("D3.3d")
+def half_for_root(q_content, q_rotary, *rest):
+    """`** 1/2` is half of the width, not its root."""
+    divisor = (q_content.shape[-1] + q_rotary.shape[-1]) ** 1 / 2
+    return scaled_by(divisor, q_content, q_rotary, *rest)
+
+
+@bank.wrong("D3.3d")
+def scaled_up(q_content, q_rotary, *rest):
+    """Multiplied by sqrt(d + r)."""
+    width = q_content.shape[-1] + q_rotary.shape[-1]
+    return scaled_by(width**-0.5, q_content, q_rotary, *rest)
+
+
+@bank.wrong("D3.3d")
+def roots_added(q_content, q_rotary, *rest):
+    """Divided by sqrt(d) + sqrt(r)."""
+    divisor = math.sqrt(q_content.shape[-1]) + math.sqrt(q_rotary.shape[-1])
+    return scaled_by(divisor, q_content, q_rotary, *rest)
+
+
+@bank.wrong("D3.3d")
+def each_part_scaled(q_content, q_rotary, k_content, k_rotary, values):
+    """Content divided by sqrt(d), rotary by sqrt(r)."""
+    content = content_scores(q_content, k_content) / math.sqrt(q_content.shape[-1])
+    rotary = rotary_scores(q_rotary, k_rotary) / math.sqrt(q_rotary.shape[-1])
+    return mixed(hidden(content + rotary), values)
+
+
+@bank.wrong("D3.3d")
+def content_not_scaled(q_content, q_rotary, k_content, k_rotary, values):
+    """`a + b / c`: the rotary scores alone are divided."""
+    width = q_content.shape[-1] + q_rotary.shape[-1]
+    content = content_scores(q_content, k_content)
+    return mixed(hidden(content + rotary_scores(q_rotary, k_rotary) / math.sqrt(width)), values)
+
+
+@bank.wrong("D3.3d")
+def rotary_not_scaled(q_content, q_rotary, k_content, k_rotary, values):
+    """The rotary scores are added after the content scores are scaled."""
+    width = q_content.shape[-1] + q_rotary.shape[-1]
+    content = content_scores(q_content, k_content) / math.sqrt(width)
+    return mixed(hidden(content + rotary_scores(q_rotary, k_rotary)), values)
+
+
+@bank.wrong("D3.3d")
+def rotary_left_out(q_content, q_rotary, k_content, k_rotary, values):
+    """Content scores only."""
+    return mixed(hidden(scores_of(q_content, 0 * q_rotary, k_content, k_rotary)), values)
+
+
+@bank.wrong("D3.3d")
+def content_left_out(q_content, q_rotary, k_content, k_rotary, values):
+    """Rotary scores only."""
+    return mixed(hidden(scores_of(0 * q_content, q_rotary, k_content, k_rotary)), values)
+
+
+@bank.wrong("D3.3d")
+def scores_multiplied(q_content, q_rotary, k_content, k_rotary, values):
+    """Content scores times rotary scores."""
+    width = q_content.shape[-1] + q_rotary.shape[-1]
+    scores = content_scores(q_content, k_content) * rotary_scores(q_rotary, k_rotary)
+    return mixed(hidden(scores / math.sqrt(width)), values)
+
+
+@bank.wrong("D3.3d")
+def rotary_summed_over_heads(q_content, q_rotary, k_content, k_rotary, values):
+    """The rotary scores of all heads together for each."""
+    summed = q_rotary.sum(dim=2, keepdim=True).expand_as(q_rotary)
+    return mixed(hidden(scores_of(q_content, summed, k_content, k_rotary)), values)
+
+
+@bank.wrong("D3.3d")
+def rotary_of_first_head(q_content, q_rotary, k_content, k_rotary, values):
+    """The first head's rotary query for all heads."""
+    first = q_rotary[:, :, :1].expand_as(q_rotary)
+    return mixed(hidden(scores_of(q_content, first, k_content, k_rotary)), values)
+
+
+@bank.wrong("D3.3d")
+def rotary_of_all_sequences(q_content, q_rotary, k_content, k_rotary, values):
+    """An einsum that sums the rotary keys over the batch."""
+    summed = k_rotary.sum(dim=0, keepdim=True).expand_as(k_rotary)
+    return mixed(hidden(scores_of(q_content, q_rotary, k_content, summed)), values)
+
+
+@bank.wrong("D3.3d")
+def keys_of_first_head(q_content, q_rotary, k_content, k_rotary, values):
+    """One content key for all heads, as in multi-query attention."""
+    first = k_content[:, :, :1].expand_as(k_content)
+    return mixed(hidden(scores_of(q_content, q_rotary, first, k_rotary)), values)
+
+
+@bank.wrong("D3.3d")
+def values_of_first_head(q_content, q_rotary, k_content, k_rotary, values):
+    """The first head's values for all heads."""
+    first = values[:, :, :1].expand_as(values)
+    return mixed(hidden(scores_of(q_content, q_rotary, k_content, k_rotary)), first)
+
+
+@bank.wrong("D3.3d")
+def turned_again(q_content, q_rotary, k_content, k_rotary, values):
+    """The rotary parts, turned already, are turned once more."""
+    start = k_rotary.shape[1] - q_rotary.shape[1]
+    q, k = rotate(q_rotary, start), rotate(k_rotary.unsqueeze(2)).squeeze(2)
+    return mixed(hidden(scores_of(q_content, q, k_content, k)), values)
+
+
+@bank.wrong("D3.3d")
+def new_keys_only(q_content, q_rotary, k_content, k_rotary, values):
+    """The last L keys and values; what was cached is not looked at."""
+    k, kr, v = (y[:, -q_content.shape[1] :] for y in (k_content, k_rotary, values))
+    return mixed(hidden(scores_of(q_content, q_rotary, k, kr)), v)
+
+
+@bank.wrong("D3.3d")
+def queries_scaled_in_place(q_content, q_rotary, k_content, k_rotary, values):
+    """The caller's queries are scaled in place."""
+    width = q_content.shape[-1] + q_rotary.shape[-1]
+    q_content /= math.sqrt(width)
+    q_rotary /= math.sqrt(width)
+    scores = content_scores(q_content, k_content) + rotary_scores(q_rotary, k_rotary)
+    return mixed(hidden(scores), values)

@@ -1,0 +1,180 @@
+"""The checks of D3.3a to D3.3d: the reference passes, and typical slips are asked about."""
+
+import random
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from checks.check import CheckFailed
+from checks.d3_attend import check_attend
+from checks.d3_key import check_rotary_key
+from checks.d3_latent import check_joint_latent
+from checks.d3_queries import check_query_path
+from checks.latent_cases import latents
+from helpers.llama import rotate
+from solutions import d3_mla as reference
+
+CHECKS = (check_query_path, check_joint_latent, check_rotary_key, check_attend)
+
+
+def failure(check, answer, seed: int = 3) -> CheckFailed:
+    with pytest.raises(CheckFailed) as failed:
+        check(answer, seed=seed)
+    return failed.value
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=[check.id for check in CHECKS])
+def test_the_reference_passes(check):
+    for seed in range(8):
+        assert check(check.reference_answer, seed=seed).passed
+
+
+def test_sizes_differ_and_pairs_are_several():
+    for seed in range(50):
+        for case in latents(random.Random(seed)):
+            widths = (case.length, case.d_model, case.d_head, case.d_value, case.d_latent)
+            widths += (case.d_rope,) if case.q_latent is None else (case.d_rope, case.q_latent)
+            assert len(set(widths)) == len(widths) and case.batch != case.num_heads
+            assert case.d_rope >= 4 or case.num_heads == 1
+
+
+def queries(turn=lambda path, rotary, start: rotate(rotary, start, path.theta), parts=(0, 1)):
+    """A `QueryPath` that turns in its own way, or takes the two parts in another order."""
+
+    class QueryPath(reference.QueryPath):
+        def forward(self, x, start=0):
+            fed = x if self.q_latent is None else self.q_norm(self.q_down(x))
+            rows = self.q_up(fed).unflatten(-1, (self.num_heads, -1))
+            widths = self.d_head, self.d_rope
+            split = rows.split([widths[i] for i in parts], dim=-1)
+            return split[parts[0]], turn(self, split[parts[1]], start)
+
+    return QueryPath
+
+
+def halves(x, start, theta):
+    paired = torch.stack(x.chunk(2, dim=-1), dim=-1).flatten(-2)
+    return rotate(paired, start, theta).unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage", "question"),
+    [
+        (queries(parts=(1, 0)), "the content of every", "Are the rows of q_up per head, content"),
+        (
+            queries(lambda path, rotary, start: halves(rotary, start, path.theta)),
+            "turning keeps",
+            "Are the pairs neighbours (0, 1), (2, 3), and not halves?",
+        ),
+        (
+            queries(lambda path, rotary, start: rotate(rotary, start)),
+            "the rotary part turned",
+            "Does theta come from the constructor?",
+        ),
+        (
+            queries(lambda path, rotary, start: rotate(rotary, 0, path.theta)),
+            "start shifts",
+            "Is it turned by start + position?",
+        ),
+        (
+            queries(lambda path, rotary, start: rotate(rotary, start, path.theta).detach()),
+            "gradients",
+            "detached",
+        ),
+    ],
+)
+def test_query_path_asks(answer, stage, question):
+    failed = failure(check_query_path, answer)
+    assert failed.stage.startswith(stage) and question in failed.message
+
+
+def test_query_path_asks_for_the_norm():
+    class QueryPath(reference.QueryPath):
+        def forward(self, x, start=0):
+            self.q_norm = torch.nn.Identity()
+            return super().forward(x, start)
+
+    failed = failure(check_query_path, QueryPath)
+    assert failed.stage == "the content from a normed query latent"
+    assert failed.message.endswith("Is the latent normed before q_up?")
+
+
+def test_joint_latent_asks():
+    class Unnormed(reference.JointLatent):
+        def down(self, x):
+            return self.kv_down(x)
+
+    class ValueFirst(reference.JointLatent):
+        def up(self, latent):
+            both = self.kv_up(latent).unflatten(-1, (self.num_heads, -1))
+            return both.split([self.d_value, self.d_head], dim=-1)[::-1]
+
+    message = failure(check_joint_latent, Unnormed).message
+    assert message.endswith("Is the latent normed before it is cached?")
+    message = failure(check_joint_latent, ValueFirst).message
+    assert message.endswith("Are the rows of kv_up per head, key then value?")
+
+
+@pytest.mark.parametrize(
+    ("forward", "stage", "question"),
+    [
+        (lambda key, x, start: key.k_down(x), "turned by its position", "Is it turned at all"),
+        (
+            lambda key, x, start: rotate(key.k_down(x), start, key.theta),
+            "position 0",
+            "and not along the batch?",
+        ),
+        (
+            lambda key, x, start: rotate(key.k_down(x).unsqueeze(-2), start, key.theta).squeeze(),
+            "shapes and types",
+            "It is one key a token, without a dimension for heads.",
+        ),
+    ],
+)
+def test_rotary_key_asks(forward, stage, question):
+    class RotaryKey(reference.RotaryKey):
+        def forward(self, x, start=0):
+            return forward(self, x, start)
+
+    failed = failure(check_rotary_key, RotaryKey)
+    assert failed.stage.startswith(stage) and question in failed.message
+
+
+def attending(width=lambda d, r: d + r, before=lambda length, seen: seen - length, share=1.0):
+    """An `attend` with another scale, place of its queries, or share of the rotary scores."""
+
+    def attend(q_content, q_rotary, k_content, k_rotary, values):
+        content = torch.einsum("blhd,bshd->bhls", q_content, k_content)
+        scores = content + share * torch.einsum("blhr,bsr->bhls", q_rotary, k_rotary)
+        scores = scores / width(q_content.shape[-1], q_rotary.shape[-1]) ** 0.5
+        length, seen = scores.shape[-2:]
+        later = torch.ones(length, seen, dtype=torch.bool).triu(before(length, seen) + 1)
+        weights = F.softmax(scores.masked_fill(later, -torch.inf), dim=-1)
+        return torch.einsum("bhls,bshv->blhv", weights, values)
+
+    return attend
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage", "question"),
+    [
+        (attending(before=lambda length, seen: seen), "L = S", "Are later positions hidden"),
+        (attending(before=lambda length, seen: 0), "L < S", "Do the queries belong to the last L"),
+        (
+            attending(before=lambda length, seen: seen - length - 1),
+            "one position",
+            "see its own position?",
+        ),
+        (attending(share=0.0), "the rotary part", "Are the rotary scores added"),
+        (attending(width=lambda d, r: d), "scores are divided", "Is the scale 1/sqrt(d_head"),
+        (attending(width=lambda d, r: 1), "scores are divided", "Where are both parts"),
+    ],
+)
+def test_attend_asks(answer, stage, question):
+    failed = failure(check_attend, answer)
+    assert failed.stage.startswith(stage) and question in failed.message
+
+
+def test_right_attention_in_another_form_passes():
+    assert check_attend(attending(), seed=5).passed
