@@ -2,8 +2,10 @@
 
 import importlib
 import linecache
+import multiprocessing
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,23 +37,36 @@ def bank(lesson: str):
     return importlib.import_module(f"checks.answers.{lesson}").bank
 
 
+PROCESSES = 2  # an exercise at a time in each; the checks themselves use one thread
+
+
 def audit(lesson: str) -> list[Verdict]:
     """One verdict an exercise of the lesson, over all seeds."""
-    return [_verdict(check, bank(lesson)) for check in LESSONS[lesson]]
+    numbers = range(len(LESSONS[lesson]))
+    if len(numbers) == 1:
+        return [_verdict_of(lesson, 0)]
+    # A process of its own kind: a fork of one in which torch has run may wait for ever.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, mp_context=fresh) as pool:
+        return list(pool.map(_verdict_of, [lesson] * len(numbers), numbers))
+
+
+def _verdict_of(lesson: str, number: int) -> Verdict:
+    return _verdict(LESSONS[lesson][number], bank(lesson))
 
 
 def _verdict(check: Check, kept) -> Verdict:
     start, answers = time.perf_counter(), kept.answers[check.id]
     machine = made_wrong(check, kept.equivalent)
-    verdict = Verdict(check.id, check.name, len(answers.right), len(answers.wrong), len(machine))
+    found = Verdict(check.id, check.name, len(answers.right), len(answers.wrong), len(machine))
     for answer in [check.reference_answer, *answers.right]:
-        _expect_pass(check, answer, verdict)
-    _expect_unwritten(check, verdict)
+        _expect_pass(check, answer, found)
+    _expect_unwritten(check, found)
     for title, answer in [*((_title(a), a) for a in answers.wrong), *machine]:
-        _expect_refusal(check, title, answer, verdict)
-    verdict.idle = [stage for stage in check.stages if not verdict.kills[stage]]
-    verdict.seconds = time.perf_counter() - start
-    return verdict
+        _expect_refusal(check, title, answer, found)
+    found.idle = [stage for stage in check.stages if not found.kills[stage]]
+    found.seconds = time.perf_counter() - start
+    return found
 
 
 def _expect_pass(check: Check, answer: object, verdict: Verdict) -> None:

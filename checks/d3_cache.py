@@ -14,6 +14,7 @@ from checks.outcome import Wrong
 from solutions import d3_mla as reference
 
 _HEADS, _D_HEAD, _D_LATENT = 32, 128, 512  # the plan's sizes
+_BEFORE = "Is that looked at before anything is written?"
 
 
 @dataclass(frozen=True)
@@ -218,9 +219,9 @@ def _expect_refused(cache: object, parts: list[Tensor], why: str) -> None:
     except ValueError:
         pass
     except Exception as error:
-        raise Wrong(f"{wanted}, got {type(error).__name__}. Is it looked at first?") from None
+        raise Wrong(f"{wanted}, got {type(error).__name__}. {_BEFORE}") from None
     else:
-        raise Wrong(f"{wanted}, got {expect.shown(got)}. Is it looked at before it is written?")
+        raise Wrong(f"{wanted}, got {expect.shown(got)}. {_BEFORE}")
     after = len(cache), cache.nbytes
     expect.that(
         before == after,
@@ -282,8 +283,10 @@ def _other_shapes(answer: type, case: _Cached) -> None:
         _expect_parts(got, turns, f"after {why} was refused")
 
 
-def _place(part: Tensor) -> int:
-    return part.untyped_storage().data_ptr()
+def _held(views: Sequence[Tensor]) -> int:
+    """The bytes of the memory that these lie in, the unused rows too."""
+    places = (view.untyped_storage() for view in views)
+    return sum({place.data_ptr(): place.nbytes() for place in places}.values())
 
 
 def _eight_times(answer: type, case: _Cached) -> None:
@@ -294,8 +297,7 @@ def _eight_times(answer: type, case: _Cached) -> None:
     cache = answer(batch, capacity, _D_LATENT, _D_LATENT)
     latent = torch.ones(batch, capacity, _D_LATENT, dtype=case.dtype)
     views = cache.append(latent, latent)
-    held = {_place(view): view.untyped_storage().nbytes() for view in views}
-    for got, what in ((sum(held.values()), "the buffers take"), (cache.nbytes, "nbytes says")):
+    for got, what in ((_held(views), "the buffers take"), (cache.nbytes, "nbytes says")):
         expect.that(
             got * 8 == standard,
             f"{capacity} positions of keys and values of {_HEADS} heads × {_D_HEAD} take "
@@ -313,12 +315,12 @@ def _bytes(answer: type, case: _Cached) -> None:
     size = case.parts(1)[0].element_size()
     want = case.batch * case.capacity * sum(case.widths) * size
     for parts in case.turns():
-        cache.append(*parts)
+        views = cache.append(*parts)
         expect.that(
-            cache.nbytes == want,
+            cache.nbytes == want and _held(views) <= want,
             f"nbytes must be batch × capacity × widths × bytes a number = {case.batch} × "
             f"{case.capacity} × {sum(case.widths)} × {size} = {want} with {len(cache)} positions "
-            f"used, got {cache.nbytes}",
+            f"used, got {cache.nbytes}, and what came back lies in {_held(views)} bytes",
             "Is there one buffer a part, with room for all positions from the start?",
         )
 
@@ -348,10 +350,10 @@ check_latent_cache = Check(
     stages={
         "the first append comes back": _prefill,
         "then one and a chunk: all positions in order": _in_order,
-        "type and device of what is first appended": _like_the_first,
         "later changes of what was appended do not reach it": _own_copy,
         "what came back stays what it was": _views,
         "two caches share nothing": _two_caches,
+        "type and device of what is first appended": _like_the_first,
         "exactly full fits, one more is refused": _full,
         "other shapes are refused, and nothing changes": _other_shapes,
         "nbytes counts all rows; 8x smaller at the plan's sizes": _all_bytes,

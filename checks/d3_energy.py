@@ -13,6 +13,7 @@ from checks.outcome import Wrong
 from solutions import d3_mla as reference
 
 _TYPES = torch.float32, torch.float64
+_CENTRED = "Is the mean of the rows taken off? A latent must keep it too."
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def _shares(answer, outputs: Tensor) -> Tensor:
     got, count = answer(outputs), min(outputs.shape)
     type_ = got.dtype if isinstance(got, Tensor) and got.dtype in _TYPES else outputs.dtype
     ask = f"There are min(N, W) = {count} directions that can hold anything."
+    if len(outputs) == 1 and isinstance(got, Tensor) and got.isnan().any():
+        raise Wrong(f"one row lies along its own direction, a share of 1, got NaN. {_CENTRED}")
     return expect.tensor(got, "the shares", (count,), type_, ask).detach().double()
 
 
@@ -93,8 +96,8 @@ def _rises(answer, case: _Spread) -> None:
             )
     expect.that(
         abs(shares[-1] - 1) <= 1e-5,
-        f"all {case.count} directions keep everything, a share of 1, got {shares[-1]:.4g}",
-        "Is the sum divided by the sum of all squares?",
+        f"the last share must be 1, for all that there is, got {shares[-1]:.4g}",
+        _CENTRED if case.rows == 1 else "Is it divided by the sum of all squares?",
     )
 
 
@@ -114,7 +117,8 @@ def _any(answer, case: _Spread) -> None:
 
 
 def _running(squares: list[float]) -> Tensor:
-    return torch.tensor([sum(squares[: i + 1]) / sum(squares) for i in range(len(squares))])
+    whole = sum(squares) or 1.0  # of one row without its mean nothing is left
+    return torch.tensor([sum(squares[: i + 1]) / whole for i in range(len(squares))])
 
 
 def _expect_shares(got: Tensor, squares: list[float], outputs: Tensor, name: str) -> None:
@@ -127,9 +131,7 @@ def _expect_shares(got: Tensor, squares: list[float], outputs: Tensor, name: str
             [value**2 for value in squares]
         ),
         "Does the strongest direction come first?": lambda: _running(squares[::-1]),
-        "Is the mean of the rows taken off? A latent must keep it too.": lambda: _running(
-            (torch.linalg.svdvals(centred) ** 2).tolist()
-        ),
+        _CENTRED: lambda: _running((torch.linalg.svdvals(centred) ** 2).tolist()),
     }
     want = _running(squares)
     expect.close(got, want, name, row="place", slips=slips)

@@ -254,13 +254,13 @@ check_mla(MultiHeadLatentAttention)
 
 # %%
 torch.manual_seed(0)
-layer = MultiHeadLatentAttention(d_model=64, num_heads=4, d_head=16, d_latent=24, d_rope=8)
+mla = MultiHeadLatentAttention(d_model=64, num_heads=4, d_head=16, d_latent=24, d_rope=8)
 x = torch.randn(2, 12, 64)
 with torch.no_grad():
-    whole = layer(x)
+    whole = mla(x)
     for sizes in ([12], [1] * 12, [5, 4, 1, 2]):
-        cache = layer.new_cache(batch=2, capacity=12)
-        parts = torch.cat([layer(part, cache) for part in x.split(sizes, dim=1)], dim=1)
+        cache = mla.new_cache(batch=2, capacity=12)
+        parts = torch.cat([mla(part, cache) for part in x.split(sizes, dim=1)], dim=1)
         print(f"{sizes!s:40} the same: {torch.allclose(parts, whole, atol=1e-5)}")
 print("numbers a token:", cache.nbytes // (2 * 12 * 4), "= 24 + 8")
 
@@ -437,7 +437,7 @@ check_absorbed_decode(absorbed_decode)
 
 # %%
 for dtype, bound in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
-    exact, given = layer.to(dtype), x.to(dtype)
+    exact, given = mla.to(dtype), x.to(dtype)
     caches = [exact.new_cache(batch=2, capacity=12) for _ in range(2)]
     with torch.no_grad():
         for cache in caches:

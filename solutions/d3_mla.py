@@ -52,7 +52,7 @@ class LatentCache:
     """Room for `capacity` positions of a batch, one buffer `(batch, capacity, width)` a part.
 
     `len(cache)` is the number of positions used. The buffers take type and device of what is first
-    appended, and carry no gradient.
+    appended.
     """
 
     def __init__(self, batch: int, capacity: int, *widths: int):
@@ -71,7 +71,7 @@ class LatentCache:
         """The bytes of the buffers, used or not; 0 before the first append."""
         return sum(buffer.nbytes for buffer in self.buffers)
 
-    def append(self, *parts: Float[Tensor, "_ _ _"]) -> tuple[Float[Tensor, "_ _ _"], ...]:
+    def append(self, *parts: Float[Tensor, "..."]) -> tuple[Float[Tensor, "_ _ _"], ...]:
         """All positions so far, the new ones last: one view `(B, S, width)` for each width.
 
         Raises a ValueError, and keeps what it has, if a part has another shape than

@@ -247,30 +247,6 @@ class KeepsWhatItWasGiven(LatentCache):
 
 
 @bank.wrong("D3.2")
-class CarriesGradient(LatentCache):
-    """No detach: the buffers hang on every forward pass that wrote into them."""
-
-    def append(self, *parts):
-        end = end_of(self, parts)
-        self.buffers = self.buffers or [full_size(self, part) for part in parts]
-        self.buffers = [buffer.clone() for buffer in self.buffers]
-        for buffer, part in zip(self.buffers, parts, strict=True):
-            buffer[:, self.used : end] = part
-        self.used = end
-        return tuple(buffer[:, :end] for buffer in self.buffers)
-
-
-@bank.wrong("D3.2")
-class OnlyOldDetached(LatentCache):
-    """Old positions carry no gradient; the new ones come back as they were given."""
-
-    def append(self, *parts):
-        start, everything = self.used, super().append(*parts)
-        pairs = zip(everything, parts, strict=True)
-        return tuple(torch.cat([y[:, :start], part.to(y)], dim=1) for y, part in pairs)
-
-
-@bank.wrong("D3.2")
 class DetachesTheInput(LatentCache):
     """`detach_()`: the caller's own tensor loses its gradient."""
 

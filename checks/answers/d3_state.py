@@ -1,9 +1,11 @@
-"""D3.3e and D3.4, answered rightly for one text from its start, and wrongly for the next."""
+"""Right for one text, one cache or one size, and wrong for the next."""
+
+from typing import ClassVar
 
 import torch
 
 from checks.answers.bank import Bank
-from solutions.d3_mla import MultiHeadLatentAttention, attend
+from solutions.d3_mla import LatentCache, MultiHeadLatentAttention, attend
 
 bank = Bank("d3_mla")
 
@@ -48,3 +50,53 @@ def remembers_its_first_position(attention, x, cache):
     if not hasattr(attention, "first_position"):
         attention.first_position = len(cache)
     return decode(attention, x, cache, attention.first_position)
+
+
+@bank.wrong("D3.2")
+class PoolOfBuffers(LatentCache):
+    """Buffers are kept for the next cache of the same sizes, also while the first is in use."""
+
+    pool: ClassVar[dict] = {}
+
+    def append(self, *parts):
+        key = self.batch, self.capacity, self.widths, parts[0].dtype
+        fresh = not self.buffers
+        views = super().append(*parts)
+        if fresh:
+            used = [view.clone() for view in views]
+            self.buffers = self.pool.setdefault(key, self.buffers)
+            for buffer, rows in zip(self.buffers, used, strict=True):
+                buffer[:, : self.used] = rows
+        return tuple(buffer[:, : self.used] for buffer in self.buffers)
+
+
+@bank.wrong("D3.2")
+class PushesToTheRight(LatentCache):
+    """The newest rows stand at the right end, and all older ones move left in place."""
+
+    def append(self, *parts):
+        before = self.used
+        views = super().append(*parts)
+        length, first = self.used - before, self.capacity - self.used
+        if not hasattr(self, "pushed"):
+            self.pushed = [buffer.clone() for buffer in self.buffers]
+        for pushed, view in zip(self.pushed, views, strict=True):
+            pushed[:, first : self.capacity - length] = pushed[:, first + length :].clone()
+            pushed[:, self.capacity - length :] = view[:, before:]
+        return tuple(pushed[:, first:] for pushed in self.pushed)
+
+
+@bank.wrong("D3.I1")
+def of_the_axes(outputs):
+    """Squared lengths along the axes, not along the best directions."""
+    squares = (outputs**2).sum(0 if len(outputs) >= outputs.shape[1] else 1)
+    squares = squares.sort(descending=True).values
+    return squares.cumsum(0) / squares.sum()
+
+
+@bank.wrong("D3.I1")
+def without_small_ones(outputs):
+    """Singular values below 0.01 are taken for noise, whatever the size of the rest."""
+    values = torch.linalg.svdvals(outputs)
+    squares = torch.where(values < 1e-2, 0, values) ** 2
+    return squares.cumsum(0) / squares.sum().clamp(min=1e-12)

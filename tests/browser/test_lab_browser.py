@@ -1,4 +1,4 @@
-"""D1 as a learner meets it: in JupyterLab, in Chromium."""
+"""Lessons as a learner meets them: in JupyterLab, in Chromium."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from lab import ROOT, copy_project, opened, running_lab
 
 from helpers.fences import solved, source_of
 
-LESSON = "d1_moe.ipynb"
+LESSON, D3 = "d1_moe.ipynb", "d3_mla.ipynb"
 RENORMALISE = "gates = gates / gates.sum(dim=-1, keepdim=True)"
 
 
@@ -38,13 +38,18 @@ def test_the_lab_opens_without_questions_and_without_jupytext(lab):
     assert [name for name in commands if "jupytext" in name] == []
 
 
-def test_run_all_of_an_unfilled_lesson_stops_at_the_first_check(lab, shots):
-    with opened(lab, LESSON) as notebook:
+@pytest.mark.parametrize(
+    ("lesson", "exercise", "name"),
+    [(LESSON, "D1.1", "TopKRouter"), (D3, "D3.1", "LatentProjections")],
+)
+def test_run_all_of_an_unfilled_lesson_stops_at_the_first_check(lab, shots, lesson, exercise, name):
+    with opened(lab, lesson) as notebook:
         notebook.run_all(120)
-        check = notebook.find("check", "D1.1")
+        check = notebook.find("check", exercise)
         said, cells = notebook.failure(check), notebook.cells()
-        notebook.screenshot(shots / "unfilled.png")
-    assert said.strip() == "D1.1 TopKRouter: not written yet."
+        notebook.element(check)
+        notebook.screenshot(shots / f"unfilled-{exercise}.png")
+    assert said.strip() == f"{exercise} {name}: not written yet."
     later = [cell for cell in cells[check + 1 :] if cell["cell_type"] == "code"]
     assert later
     assert all(cell["execution_count"] is None and not cell["outputs"] for cell in later)
@@ -83,3 +88,18 @@ def test_a_wrong_router_is_told_why_and_the_right_one_passes(lab, shots):
     assert "gate weights must sum to 1" in refused
     assert "D1.1 TopKRouter: passed" in accepted
     assert failure == ""
+
+
+def test_the_cache_explorer_follows_its_sliders(lab, shots):
+    shutil.copyfile(lab.root / "solutions" / D3, lab.root / "work" / D3)
+    with opened(lab, D3) as notebook:
+        sources = [cell["source"] for cell in notebook.cells()]
+        setup = next(i for i, text in enumerate(sources) if "from checks.d3_mla import" in text)
+        explorer = sources.index("cache_explorer()")
+        notebook.run(setup)
+        notebook.run(explorer)
+        before = notebook.picture(explorer)
+        notebook.move_slider(explorer, which=1, steps=-2)
+        notebook.wait_for_other_picture(explorer, before)
+        notebook.screenshot(shots / "cache-explorer.png")
+    assert notebook.errors == []
