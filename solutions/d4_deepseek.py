@@ -162,7 +162,7 @@ def train(
     return losses
 
 
-def sample(logits: Float[Tensor, "B V"], temperature: float) -> Int[Tensor, " B"]:
+def sample(logits: Float[Tensor, "B V"], temperature: float | int) -> Int[Tensor, " B"]:
     """One token for each row: drawn by softmax(logits / temperature), the best one at 0."""
     if temperature < 0:
         raise ValueError(f"temperature must be 0 or more, got {temperature}")
@@ -180,7 +180,7 @@ def generate(
     ids: Int[Tensor, "B L"],
     max_new_tokens: int,
     *,
-    temperature: float,
+    temperature: float | int,
     use_cache: bool = True,
 ) -> Int[Tensor, "B N"]:
     """The prompt `ids` and `max_new_tokens` more, N = L + max_new_tokens.
