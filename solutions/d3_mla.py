@@ -311,8 +311,8 @@ def latents_from_mha(
 
 
 def absorbed_decode(
-    attention: MultiHeadLatentAttention, x: Float[Tensor, "B 1 D"], cache: LatentCache
-) -> Float[Tensor, "B 1 D"]:
+    attention: MultiHeadLatentAttention, x: Float[Tensor, "B one D"], cache: LatentCache
+) -> Float[Tensor, "B one D"]:
     """What `attention(x, cache)` gives for one new token, without expanding any cached latent.
 
     The up-projections move to the other side: W_UK into the query, W_UV behind the mixing
