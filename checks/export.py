@@ -1,0 +1,179 @@
+"""A learner's DeepSeek as one file that needs nothing of the course: `my_deepseek.py`."""
+
+import ast
+import os
+import re
+from contextlib import chdir
+from pathlib import Path
+
+from checks import LESSONS, places
+from checks.carry import Carried, carry
+from checks.notebook import CodeCell, UnreadableNotebook, read
+from helpers import fences
+
+NAME = "my_deepseek.py"
+HELPERS = {
+    "llama": ("SwiGLU", "RMSNorm", "rotate"),
+    "router_options": ("refuse_bad_router",),
+    "attention_sizes": ("refuse_bad_sizes",),
+    "traffic": ("layers_of",),
+    "deepseek_config": ("DeepSeekConfig",),
+}
+PARTS = {
+    "d1_moe": ("ExpertArray", "dispatch_combine", "expert_load"),
+    "d2_deepseek_moe": (
+        "SharedExperts",
+        "segment_tokens",
+        "merge_segments",
+        "keep_top_groups",
+        "BiasedRouter",
+        "update_bias",
+        "DeepSeekMoE",
+        "rebalance",
+    ),
+    "d3_mla": (
+        "LatentCache",
+        "QueryPath",
+        "JointLatent",
+        "RotaryKey",
+        "attend",
+        "MultiHeadLatentAttention",
+        "absorbed_decode",
+    ),
+    "d4_deepseek": (
+        "DeepSeekBlock",
+        "DeepSeek",
+        "count_parameters",
+        "masked_loss",
+        "train",
+        "sample",
+        "generate",
+    ),
+}
+LEFT_OUT = ("from_hf", "v3", "v2_lite")  # what needs transformers, or the published tables
+OF_THE_COURSE = re.compile(r"(from|import) (helpers|solutions|checks|jaxtyping)\b")
+HEAD = '''\
+"""A DeepSeek in one file.
+
+{whose}
+
+    python {name} a_text_file.txt
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Shape:
+    """Shapes in signatures are for the reader: `Float[Tensor, "B L D"]`."""
+
+    def __class_getitem__(cls, item):
+        return Tensor
+
+
+Bool = Float = Int = Shape
+'''
+
+
+def export() -> Path:
+    """Writes `work/my_deepseek.py` and gives its path; a file of that name is replaced."""
+    places.WORK.mkdir(exist_ok=True)
+    with chdir(places.WORK):
+        carried = carry(*LESSONS)
+    path = places.WORK / NAME
+    fresh = path.with_suffix(f".{os.getpid()}.tmp")
+    fresh.write_text(text(carried), encoding="utf-8")
+    os.replace(fresh, path)
+    return path
+
+
+def text(carried: Carried) -> str:
+    """The file: head, helpers, parts in the order of the lessons, and what trains and writes."""
+    pieces = [_helper(module, name) for module, names in HELPERS.items() for name in names]
+    for lesson, names in PARTS.items():
+        cells = _cells(lesson, carried)
+        own = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
+        ids = {check.name: check.id for check in LESSONS[lesson]}
+        chosen = [
+            own[ids[name]] if carried.origin[name] == "yours" else _reference(lesson, name)
+            for name in names
+        ]
+        pieces += [*_used(cells, chosen), *chosen]
+    end = (places.ROOT / "helpers" / "alone.py").read_text(encoding="utf-8")
+    imports, bodies = _imports_apart([*pieces, end.partition('"""\n\n')[2]])
+    return "\n\n".join([_head(carried) + imports, *bodies]) + "\n"
+
+
+def _head(carried: Carried) -> str:
+    wanted = [name for names in PARTS.values() for name in names]
+    yours = [name for name in wanted if carried.origin[name] == "yours"]
+    others = [name for name in wanted if name not in yours]
+    lines = [f"Yours: {', '.join(yours) or 'none yet'}."]
+    lines += [f"From the course's reference: {', '.join(others)}."] if others else []
+    return HEAD.format(whose="\n\n".join(lines), name=NAME)
+
+
+def _cells(lesson: str, carried: Carried) -> list[CodeCell]:
+    try:
+        return read(places.WORK / f"{lesson}.ipynb")
+    except UnreadableNotebook:
+        return []  # then carry took all of this lesson's parts from the reference
+
+
+def _used(cells: list[CodeCell], chosen: list[str]) -> list[str]:
+    """The learner's cells that only define something which the chosen parts name."""
+    wanted = "\n".join(chosen)
+    plain = [cell.source for cell in cells if cell.role == "plain" and cell.only_defines]
+    return [s for s in plain if any(re.search(rf"\b{name}\b", wanted) for name in _defined(s))]
+
+
+def _defined(source: str) -> list[str]:
+    kinds = ast.FunctionDef | ast.ClassDef
+    return [node.name for node in ast.parse(source).body if isinstance(node, kinds)]
+
+
+def _helper(module: str, name: str) -> str:
+    path = places.ROOT / "helpers" / f"{module}.py"
+    return _without(fences.source_of(path.read_text(encoding="utf-8"), name))
+
+
+def _reference(lesson: str, name: str) -> str:
+    path = places.ROOT / "solutions" / f"{lesson}.py"
+    return _without(fences.solved(fences.source_of(path.read_text(encoding="utf-8"), name)))
+
+
+def _without(source: str) -> str:
+    """The source without the methods that are left out."""
+    lines = source.split("\n")
+    methods = [
+        node
+        for cls in ast.parse(source).body
+        if isinstance(cls, ast.ClassDef)
+        for node in cls.body
+        if isinstance(node, ast.FunctionDef) and node.name in LEFT_OUT
+    ]
+    for node in reversed(methods):
+        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        del lines[first - 1 : node.end_lineno]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def _imports_apart(pieces: list[str]) -> tuple[str, list[str]]:
+    """The imports that the head lacks, a line each, and the pieces without any import."""
+    found, bodies = {}, []
+    for piece in pieces:
+        lines = piece.split("\n")
+        for node in reversed(ast.parse(piece).body):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                line = ast.unparse(node)
+                if not OF_THE_COURSE.match(line) and line not in HEAD:
+                    found[line] = None
+                del lines[node.lineno - 1 : node.end_lineno]
+        bodies.append("\n" + "\n".join(lines).strip("\n"))
+    return "".join(f"{line}\n" for line in sorted(found)), bodies
