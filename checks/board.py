@@ -109,7 +109,7 @@ WORDS = {"unwritten": "not written yet", "borrowed": "borrowed from the referenc
 
 
 def text(exercises: Mapping[str, str]) -> str:
-    """The fourteen subtasks and the investigations with the state of each exercise.
+    """The fourteen subtasks, and what lies beyond them, with the state of each exercise.
 
     `exercises` are the names of those there are, by id.
     """
@@ -118,8 +118,8 @@ def text(exercises: Mapping[str, str]) -> str:
         own = [exercise for exercise in exercises if exercise.startswith(subtask)]
         lines += _section(f"{subtask} {title}", own, exercises, kept)
     done = sum(line.startswith(("✓", "◐")) for line in lines)
-    beyond = [exercise for exercise in exercises if ".I" in exercise]
-    lines += _section("Investigations", beyond, exercises, kept)
+    beyond = [exercise for exercise in exercises if not exercise.startswith(tuple(SUBTASKS))]
+    lines += _section("Investigations, and beyond the plan", beyond, exercises, kept)
     return "\n".join([f"{done} of {len(SUBTASKS)} subtasks done", *lines])
 
 

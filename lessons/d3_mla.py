@@ -11,7 +11,7 @@
 #
 # As before: write where a cell raises `NotImplementedError`, run the check below it, ask `.hint()` when stuck.
 #
-# Letters: B batch, L new positions, S positions seen so far, D = `d_model`, H heads, R = `d_latent`, d = `d_head`, r = `d_rope`, v = `d_value`.
+# Letters: B batch, L new positions, S positions seen so far, D = `d_model`, H heads, R = `d_latent`, d = `d_head`, r = `d_rope`, v = `d_value`. In docstrings V2p is arXiv 2405.04434, V3p arXiv 2412.19437.
 
 # %% tags=["setup"]
 import copy
@@ -72,7 +72,7 @@ torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slow
 # %% [markdown]
 # ## The problem, computed · 15 minutes
 #
-# To write token 4,097 a model needs the keys and values of the 4,096 before it. Two heads of width 3 keep 2 · 2 · 3 = 12 numbers a token and layer. The plan counts LLaMA-70B with 64 key-value heads of 128 in 80 layers.
+# To write token 4,097 a model needs the keys and values of the 4,096 before it. Key and value of two heads of width 3 are 2 · 2 · 3 = 12 numbers a token and layer. The plan counts LLaMA-70B with 64 key-value heads of 128 in 80 layers.
 
 # %%
 as_planned = cache_bytes(2 * 64 * 128, layers=80, context=4096)
@@ -81,7 +81,7 @@ print(f"as the plan counts it: {as_planned / 1e9:.2f} GB = {as_planned / 2**30:.
 print(f"as deployed, with 8 key-value heads: {deployed / 1e9:.2f} GB")
 
 # %% [markdown]
-# The plan prints 10.5 GB for the first and does not name the second: LLaMA-2-70B shares each key and value among 8 query heads (GQA). A ratio says nothing until its baseline is named.
+# The plan prints 10.5 GB for the first, between its GB and its GiB, and does not name the second: LLaMA-2-70B shares each key and value among 8 query heads (GQA). A ratio says nothing until its baseline is named.
 
 # %%
 print(f"{'at 4,096 tokens, 2 bytes a number':34}{'a token and layer':>18}{'cache':>10}{'ratio':>8}")
@@ -90,7 +90,7 @@ for row in cache_rows(4096):
 print("\nratio: standard attention with the same heads over this cache")
 
 # %% [markdown]
-# Attention went from a key and a value for every head (MHA) to one for all (MQA), to one for a group (GQA), to a latent (MLA). Predict: for 32 heads of 128, which of them keeps least?
+# Attention went from a key and a value for every head (MHA) to one for all (MQA), to one for a group (GQA), to a latent (MLA). Predict for 32 heads of 128, 8 key-value heads in GQA, and 576 numbers in MLA: which keeps least? The plan's two latents of 512 follow in D3.1.
 
 # %%
 ways = ways_to_cache(heads=32, d_head=128, kv_heads=8, d_latent=512, d_rope=64)
@@ -98,7 +98,7 @@ for name, numbers in ways.items():
     print(f"{name:26}{numbers:7,} numbers a token{ways['MHA'] / numbers:7.1f}x")
 
 # %% [markdown]
-# MQA keeps least and pays in quality: in DeepSeek's 7B ablation it scored 37.9 on MMLU, GQA-8 41.2 and MHA 45.2 (arXiv 2405.04434, table 8). MLA kept a seventh of MHA's numbers and scored 50.0 to MHA's 48.7 (table 9).
+# MQA keeps least and pays in quality: in DeepSeek's 7B ablation it scored 37.9 on MMLU, GQA-8 41.2 and MHA 45.2 (arXiv 2405.04434, table 8). In another ablation, with experts, MLA kept a seventh of MHA's numbers and scored 50.0 to its 48.7 (table 9).
 
 # %%
 growth = {row.name: row.bytes_cached // 4096 for row in cache_rows(4096)}
@@ -142,7 +142,7 @@ from solutions.d3_mla import LatentCache
 check_latent_cache(LatentCache)
 
 # %% [markdown]
-# Measure the criterion on real tensors: a prompt of 60 tokens, then one token at a time, with the plan's sizes, beside a cache of the keys and values themselves.
+# The plan asks for a cache 5 to 10 times smaller. Count the bytes of buffers: a prompt of 60 tokens, then one token at a time, with the plan's sizes, beside a cache of the keys and values themselves.
 
 # %%
 latent_cache, standard = LatentCache(1, 64, 512, 512), LatentCache(1, 64, 4096, 4096)
@@ -164,7 +164,7 @@ print(len(latent_cache), "positions still")
 # %% [markdown]
 # ## RoPE, refreshed · 10 minutes
 #
-# Rotary embeddings turn each pair of neighbours by position × angle. The pair (1, 0) at position 2 with angle 0.5 turns by 1 radian and becomes (0.54, 0.84). `rotate(x, start)` does it for every position and pair.
+# Rotary embeddings turn each pair of neighbours by position × angle. The pair (1, 0) at position 1 with angle 1 turns by 1 radian and becomes (0.54, 0.84). `rotate(x, start, theta)` takes (…, L, H, d) and turns pair i of width d by theta^(−2i/d) a position.
 
 # %%
 pair = torch.tensor([1.0, 0.0]).expand(1, 4, 1, 2)  # one sequence, four positions, one head
@@ -187,7 +187,7 @@ print("7 and 5 do not:", not torch.allclose(near, other))
 # %% [markdown]
 # ## DeepSeek's attention, piece by piece
 #
-# The plan's two latents say nothing of RoPE. DeepSeek's attention differs in three ways: one latent for keys and values together, an RMSNorm on it, and a small rotary part beside the content. You write its pieces.
+# The plan's two latents say nothing of RoPE. DeepSeek's attention differs in three ways: one latent for keys and values together, an RMSNorm on it, and a small rotary part beside the content. The large models also squeeze the query. You write its pieces.
 
 # %% [markdown]
 # ## D3.3a The query path · 15 minutes
@@ -195,7 +195,7 @@ print("7 and 5 do not:", not torch.allclose(near, other))
 # Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 for the first, 3 + 2 for the second. Only the 2s are turned.
 
 # %% [markdown]
-# V3 and V2 first squeeze the query into a latent of 1,536 and norm it, which saves memory in training and nothing in the cache; V2-Lite does not, and there `q_latent` is None (arXiv 2405.04434, section 2.1.2).
+# V3 and V2 first squeeze the query into a latent of 1,536 and norm it, which saves memory in training and nothing in the cache; V2-Lite does not, and there `q_latent` is None (arXiv 2405.04434, section 2.1.2 and appendix B).
 
 # %% tags=["exercise"] exercise="D3.3a"
 from solutions.d3_mla import QueryPath
@@ -217,7 +217,7 @@ check_joint_latent(JointLatent)
 # %% [markdown]
 # ## D3.3c The shared rotary key · 10 minutes
 #
-# Position reaches attention through one small key a token, the same for all heads, made from x itself. With r = 64 and R = 512 a token keeps 576 numbers.
+# Position reaches attention through one small key a token, the same for all heads, made from x itself; why not from the latent shows in D3.4. With r = 64 and R = 512 a token keeps 576 numbers.
 
 # %% tags=["exercise"] exercise="D3.3c"
 from solutions.d3_mla import RotaryKey
@@ -230,7 +230,7 @@ check_rotary_key(RotaryKey)
 #
 # A score has two parts, content and rotary: 1.5 and 0.5 with d = 3 and r = 1 give 2 / √4 = 1. The queries are those of the last L of S positions: with S = 5 and L = 2, the first query sees four positions.
 #
-# $$o_i = \mathrm{softmax}\Big(\frac{q^C_i \cdot k^C_i + q^R_i \cdot k^R}{\sqrt{d + r}}\Big)\, v_i$$
+# $$o_{t,h} = \sum_{s \le t} \mathrm{softmax}_s\Big(\frac{q^C_{t,h} \cdot k^C_{s,h} + q^R_{t,h} \cdot k^R_s}{\sqrt{d + r}}\Big)\, v_{s,h}$$
 
 # %% tags=["exercise"] exercise="D3.3d"
 from solutions.d3_mla import attend
@@ -299,9 +299,9 @@ bound = 1e-5 * max(1.0, float(judged.abs().max()))
 print("transformers says the same within 1e-5:", float((mine - judged).abs().max()) <= bound)
 
 # %% [markdown]
-# ## The plan's criterion: cosine above 0.95 · 45 minutes
+# ## The plan's criterion: cosine above 0.95 · 20 minutes beside D3.3f
 #
-# DeepSeek trains its attention from the start; nobody converts it. The plan compares with standard attention, so you make the comparison: train a standard model, replace its keys and values by latents, and see how far the outputs turn.
+# DeepSeek trains its attention from the start; others convert trained models (TransMLA, arXiv 2502.07864). The plan compares with standard attention, so you do too: train a standard model, replace its keys and values by latents, and see how far the outputs turn.
 
 # %% [markdown]
 # First a standard model: four layers of eight heads on prose, code and stories. The training is cut in two cells that go on where the last one stopped.
@@ -334,7 +334,7 @@ plt.show()
 # Keys (3, 0), (4, 0), (0, 1) lie mostly along one direction: the first axis keeps 25 of their 26 units of squared length. Keep the directions that hold most of the keys on real text; the down-projection reads them, the up-projection puts them back.
 
 # %% [markdown]
-# These directions are the last eigenvectors of KᵀK. One latent of 2R for keys and values together, `joint`, costs the same bytes as two of R, and may spend them where they are needed.
+# `torch.linalg.eigh(K.T @ K)` gives these directions, smallest first: take the last. Keys are taken before RoPE, which turns them after they are expanded. One latent of 2R for keys and values together, `joint`, costs the same bytes as two of R, and may spend them where they are needed.
 
 # %% tags=["exercise"] exercise="D3.3f"
 from solutions.d3_mla import latents_from_mha
@@ -343,7 +343,7 @@ from solutions.d3_mla import latents_from_mha
 check_latents_from_mha(latents_from_mha)
 
 # %% [markdown]
-# Four methods. Independent latents know nothing of the model; the SVD of the weights is the same fit with the identity as its text; then yours, apart and joint.
+# Four methods at ranks 16, 32, 51 and 64, which are 16x, 8x, 5x and 4x. Independent latents know nothing of the model; the SVD of the weights is your function with the identity for activations, so that its keys are the weights; then yours, apart and joint.
 
 # %%
 methods = {
@@ -420,12 +420,12 @@ plot_cosine_over_rank(
 plt.show()
 
 # %% [markdown]
-# So the criterion holds, and for a reason you can name: keys and values of real text fill few directions. Weights alone do not know which; and a joint latent shares its numbers between keys and values, as DeepSeek's does.
+# So the criterion holds in this small model: an eighth of the directions keeps most of the squared length of its keys and values, and the cosine forgives the rest. Weights alone tell much of it, text the remainder, and a joint latent shares its numbers between keys and values, as DeepSeek's does.
 
 # %% [markdown]
 # ## D3.4 Absorbed decode · 25 minutes
 #
-# To expand 16,384 latents for one new token is 16,384 products with a large matrix. Move it: q · (W c) = (Wᵀ q) · c. With W = (2, 1)ᵀ, q = (1, 3) and c = 4: (1, 3) · (8, 4) = 20, and Wᵀq = 5, times 4 is 20.
+# After 16,384 tokens one more costs 16,384 expansions by a large matrix. Move it, and the scores stay the same numbers, scale and all: q · (W c) = (Wᵀ q) · c. With W = (2, 1)ᵀ, q = (1, 3) and c = 4: (1, 3) · (8, 4) = 20, and Wᵀq = 5, times 4 is 20.
 #
 # $$q^C \cdot (W^{UK} c) = (W^{UK\top} q^C) \cdot c, \qquad \sum_s a_s\, W^{UV} c_s = W^{UV} \sum_s a_s\, c_s$$
 
@@ -463,7 +463,7 @@ print("without a turn it is W_UQᵀ W_UK:", torch.allclose(between[0], W_UQ.T @ 
 # %% [markdown]
 # ## Is it faster? · 15 minutes
 #
-# The plan says so. Predict for a context of 4,096: is expanding the latents at each step faster or slower than standard attention, and by what factor? Then measure all three, side by side.
+# The plan says so. Expanding costs R · H · 2d multiplications for each cached token, a million with 16 heads of 128 and a latent of 256. Predict for a context of 4,096: is it faster or slower than standard attention, measured in two ways below?
 
 # %% tags=["nbval-ignore-output"]
 sizes = StepSizes(d_model=256, num_heads=16, d_head=128, d_latent=256, d_rope=64)
@@ -497,13 +497,16 @@ plt.show()
 # %%
 print(f"bytes read, MHA over absorbed: {reads['MHA'] / reads['latents absorbed']:.1f}x")
 
+# %% tags=["nbval-ignore-output"]
+print(f"time, MHA over absorbed: {faster_mha / absorbed:.1f}x")
+
 # %% [markdown]
 # `python -m benchmarks decode` measures 32 heads of 128 with a latent of 512 up to 16,384 tokens. With few heads, short contexts or a slow processor the gain over standard attention shrinks: absorbed decode trades bytes for multiplications.
 
 # %% [markdown]
 # ## Explore · 5 minutes
 #
-# Set V3's sizes: 61 layers, 128 heads, latent 512. Then find the number of key-value heads at which GQA keeps as little as MLA.
+# It starts at V3's sizes. Between which two numbers of key-value heads does GQA keep as little as MLA? Compute the exact one: 576 / (2 · 128).
 
 # %% tags=["nbval-ignore-output"]
 cache_explorer()
@@ -533,7 +536,7 @@ from solutions.d3_mla import energy_kept
 check_energy_kept(energy_kept)
 
 # %% [markdown]
-# Predict from the curve: which rank keeps 99% of the keys of layer 1, and what will the loss be after you convert the whole model at 8, 16 and 32, before and after a short fine-tune?
+# Predict from the cosines above: how many of 256 directions keep 99% of the keys of layer 1, and what is the loss after you convert the whole model at rank 4, 8, 16 and 32, before and after a short fine-tune?
 
 # %% tags=["nbval-ignore-output"]
 K, V = key_and_value_weights(standard_model.blocks[0].attention)
@@ -598,7 +601,7 @@ for i in (0, 8, 12, 16, 20, 24, 31):
 # The softmax scale grows with it, by (0.1 · ln 40 + 1)² for V3, which makes attention over many positions sharper again. The cache keeps R + r numbers a token as before. Predict: how large is the cache at 163,840 tokens?
 
 # %%
-sharper = (0.1 * math.log(40) + 1) ** 2
+sharper = (0.1 * math.log(40) + 1) ** 2  # and 192 is V3's d + r, 128 + 64
 print(f"scale {192**-0.5:.4f} becomes {192**-0.5 * sharper:.4f}")
 numbers = cached_numbers(V3.attention)
 for context in (4096, 163_840):
@@ -627,7 +630,7 @@ progress()
 #
 # - Expanding latents at each step is many times slower than keeping the keys.
 # - The rotary key is not in the latent, and not per head.
-# - Weights alone do not tell which directions matter; text does.
+# - Weights alone tell many of the directions that matter; only text tells the best ones.
 # - "5 to 10 times smaller" is right for V2-Lite's 16 heads; with V3's 128 it is 57.
 
 # %% [markdown]
@@ -636,4 +639,4 @@ progress()
 # - DeepSeek-V2 (arXiv 2405.04434): section 2.1, appendix D.
 # - Fast Transformer Decoding (arXiv 1911.02150): multi-query attention.
 # - GQA (arXiv 2305.13245): groups between the two.
-# - `MLA.forward` in DeepSeek-V3's `inference/model.py`: "naive" is your layer, "absorb" your decode.
+# - `MLA.forward` in DeepSeek-V3's `inference/model.py`: "absorb" is your decode; "naive" caches the expanded keys and values of every head, as your layer never does.

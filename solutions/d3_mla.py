@@ -74,8 +74,8 @@ class LatentCache:
     def append(self, *parts: Float[Tensor, "..."]) -> tuple[Float[Tensor, "_ _ _"], ...]:
         """All positions so far, the new ones last: one view `(B, S, width)` for each width.
 
-        Raises a ValueError, and keeps what it has, if a part has another shape than
-        `(batch, L, width)` or there is no room for L more.
+        Raises a ValueError, and keeps what it has, if there is not one part a width, a part has
+        another shape than `(batch, L, width)`, or there is no room for L more.
         """
         # a ValueError for what does not fit → buffers, the first time → write the new rows behind
         # the used ones → views of all used rows
@@ -293,7 +293,7 @@ def latents_from_mha(
     rank = 2 * d_latent if joint else d_latent
     # the keys these activations give → the `rank` directions (W, rank) that hold most of them →
     # down: the weights along those directions; up: back along them; values likewise, or with joint
-    # keys and values side by side
+    # keys and values side by side → k_down, v_down (rank, D), k_up, v_up (W, rank)
     # BEGIN SOLUTION
     weights = [torch.cat([W_K, W_V])] if joint else [W_K, W_V]
     outputs = [activations @ weight.T for weight in weights]

@@ -153,7 +153,7 @@ def test_the_file_is_moved_whole_into_place(work, monkeypatch):
 def test_the_board_has_the_fourteen_subtasks_in_order(work):
     lines = progress().text.splitlines()
     subtasks = [line.split()[1] for line in lines[1:] if not line.startswith(" ")]
-    assert subtasks == [*board.SUBTASKS, "Investigations"] and len(subtasks) == 15
+    assert subtasks == [*board.SUBTASKS, "Investigations,"] and len(subtasks) == 15
     named = [exercise for exercise in CHECKS if f" {CHECKS[exercise].name}:" in progress().text]
     assert named == list(CHECKS)
 
