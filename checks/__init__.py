@@ -1,6 +1,6 @@
 """Autograded checks that explain: one an exercise, found by id in `CHECKS`."""
 
-from checks import board, d1_moe, d2_deepseek_moe, d3_mla
+from checks import board, d1_moe, d2_deepseek_moe, d3_mla, d4_deepseek
 from checks.check import Check
 from checks.outcome import CheckFailed, CheckResult
 from checks.source import Source
@@ -9,6 +9,7 @@ LESSONS: dict[str, tuple[Check, ...]] = {
     "d1_moe": d1_moe.CHECKS,
     "d2_deepseek_moe": d2_deepseek_moe.CHECKS,
     "d3_mla": d3_mla.CHECKS,
+    "d4_deepseek": d4_deepseek.CHECKS,
 }
 CHECKS: dict[str, Check] = {check.id: check for checks in LESSONS.values() for check in checks}
 

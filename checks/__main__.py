@@ -1,4 +1,4 @@
-"""`python -m checks`: the board, the validation of a learner's notebooks, the audit."""
+"""`python -m checks`: the board, a learner's notebooks checked or exported, the audit."""
 
 import argparse
 import json
@@ -16,6 +16,14 @@ def _validate(options: argparse.Namespace) -> int:
     from checks import validate
 
     return validate.validate(options.lesson or list(LESSONS), everything=options.all)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from checks import export
+
+    path = export.export()
+    print(f"{path} trains on a text file and writes: it needs only torch and tokenizers.")
+    return 0
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -44,13 +52,15 @@ def _lesson(word: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="status | validate | audit")
+    commands = parser.add_subparsers(required=True, metavar="status | validate | export | audit")
     status = commands.add_parser("status", help="the board of the fourteen subtasks")
     status.set_defaults(run=_status)
     validate = commands.add_parser("validate", help="run the checks of the notebooks in work/")
     validate.add_argument("lesson", nargs="*", type=_lesson)
     validate.add_argument("--all", action="store_true", help="run every cell, not only checks")
     validate.set_defaults(run=_validate)
+    export = commands.add_parser("export", help="write your parts as one file, my_deepseek.py")
+    export.set_defaults(run=_export)
     audit = commands.add_parser("audit", help="hold every check against right and wrong answers")
     audit.add_argument("lesson", nargs="*", type=_lesson)
     audit.add_argument("--json", action="store_true", help="print the counts as JSON")

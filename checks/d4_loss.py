@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from checks import expect
 from checks.check import Check
@@ -95,10 +96,17 @@ def slow_loss(logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
 
 
 def _loss(answer, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
-    """What the answer gives for copies of its inputs, once it is one number of the right type."""
-    got = answer(logits.clone(), targets.clone(), real.clone())
+    """What the answer gives for copies of its inputs, once it is one number of the right type.
+
+    Targets and marks are slices, as the next tokens of longer rows are.
+    """
+    got = answer(logits.clone(), _sliced(targets), _sliced(real))
     ask = "It is one number for the whole batch, still a tensor, of the type of the logits."
     return expect.tensor(got, "the loss", (), logits.dtype, ask).detach()
+
+
+def _sliced(values: Tensor) -> Tensor:
+    return F.pad(values, (1, 0))[:, 1:]
 
 
 def _kind(answer, case: _Scored) -> None:
@@ -227,10 +235,9 @@ check_masked_loss = Check(
     },
     hints=(
         "Two rows have 5 and 2 real targets. By which number is the sum of their losses divided?",
-        'Look at F.cross_entropy(logits.transpose(1, 2), targets, reduction="none"): (B, L), one '
-        "loss a target. cross_entropy wants the vocabulary in dimension 1.",
-        "Take the cross-entropy of every target without a reduction, pick those marked in real, "
-        "and return their mean.",
+        "Look at logits[real] and targets[real]: (n, V) and (n,), where n is how many are real.",
+        "Pick the logits and the targets marked in real, and return their F.cross_entropy: it "
+        "takes the mean over all rows it is given.",
     ),
     compared=Comparison(
         inputs=lambda: (

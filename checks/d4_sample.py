@@ -111,13 +111,13 @@ def _impossible(answer, case: _Scores) -> None:
 
 
 def _nearly_greedy(answer, case: _Scores) -> None:
-    """Logits over a small temperature are large, and so are logits with a number added."""
+    """Logits with a number added are large, and so are logits over a small temperature."""
+    for _ in range(3):
+        ask = "All others are at least 20 below it. Is each row's draw by its own softmax?"
+        _expect_best(answer, case.logits(200) + 500, 1.0, ask)
     for temperature in (0.01, 0.001) * 3:
         ask = "Are the logits divided by temperature, before the softmax?"
         _expect_best(answer, case.logits(), temperature, ask)
-    for _ in range(3):
-        ask = "All others are at least 20 below it. Is each row's softmax its own?"
-        _expect_best(answer, case.logits(200) + 500, 1.0, ask)
 
 
 def expect_shares(

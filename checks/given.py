@@ -23,12 +23,13 @@ def _is_class(value: object) -> bool:
 def _other_parameters(name: str, reference: object, answer: object) -> str:
     parameters = inspect.signature(reference).parameters.values()
     wanted = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     try:
         signature = inspect.signature(answer)
     except Exception:  # written in C, or it answers for its own attributes
         return ""
     try:
-        signature.bind(*wanted)
+        signature.bind(*wanted, **dict.fromkeys(by_name))
     except TypeError:
         came = ", ".join(signature.parameters)
         return f"the parameters of {name} must be ({', '.join(wanted)}), got ({came})."

@@ -81,9 +81,14 @@ def codes_of(answer: object) -> set[CodeType]:
 def value_read_as(name: str, answer: object, default: object) -> object:
     """What the global `name` means in the code of `answer`; None where that does not read it."""
     for function in functions_of(answer):
-        if name in function.__code__.co_names:
+        if _reads(function.__code__, name):
             return function.__globals__.get(name, default)
     return None
+
+
+def _reads(code: CodeType, name: str) -> bool:
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return name in code.co_names or any(_reads(part, name) for part in inner)
 
 
 class Source:

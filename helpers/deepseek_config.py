@@ -1,6 +1,6 @@
 """The sizes and options of a DeepSeek, and which of them its parts take."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from helpers.attention_sizes import refuse_bad_sizes
 from helpers.published import V2_LITE, V3, PublishedModel
@@ -64,7 +64,7 @@ class DeepSeekConfig:
         return self._chosen(f"{sizes} {router}")
 
     def _chosen(self, names: str) -> dict:
-        return {name: asdict(self)[name] for name in names.split()}
+        return {name: getattr(self, name) for name in names.split()}
 
 
 def _sizes(model: PublishedModel) -> dict:

@@ -11,6 +11,11 @@ from solutions.d1_moe import ExpertArray
 from solutions.d4_deepseek import DeepSeek, DeepSeekBlock
 
 bank = Bank("d4_deepseek")
+_USED = ("config.top_k * config.num_segments", "config.num_experts")
+_MIN = "used = min({}, {})"
+bank.equivalent[("D4.2b", f"{_MIN.format(*_USED)} → {_MIN.format(*_USED[::-1])}")] = (
+    "the smaller of two numbers, whichever comes first"
+)
 
 
 def on_meta(config, made=DeepSeek):

@@ -9,10 +9,6 @@ from torch.nn import functional as F
 from checks.answers.bank import Bank
 
 bank = Bank("d4_deepseek")
-_EACH = "loss = F.cross_entropy(logits.transpose({}), targets, reduction='none')"
-bank.equivalent[("D4.3a", f"{_EACH.format('1, 2')} → {_EACH.format('2, 1')}")] = (
-    "transpose swaps two dimensions, whichever is named first"
-)
 
 
 def loss_of_each(logits, targets):
@@ -21,9 +17,9 @@ def loss_of_each(logits, targets):
 
 
 @bank.right("D4.3a")
-def real_ones_picked_first(logits, targets, real):
-    """Logits and targets picked by the mask, then one cross-entropy."""
-    return F.cross_entropy(logits[real], targets[real])
+def real_ones_picked_last(logits, targets, real):
+    """The cross-entropy of every target, then the mean of those picked by the mask."""
+    return loss_of_each(logits, targets)[real].mean()
 
 
 @bank.right("D4.3a")
