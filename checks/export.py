@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import textwrap
 from contextlib import chdir
 from pathlib import Path
 
@@ -60,15 +61,18 @@ HEAD = '''\
     python {name} a_text_file.txt
 """
 
+import argparse
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
-
+{more}
 
 class Shape:
     """Shapes in signatures are for the reader: `Float[Tensor, "B L D"]`."""
@@ -106,17 +110,18 @@ def text(carried: Carried) -> str:
         ]
         pieces += [*_used(cells, chosen), *chosen]
     end = (places.ROOT / "helpers" / "alone.py").read_text(encoding="utf-8")
-    imports, bodies = _imports_apart([*pieces, end.partition('"""\n\n')[2]])
-    return "\n\n".join([_head(carried) + imports, *bodies]) + "\n"
+    more, bodies = _imports_apart([*pieces, end.partition('"""\n\n')[2]])
+    return "\n\n\n".join([_head(carried, more).strip("\n"), *bodies]) + "\n"
 
 
-def _head(carried: Carried) -> str:
+def _head(carried: Carried, more: str) -> str:
     wanted = [name for names in PARTS.values() for name in names]
     yours = [name for name in wanted if carried.origin[name] == "yours"]
     others = [name for name in wanted if name not in yours]
     lines = [f"Yours: {', '.join(yours) or 'none yet'}."]
     lines += [f"From the course's reference: {', '.join(others)}."] if others else []
-    return HEAD.format(whose="\n\n".join(lines), name=NAME)
+    whose = "\n\n".join(textwrap.fill(line, 96) for line in lines)
+    return HEAD.format(whose=whose, name=NAME, more=more)
 
 
 def _cells(lesson: str, carried: Carried) -> list[CodeCell]:
@@ -175,5 +180,5 @@ def _imports_apart(pieces: list[str]) -> tuple[str, list[str]]:
                 if not OF_THE_COURSE.match(line) and line not in HEAD:
                     found[line] = None
                 del lines[node.lineno - 1 : node.end_lineno]
-        bodies.append("\n" + "\n".join(lines).strip("\n"))
+        bodies.append("\n".join(lines).strip("\n"))
     return "".join(f"{line}\n" for line in sorted(found)), bodies

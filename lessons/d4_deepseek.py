@@ -100,15 +100,26 @@ check_deepseek_block(DeepSeekBlock)
 # %%
 torch.manual_seed(0)
 small = DeepSeekConfig(
-    vocab_size=1024, num_layers=4, d_model=128, num_heads=4, d_head=32, d_latent=32, d_rope=16,
-    num_experts=8, top_k=2, expert_dim=128, num_shared=1,
+    vocab_size=1024,
+    num_layers=4,
+    d_model=128,
+    num_heads=4,
+    d_head=32,
+    d_latent=32,
+    d_rope=16,
+    num_experts=8,
+    top_k=2,
+    expert_dim=128,
+    num_shared=1,
 )
 block, x = DeepSeekBlock(small, layer=0), torch.randn(2, 20, 128)
 print("(B, T, d_model) in and out:", block(x).shape == x.shape)
 block(x).pow(2).mean().backward()
 for name in ("attention_norm", "attention", "ffn_norm", "ffn.router", "ffn.experts", "ffn.shared"):
     weights = list(block.get_submodule(name).parameters())
-    reached = all(weight.grad is not None and bool(weight.grad.abs().sum() > 0) for weight in weights)
+    reached = all(
+        weight.grad is not None and bool(weight.grad.abs().sum() > 0) for weight in weights
+    )
     print(f"gradient reaches {name}: {reached}")
 
 # %% [markdown]
@@ -147,7 +158,10 @@ counts = {
 for name, (total, active) in counts.items():
     print(f"{name:18}{total:18,} in all{active:17,} for a token{total / active:6.1f}x")
 print("V3 to the last parameter:", counts["DeepSeek-V3"][0] == 671_026_404_352)
-print("the same as from the published table:", counts["DeepSeek-V3"] == (total_parameters(V3), active_parameters(V3)))
+print(
+    "the same as from the published table:",
+    counts["DeepSeek-V3"] == (total_parameters(V3), active_parameters(V3)),
+)
 
 # %% [markdown]
 # The plan's numbers make another model. Its experts see slices of 896 of 7,168 numbers, so each is an eighth as large; and a token may use up to 64 of them, 8 for each of its 8 segments.
@@ -161,11 +175,27 @@ print("the same as from the published table:", counts["DeepSeek-V3"] == (total_p
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
 sizes = dict(
-    vocab_size=97, hidden_size=64, intermediate_size=96, moe_intermediate_size=32,
-    num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4, n_shared_experts=2,
-    n_routed_experts=8, num_experts_per_tok=3, n_group=4, topk_group=2, first_k_dense_replace=1,
-    kv_lora_rank=16, q_lora_rank=24, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=12,
-    rope_parameters={"rope_type": "default", "rope_theta": 10_000.0}, bos_token_id=None, eos_token_id=None,
+    vocab_size=97,
+    hidden_size=64,
+    intermediate_size=96,
+    moe_intermediate_size=32,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=4,
+    n_shared_experts=2,
+    n_routed_experts=8,
+    num_experts_per_tok=3,
+    n_group=4,
+    topk_group=2,
+    first_k_dense_replace=1,
+    kv_lora_rank=16,
+    q_lora_rank=24,
+    qk_nope_head_dim=16,
+    qk_rope_head_dim=8,
+    v_head_dim=12,
+    rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+    bos_token_id=None,
+    eos_token_id=None,
 )
 theirs = DeepseekV3ForCausalLM(
     DeepseekV3Config(**sizes, attn_implementation="eager", experts_implementation="eager")
@@ -245,7 +275,10 @@ check_generate(generate)
 # %%
 prompt, new = ids[:, :6], 12
 cached = generate(mine, prompt, new, temperature=0)
-print("cached equals uncached:", torch.equal(cached, generate(mine, prompt, new, temperature=0, use_cache=False)))
+print(
+    "cached equals uncached:",
+    torch.equal(cached, generate(mine, prompt, new, temperature=0, use_cache=False)),
+)
 theirs.config.rope_parameters = sizes["rope_parameters"]
 hf_says = theirs.generate(prompt, max_new_tokens=new, do_sample=False)
 print("and what transformers generates:", torch.equal(cached, hf_says))
@@ -259,7 +292,9 @@ latent = sum(cache.nbytes for cache in caches)
 standard = [LatentCache(1, 256, small.d_model, small.d_model) for _ in model.blocks]
 for cache in standard:
     cache.append(torch.zeros(1, 256, small.d_model), torch.zeros(1, 256, small.d_model))
-print(f"{latent:,} bytes beside {sum(c.nbytes for c in standard):,}: {sum(c.nbytes for c in standard) / latent:.1f}x")
+print(
+    f"{latent:,} bytes beside {sum(c.nbytes for c in standard):,}: {sum(c.nbytes for c in standard) / latent:.1f}x"
+)
 
 # %% [markdown]
 # ## The story world · 5 minutes
@@ -269,7 +304,9 @@ print(f"{latent:,} bytes beside {sum(c.nbytes for c in standard):,}: {sum(c.nbyt
 # %% tags=["nbval-ignore-output"]
 rows = StoryRows.build(count=8000, held_out=400, seed=0)
 print(rows.texts[0])
-print(f"\n{len(rows.ids):,} stories to train on, {len(rows.held_ids)} held out; tokens: {rows.tokenizer.get_vocab_size()}")
+print(
+    f"\n{len(rows.ids):,} stories to train on, {len(rows.held_ids)} held out; tokens: {rows.tokenizer.get_vocab_size()}"
+)
 
 # %% [markdown]
 # Each row is one story from its first token on, padded to the longest. Cut at random places, as you would cut prose, the model rarely sees who a name belongs to, and learns to copy names much later.
@@ -329,7 +366,9 @@ print("none from the training set:", scores.copied == 0)
 
 # %% tags=["nbval-ignore-output"]
 found = held_out(model, rows)
-print(f"held-out loss {found.loss:.3f}, a table of token pairs {bigram_loss(rows):.3f} nats a token")
+print(
+    f"held-out loss {found.loss:.3f}, a table of token pairs {bigram_loss(rows):.3f} nats a token"
+)
 print("CV of the experts' load by layer:", [round(cv, 3) for cv in found.cvs])
 
 # %%
@@ -381,7 +420,9 @@ mixture_run = StoryRun(mixture, rows, STEPS // 2)
 # %% tags=["nbval-ignore-output"]
 train(mixture, mixture_run.batches(STEPS // 2), mixture_run.optimizer, mixture_run.bias_step)
 print(f"active: {count_parameters(dense.config)[1]:,} and {count_parameters(small)[1]:,}")
-print(f"held-out loss after {STEPS // 2} steps: dense {held_out(dense, rows).loss:.3f}, mixture {held_out(mixture, rows).loss:.3f}")
+print(
+    f"held-out loss after {STEPS // 2} steps: dense {held_out(dense, rows).loss:.3f}, mixture {held_out(mixture, rows).loss:.3f}"
+)
 
 # %% [markdown]
 # One run proves little. Over three seeds, in `tests/studies/test_d4_seeds.py`, …
@@ -404,7 +445,8 @@ megabytes = {
     "weights": [weight_bytes(m) / 1e6 for m in models.values()],
     "weights used for a token": [4 * used[name] / 1e6 for name in models],
     "cache of 1,000 tokens": [
-        1000 * latent / 256 / 1e6, *[standard_cache_bytes(4, 128, 1000) / 1e6] * 2
+        1000 * latent / 256 / 1e6,
+        *[standard_cache_bytes(4, 128, 1000) / 1e6] * 2,
     ],
     "kept for the backward pass": [activation_bytes(m, batch) / 1e6 for m in models.values()],
 }
@@ -470,6 +512,7 @@ check_mtp(MultiTokenPrediction)
 # %% [markdown]
 # Train it on the frozen model you have: how often does its second guess come true? V3 reports 85 to 90% for its own, which lets it write almost twice as fast (p. 35). Predict yours: …
 
+
 # %% tags=["nbval-ignore-output"]
 @torch.no_grad()
 def hidden_of(ids):
@@ -502,7 +545,9 @@ with torch.no_grad():
     second_guess = second_logits(mtp, ids).argmax(-1)
 accepted = float((second_guess == first)[real].float().mean())
 right = float((second_guess == ids[:, 2:])[real].float().mean())
-print(f"the second guess is what the model itself says next: {accepted:.1%}, and right: {right:.1%}")
+print(
+    f"the second guess is what the model itself says next: {accepted:.1%}, and right: {right:.1%}"
+)
 
 # %%
 print("accepted more often than a third of the time:", accepted > 1 / 3)

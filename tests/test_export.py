@@ -1,0 +1,130 @@
+"""`course.py export`: one file of a learner's parts that stands by itself."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from checks import LESSONS, __main__, export, places
+from helpers import fences
+
+WHOLE = {name for names in export.PARTS.values() for name in names}
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A work folder; the current folder is another one."""
+    monkeypatch.setattr(places, "WORK", tmp_path / "work")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "work"
+
+
+def write(work: Path, lesson: str, sources: dict[str, str], plain: tuple[str, ...] = ()) -> None:
+    """A notebook with the lesson's imports, these plain cells, and these exercise cells."""
+    work.mkdir(exist_ok=True)
+    module = (places.ROOT / "solutions" / f"{lesson}.py").read_text(encoding="utf-8")
+    nodes = [n for n in ast.parse(module).body if isinstance(n, ast.Import | ast.ImportFrom)]
+    setup = "\n".join(ast.unparse(node) for node in nodes)
+    cells = [new_code_cell(setup, metadata={"tags": ["setup"]}), *map(new_code_cell, plain)]
+    for check in LESSONS[lesson]:
+        if check.name in sources:
+            metadata = {"tags": ["exercise"], "exercise": check.id}
+            cells.append(new_code_cell(sources[check.name], metadata=metadata))
+    nbformat.write(new_notebook(cells=cells), work / f"{lesson}.ipynb")
+
+
+def solved(lesson: str, name: str) -> str:
+    module = (places.ROOT / "solutions" / f"{lesson}.py").read_text(encoding="utf-8")
+    return fences.solved(fences.source_of(module, name))
+
+
+def run(path: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """The file in a Python that sees the packages and nothing of the course."""
+    outside = path.parent.parent / "elsewhere"
+    outside.mkdir(exist_ok=True)
+    alone = outside / path.name
+    alone.write_bytes(path.read_bytes())
+    command = [sys.executable, "-I", "-c", ALONE, str(alone), *arguments]
+    return subprocess.run(command, cwd=outside, capture_output=True, text=True)
+
+
+# `-I` leaves out the current folder, and this what an editable install adds.
+ALONE = """
+import runpy, sys
+class Course:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("checks", "helpers", "solutions", "lessons", "jaxtyping"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Course())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def a_text(folder: Path) -> Path:
+    path = folder / "text.txt"
+    path.write_text("The cat sat on the mat, and the dog lay by the door.\n" * 60, encoding="utf-8")
+    return path
+
+
+def test_without_a_notebook_it_is_the_references_and_trains_and_writes(work, tmp_path):
+    path = export.export()
+    written = path.read_text(encoding="utf-8")
+    assert path == work / "my_deepseek.py"
+    assert "Yours: none yet." in written and "solutions" not in written
+    done = run(path, str(a_text(tmp_path)), "--steps", "4", "--tokens", "6", "--prompt", "The cat")
+    assert done.returncode == 0, done.stderr
+    first, _, story = done.stdout.partition("\n\n")
+    assert first.startswith("loss ") and "in 4 steps" in first
+    assert story.startswith("The cat")
+
+
+def test_only_torch_tokenizers_and_python_itself_are_imported(work):
+    tree = ast.parse(export.export().read_text(encoding="utf-8"))
+    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    froms = {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
+    names = froms | {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    roots = {name.split(".")[0] for name in names}
+    assert roots - sys.stdlib_module_names == {"torch", "tokenizers"}
+    defined = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    assert set(defined) >= WHOLE
+    assert len(defined) == len(set(defined))
+
+
+def test_parts_that_pass_are_yours_with_what_they_need(work, tmp_path):
+    own = "def largest(scores, k):\n    return scores.topk(k, dim=-1).indices"
+    router = solved("d2_deepseek_moe", "BiasedRouter").replace(
+        "biased.topk(self.top_k, dim=-1).indices", "largest(biased, self.top_k)"
+    )
+    assert "largest" in router
+    loss = solved("d4_deepseek", "masked_loss").replace("return", "assert len(logits)\n    return")
+    write(work, "d2_deepseek_moe", {"BiasedRouter": router}, (own, "print('not wanted')"))
+    write(
+        work, "d4_deepseek", {"masked_loss": loss, "sample": "def sample(logits, temperature): 1"}
+    )
+    path = export.export()
+    written = path.read_text(encoding="utf-8")
+    assert "Yours: BiasedRouter, masked_loss." in written
+    assert own in written and "assert len(logits)" in written and "not wanted" not in written
+    done = run(path, str(a_text(tmp_path)), "--steps", "2", "--tokens", "3")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_text_that_is_missing_or_short_gets_a_sentence(work, tmp_path):
+    path = export.export()
+    short = tmp_path / "short.txt"
+    short.write_text("too little", encoding="utf-8")
+    for text, says in ((tmp_path / "no.txt", "There is no file"), (short, "must hold at least")):
+        done = run(path, str(text))
+        assert done.returncode == 1
+        assert says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_command_says_where_the_file_is(work, capsys):
+    options = __main__._parser().parse_args(["export"])
+    assert options.run(options) == 0
+    assert str(work / "my_deepseek.py") in capsys.readouterr().out
