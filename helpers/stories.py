@@ -63,12 +63,12 @@ EVENTS = {
     "goes a p": (
         "One {weather} {time} {a} {walked} to the {p}.",
         "Late that {time} {a} {walked} to the {p}.",
-        "Then {a} {walked} to the {p}.",
+        "Then {a} the {a.kind} {walked} to the {p}.",
     ),
     "meets a b p": (
-        "At the {p} {a} met {b} the {b.kind}.",
-        "{a} greeted {b}, a {b.kind} {doing} at the {p}.",
-        "At the {p} {b} the {b.kind} said hello to {a}.",
+        "At the {p} {a} met a {b.kind} named {b}.",
+        "{a} greeted a {b.kind} called {b}, who was {doing} at the {p}.",
+        "At the {p} a {b.kind} named {b} said hello to {a}.",
     ),
     "visits a b p": (
         "At the {p} {a} knocked on the door of {b} the {b.kind}.",
@@ -136,8 +136,8 @@ EVENTS = {
         '"Look for the {x} at the {p}," {a} whispered to {b}.',
     ),
     "sends a b c x p": (
-        '"{c} the {c.kind} has a {x.colour} {x} at the {p}," {a} told {b}.',
-        '"Ask {c} the {c.kind} at the {p} for the {x}," {a} advised {b}.',
+        '"A {c.kind} named {c} has a {x.colour} {x} at the {p}," {a} told {b}.',
+        '"Ask a {c.kind} called {c} at the {p} for the {x}," {a} advised {b}.',
     ),
     "breaks a x": (
         "But the {x.colour} {x} of {a} was broken.",
@@ -152,12 +152,12 @@ EVENTS = {
         "{a} felt ashamed and apologised to {b}.",
     ),
     "thanks a b": (
-        '"Thank you, {b}," said {a}.',
+        '"Thank you, {b}," said {a} the {a.kind}.',
         "{a} thanked {b} with a {smile}.",
     ),
     "home a p": (
         "{a} {walked} home to the {p}.",
-        "{a} slept at home near the {p}.",
+        "{a} the {a.kind} slept at home near the {p}.",
     ),
     "feels a": (
         "{a} the {a.kind} was {glad}.",

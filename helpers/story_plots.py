@@ -26,7 +26,7 @@ def plot_story_curves(
     title: str,
     ax: Axes | None = None,
 ) -> None:
-    """Draws the loss of each batch, the held-out loss, and the coherence of sampled stories.
+    """Draws the loss of each batch, two held-out losses, and the coherence of sampled stories.
 
     `bigram` is the loss of a table of token pairs, drawn as a level to beat.
     """
@@ -37,6 +37,8 @@ def plot_story_curves(
     steps = [point.step for point in points]
     ax.plot(curve, color=USUAL, alpha=0.3, linewidth=0.8, label="loss of a batch")
     ax.plot(steps, [p.loss for p in points], color=USUAL, marker="o", label="held-out loss")
+    told = [p.told for p in points]
+    ax.plot(steps, told, color=line_colour(2), marker="v", label="of a name told before")
     ax.axhline(bigram, color=REFERENCE, linestyle="--", linewidth=1)
     ax.annotate("table of token pairs ", (len(curve), bigram), ha="right", va="bottom")
     name_axes(ax, title, "training step", "loss, nats a token")

@@ -18,10 +18,14 @@ ANNEALED = 0.3  # the share of the run over which the bias' step goes down to 0
 
 @dataclass(frozen=True)
 class Point:
-    """What was measured after `step` steps: held-out loss, coherence, the layers' CV."""
+    """What was measured after `step` steps: held-out losses, coherence, the layers' CV.
+
+    `told` is the loss of names told before, which falls when the model learns to copy.
+    """
 
     step: int
     loss: float
+    told: float
     coherent: float
     cvs: tuple[float, ...]
 
@@ -93,7 +97,7 @@ class StoryRun:
         if self.generate is not None:
             texts = sample_stories(self.model, self.rows, self.generate, MEASURED)
             coherent = story_scores(texts, self.rows).coherent
-        return Point(self.done, found.loss, coherent, tuple(found.cvs))
+        return Point(self.done, found.loss, found.told, coherent, tuple(found.cvs))
 
     def _rate(self, step: int) -> float:
         warm_up = min(WARM_UP, self.steps)

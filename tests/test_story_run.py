@@ -9,7 +9,13 @@ import torch
 from helpers.deepseek_config import DeepSeekConfig
 from helpers.memory import activation_bytes, standard_cache_bytes, weight_bytes
 from helpers.story_box import StoryBox, show_experts
-from helpers.story_measures import bigram_loss, held_out, sample_stories, story_scores
+from helpers.story_measures import (
+    bigram_loss,
+    held_out,
+    names_told,
+    sample_stories,
+    story_scores,
+)
 from helpers.story_plots import plot_memory, plot_story_curves
 from helpers.story_rows import StoryRows
 from helpers.story_run import StoryRun
@@ -81,6 +87,16 @@ def test_held_out_counts_real_tokens_alone(rows: StoryRows) -> None:
     assert [int(load.sum()) for load in found.loads] == [2 * fed, 2 * fed]
     assert found.loss == pytest.approx(math.log(rows.vocab_size), abs=1.0)
     assert bigram_loss(rows) < math.log(rows.vocab_size)
+
+
+def test_a_name_counts_as_told_from_its_second_mention() -> None:
+    rows = StoryRows.build(count=120, held_out=20)
+    text = "Mila the fox met Otto. Then Mila gave the lamp to Otto, and the fox thanked Mila."
+    ids = torch.cat([rows.prompt(text), rows.prompt(text)])
+    told = names_told(rows, ids)
+    pieces = [piece.strip("·") for piece in rows.pieces(ids[1][told[1]])]
+    assert pieces == ["Otto", "Mila"]  # the first word has no space before it, so is another token
+    assert torch.equal(told[0], told[1])
 
 
 def test_scores_of_true_stories_copies_and_nonsense(rows: StoryRows) -> None:
