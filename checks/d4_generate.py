@@ -144,16 +144,16 @@ def _one_a_step(answer, case: Text) -> None:
 
 
 def _expect_capacity(made: list[tuple[int, int]], case: Text, new: int) -> None:
-    """All positions fit; the last token need not, since nothing comes after it."""
+    """All positions fit; the last token need not, since nothing comes after it. More room may be."""
     length = case.length + new
     expect.that(
         len(made) == 1,
         f"new_caches must be called once for a text, got {len(made)} calls",
         "One set of caches holds all that was fed.",
     )
-    (batch, capacity), wanted = made[0], f"{case.batch} rows and {length} positions"
+    (batch, capacity), wanted = made[0], f"{case.batch} rows and {length} positions or more"
     expect.that(
-        batch == case.batch and length - 1 <= capacity <= length,
+        batch == case.batch and capacity >= length - 1,
         f"caches must be asked for {wanted}, got {batch} rows and {capacity} positions",
         "How long is the whole text in the end?",
     )

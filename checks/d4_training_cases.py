@@ -87,7 +87,7 @@ class Training:
         return shake(model, torch.Generator().manual_seed(self.seed))
 
     def batches(self) -> list[Batch]:
-        """Three, of different shapes: ids and which are real; every row begins with id 1."""
+        """Three, of different shapes: ids and which are real; id 1 begins a row, and is padding."""
         generator = torch.Generator().manual_seed(self.seed)
         sizes = [(self.rows + more, self.length - more) for more in (0, 1, 2)]
         return [self._batch(rows, length, generator) for rows, length in sizes]
@@ -101,7 +101,7 @@ class Training:
         if self.holes:
             real &= torch.rand(real.shape, generator=generator) < 0.7
             real[:, 1:3] = True
-        return torch.where(real, ids, 0), real
+        return torch.where(real, ids, 1), real  # the end mark, as in StoryRows
 
     def uses_all_experts(self) -> bool:
         """Whether every expert gets rows in each batch, so that every weight has a gradient."""

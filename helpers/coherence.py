@@ -88,7 +88,7 @@ class _Scene:
 
     def play(self, event: str, words: dict[str, str]) -> None:
         """Checks who and what the sentence mentions, then does what it tells."""
-        new = {"lives": "a", "meets": "b", "sends": "c", "owns": "x", "wants": "x"}
+        new = {"lives": "a", "meets": "b", "sends": "c", "owns": "x", "carries": "x", "wants": "x"}
         new |= {"discovers": "x"}
         for slot in sorted(words.keys() & set("abcxy")):
             trait = words.get(f"{slot}_kind") or words.get(f"{slot}_colour")
@@ -126,6 +126,8 @@ class _Scene:
 
     def owns(self, a: str, x: str) -> None:
         self.holder[x] = a
+
+    carries = owns
 
     def wants(self, a: str, x: str) -> None:
         self.expect(x not in self.holder, f"owner: {a} wants the {x} that somebody has")
@@ -223,8 +225,7 @@ class _Scene:
         self.expect(home == p, f"place: the home of {a} is the {home}, not the {p}")
         self.where[a] = p
 
-    def feels(self, a: str) -> None:
-        """Nothing changes; the kind has been checked."""
-
     def has(self, a: str, x: str) -> None:
         self.holds(a, x)
+
+    feels = has

@@ -38,12 +38,13 @@ FILLERS = {
     "walked": _words("walked ran hurried wandered hopped travelled"),
     "spot": ["under a bush", "behind a stone", "in the grass", "next to a fence", "beneath a tree"],
     "doing": _words("resting singing fishing waiting digging cooking painting"),
-    "smile": _words("smile hug nod song bow cake"),
+    "smile": _words("smile hug song bow cake"),
     "glad": _words("happy glad content tired pleased merry"),
     "tool": _words("glue string nails thread wax"),
 }
 
 # The key of an event is its name and the letters of its wordings, in the order plots give them.
+# A sentence says what happens before it says to whom, and a newcomer is called or named.
 EVENTS = {
     "lives a p": (
         "{a} the {a.kind} lived near the {p}.",
@@ -55,6 +56,10 @@ EVENTS = {
         "{a} owned a beautiful {x.colour} {x}.",
         "{a} was very fond of a {x.colour} {x}.",
     ),
+    "carries a x": (
+        "In the bag of {a} was a {x.colour} {x}.",
+        "A {x.colour} {x} was all that {a} had.",
+    ),
     "wants a x": (
         "{a} wished for a {x.colour} {x}.",
         "More than anything, {a} wanted a {x.colour} {x}.",
@@ -63,65 +68,64 @@ EVENTS = {
     "goes a p": (
         "One {weather} {time} {a} {walked} to the {p}.",
         "Late that {time} {a} {walked} to the {p}.",
-        "Then {a} the {a.kind} {walked} to the {p}.",
+        "Then {a} {walked} to the {p}.",
     ),
     "meets a b p": (
-        "At the {p} {a} met a {b.kind} named {b}.",
-        "{a} greeted a {b.kind} called {b}, who was {doing} at the {p}.",
+        "By chance {a} met a {b.kind} named {b} at the {p}.",
+        "Politely {a} greeted a {b.kind} called {b}, who was {doing} at the {p}.",
         "At the {p} a {b.kind} named {b} said hello to {a}.",
     ),
     "visits a b p": (
-        "At the {p} {a} knocked on the door of {b} the {b.kind}.",
-        "{a} found {b} the {b.kind} {doing} at the {p}.",
+        "At the {p} {a} knocked on the door of {b}.",
+        "There was {b}, {doing} at the {p}, and {a} came closer.",
     ),
     "discovers a x p": (
-        "At the {p} {a} found a {x.colour} {x} {spot}.",
+        "With some luck {a} found a {x.colour} {x} {spot} at the {p}.",
         "A {x.colour} {x} lay {spot} at the {p}, and {a} picked it up.",
     ),
     "finds a x p": (
-        "At the {p} {a} found the {x.colour} {x} {spot}.",
+        "After a long search {a} found the {x.colour} {x} {spot} at the {p}.",
         "The {x.colour} {x} was {spot} at the {p}, and {a} took it.",
     ),
     "gives a b x": (
-        "{a} gave the {x.colour} {x} to {b}.",
-        "{a} handed the {x} to {b}.",
         "As a present, {b} got the {x} from {a}.",
+        "With both hands {a} gave the {x.colour} {x} to {b}.",
     ),
     "lends a b x": (
-        "{a} lent the {x.colour} {x} to {b} for the {time}.",
-        "{a} let {b} borrow the {x}.",
+        "For the {time}, {a} lent the {x.colour} {x} to {b}.",
+        "Gladly {a} let {b} borrow the {x}.",
     ),
     "returns a b x": (
-        "{a} brought the {x.colour} {x} back to {b}.",
         "Soon {a} returned the {x} to {b}.",
+        "In good time {a} brought the {x.colour} {x} back to {b}.",
     ),
     "steals a b x": (
         "When nobody looked, {a} stole the {x.colour} {x} from {b}.",
         "Suddenly {a} snatched the {x} away from {b}.",
     ),
     "flees a p": (
-        "{a} fled to the {p} without a word.",
+        "Without a word {a} fled to the {p}.",
         "Laughing loudly, {a} escaped to the {p}.",
     ),
     "hides a x p": (
-        "{a} hid the {x.colour} {x} {spot} at the {p}.",
-        "At the {p} {a} buried the {x} {spot}.",
+        "Secretly {a} hid the {x.colour} {x} {spot} at the {p}.",
+        "Deep in the ground at the {p} {a} buried the {x}.",
     ),
     "follows a b p": (
-        "{a} followed {b} to the {p}.",
-        "{a} chased {b} all the way to the {p}.",
+        "At once {a} followed {b} to the {p}.",
+        "Full of anger {a} chased {b} all the way to the {p}.",
     ),
     "together a b p": (
-        "{a} and {b} {walked} to the {p} together.",
+        "Arm in arm {a} and {b} {walked} to the {p}.",
         "Side by side {a} and {b} {walked} to the {p}.",
     ),
     "trades a b x y": (
-        "{a} and {b} traded the {x.colour} {x} for the {y.colour} {y}.",
-        "{a} swapped with {b}: the {x.colour} {x} for the {y.colour} {y}.",
+        "After some talk {a} and {b} traded the {x.colour} {x} for the {y.colour} {y}.",
+        "With a nod {a} swapped with {b}: the {x.colour} {x} for the {y.colour} {y}.",
     ),
     "drops a x p": (
-        "At the {p} {a} lost the {x}.",
-        "At the {p} the {x} slipped out of the bag of {a}.",
+        "By mistake {a} lost the {x} at the {p}.",
+        "The {x} slipped out of the bag of {a} at the {p}.",
     ),
     "asks a b x": (
         '"Have you seen my {x.colour} {x}?" {a} asked {b}.',
@@ -129,7 +133,7 @@ EVENTS = {
     ),
     "seeks a b x": (
         '"Where can one get a {x.colour} {x}?" {a} asked {b}.',
-        "{a} told {b} about the {x.colour} {x}.",
+        "Shyly {a} told {b} about the {x.colour} {x}.",
     ),
     "hints a b x p": (
         '"I saw the {x.colour} {x} at the {p}," {a} told {b}.',
@@ -144,24 +148,24 @@ EVENTS = {
         "Sadly, {a} stepped on the {x} and it broke.",
     ),
     "mends a x": (
-        "{a} mended the {x.colour} {x} with {tool}.",
+        "Carefully {a} mended the {x.colour} {x} with {tool}.",
         "With some {tool} {a} repaired the {x}.",
     ),
     "sorry a b": (
         '"I am sorry, {b}," said {a}.',
-        "{a} felt ashamed and apologised to {b}.",
+        "Ashamed, {a} apologised to {b}.",
     ),
     "thanks a b": (
-        '"Thank you, {b}," said {a} the {a.kind}.',
-        "{a} thanked {b} with a {smile}.",
+        '"Thank you, {b}," said {a}.',
+        "With a {smile} {a} thanked {b}.",
     ),
     "home a p": (
-        "{a} {walked} home to the {p}.",
-        "{a} the {a.kind} slept at home near the {p}.",
+        "Tired, {a} {walked} home to the {p}.",
+        "That night {a} slept at home near the {p}.",
     ),
-    "feels a": (
-        "{a} the {a.kind} was {glad}.",
-        "What a {glad} {a.kind} {a} was now.",
+    "feels a x": (
+        "How {glad} {a} was about the {x}.",
+        "The {x.colour} {x} made {a} {glad}.",
     ),
     "has a x": (
         "In the end {a} had the {x.colour} {x}.",
@@ -170,30 +174,26 @@ EVENTS = {
 }
 
 PLOTS = {
-    "gift": "lives a h, owns a x, goes a p, meets a b p, gives a b x, thanks b a, home a h, "
-    "feels b, has b x",
-    "treasure": "lives a h, goes a p, meets a b p, together a b q, discovers a x q, thanks b a, "
-    "home a h, feels a, has a x",
-    "finder": "lives a h, goes a p, meets a b p, owns b x, drops b x p, finds a x p, "
-    "returns a b x, thanks b a, home a h, has b x",
-    "theft": "lives a h, owns a x, goes a p, meets a b p, steals b a x, flees b q, "
-    "hides b x q, home a h, has b x",
-    "apology": "lives a h, owns a x, goes a p, meets a b p, steals b a x, flees b q, "
-    "follows a b q, sorry b a, returns b a x, home a h, has a x",
-    "trade": "lives a h, owns a x, goes a p, meets a b p, owns b y, trades a b x y, home a h, "
-    "feels a, has a y",
-    "search": "lives a h, owns a x, goes a p, drops a x p, home a h, meets a b h, asks a b x, "
+    "gift": "lives a h, owns a x, meets a b h, gives a b x, feels b x, has b x",
+    "treasure": "lives a h, meets a b h, together a b q, discovers a x q, feels a x, has a x",
+    "finder": "lives a h, meets a b h, carries b x, drops b x h, finds a x h, returns a b x, "
+    "thanks b a, has b x",
+    "theft": "lives a h, owns a x, meets a b h, steals b a x, flees b q, hides b x q, has b x",
+    "apology": "lives a h, owns a x, meets a b h, steals b a x, flees b q, follows a b q, "
+    "sorry b a, returns b a x, has a x",
+    "trade": "lives a h, owns a x, goes a p, meets a b p, carries b y, trades a b x y, home a h, "
+    "has a y",
+    "search": "lives a h, owns a x, goes a p, drops a x p, home a h, meets a b h, "
     "hints b a x p, goes a p, finds a x p, has a x",
-    "helper": "lives a h, owns a x, goes a p, meets a b p, drops a x p, asks a b x, finds b x p, "
-    "returns b a x, home a h, has a x",
-    "errand": "lives a h, wants a x, goes a p, meets a b p, seeks a b x, sends b a c x q, "
-    "goes a q, visits a c q, gives c a x, home a h, has a x",
-    "hand-over": "lives a h, owns a x, goes a p, meets a b p, gives a b x, meets a c p, "
-    "gives b c x, feels c, home a h, has c x",
+    "helper": "lives a h, owns a x, meets a b h, drops a x h, asks a b x, finds b x h, "
+    "returns b a x, has a x",
+    "errand": "lives a h, wants a x, meets a b h, seeks a b x, sends b a c x q, goes a q, "
+    "visits a c q, gives c a x, has a x",
+    "hand-over": "lives a h, owns a x, meets a b h, gives a b x, meets a c h, gives b c x, has c x",
     "loan": "lives a h, owns a x, goes a p, meets a b p, lends a b x, thanks b a, "
     "returns b a x, home a h, has a x",
-    "repair": "lives a h, owns a x, breaks a x, goes a p, meets a b p, gives a b x, mends b x, "
-    "returns b a x, home a h, has a x",
+    "repair": "lives a h, owns a x, breaks a x, meets a b h, gives a b x, mends b x, "
+    "returns b a x, has a x",
     "rescue": "lives a h, owns a x, meets a b h, meets a c h, steals c a x, flees c p, "
     "follows b c p, gives c b x, goes b h, returns b a x, has a x",
 }

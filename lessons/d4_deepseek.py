@@ -43,7 +43,7 @@ from helpers.balancing import annealed, train_balanced
 from helpers.corpus import Corpus
 from helpers.deepseek_config import DeepSeekConfig
 from helpers.hf_model import read_model
-from helpers.llama import Decoder, RMSNorm, SwiGLU
+from helpers.llama import CausalSelfAttention, Decoder, RMSNorm, SwiGLU
 from helpers.memory import activation_bytes, standard_cache_bytes, weight_bytes
 from helpers.published import V3, active_parameters, total_parameters
 from helpers.story_box import StoryBox, show_experts
@@ -60,7 +60,7 @@ LatentCache = carried.LatentCache
 MultiHeadLatentAttention = carried.MultiHeadLatentAttention
 expert_load, load_cv = carried.expert_load, carried.load_cv
 torch.manual_seed(0)
-torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slower at this size
+torch.set_num_threads(2)  # a third less time than one, at this size
 carried
 
 # %% [markdown]
@@ -69,9 +69,6 @@ carried
 # %% [markdown]
 # ## One configuration · 10 minutes
 #
-# A DeepSeek is fixed by about twenty numbers and options. They stand in one frozen dataclass, which also makes the parts of a layer.
-
-# %% [markdown]
 # A DeepSeek is fixed by about twenty numbers and options: `DeepSeekConfig` holds them. DeepSeek-V3's are its published ones; the plan's differ in three places, and both stand side by side.
 
 # %%
@@ -101,16 +98,17 @@ check_deepseek_block(DeepSeekBlock)
 torch.manual_seed(0)
 small = DeepSeekConfig(
     vocab_size=1024,
-    num_layers=4,
+    num_layers=3,
     d_model=128,
     num_heads=4,
     d_head=32,
-    d_latent=32,
+    d_latent=64,
     d_rope=16,
     num_experts=8,
     top_k=2,
-    expert_dim=128,
+    expert_dim=64,
     num_shared=1,
+    theta=200.0,
 )
 block, x = DeepSeekBlock(small, layer=0), torch.randn(2, 20, 128)
 print("(B, T, d_model) in and out:", block(x).shape == x.shape)
@@ -125,7 +123,7 @@ for name in ("attention_norm", "attention", "ffn_norm", "ffn.router", "ffn.exper
 # %% [markdown]
 # ## D4.2a The stack · 10 minutes
 #
-# Embedding, blocks, a last norm, and a head that shares no weight with the embedding. With caches, layer 3 uses the fourth of them, and ids are only the tokens that the caches have not seen.
+# Embedding, blocks, a last norm, and a head that shares no weight with the embedding. With caches, the third layer uses the third of them, and ids are only the tokens that the caches have not seen.
 
 # %% tags=["exercise"] exercise="D4.2a"
 from solutions.d4_deepseek import DeepSeek
@@ -288,13 +286,9 @@ model = DeepSeek(small)
 caches = model.new_caches(batch=1, capacity=256)
 with torch.no_grad():
     model(torch.zeros(1, 256, dtype=torch.long), caches)
-latent = sum(cache.nbytes for cache in caches)
-standard = [LatentCache(1, 256, small.d_model, small.d_model) for _ in model.blocks]
-for cache in standard:
-    cache.append(torch.zeros(1, 256, small.d_model), torch.zeros(1, 256, small.d_model))
-print(
-    f"{latent:,} bytes beside {sum(c.nbytes for c in standard):,}: {sum(c.nbytes for c in standard) / latent:.1f}x"
-)
+latent_bytes = sum(cache.nbytes for cache in caches)
+standard_bytes = standard_cache_bytes(small.num_layers, small.d_model, tokens=256)
+print(f"{latent_bytes:,} bytes beside {standard_bytes:,}: {standard_bytes / latent_bytes:.1f}x")
 
 # %% [markdown]
 # ## The story world · 5 minutes
@@ -302,11 +296,10 @@ print(
 # Thirteen plots in which things are given, lost, stolen and returned. A story counts as coherent if nobody and nothing in it contradicts an earlier sentence, and if the last sentence names the true owner.
 
 # %% tags=["nbval-ignore-output"]
-rows = StoryRows.build(count=8000, held_out=400, seed=0)
-print(rows.texts[0])
-print(
-    f"\n{len(rows.ids):,} stories to train on, {len(rows.held_ids)} held out; tokens: {rows.tokenizer.get_vocab_size()}"
-)
+rows = StoryRows.build(count=20_000, held_out=400, seed=0)
+print(rows.train[0].text, "\n")
+print(f"{len(rows.ids):,} stories to train on, {len(rows.held_ids)} held out")
+print(f"{rows.vocab_size:,} tokens, {int(rows.real.sum()) / len(rows.ids):.0f} a story")
 
 # %% [markdown]
 # Each row is one story from its first token on, padded to the longest. Cut at random places, as you would cut prose, the model rarely sees who a name belongs to, and learns to copy names much later.
@@ -314,14 +307,14 @@ print(
 # %% [markdown]
 # ## Train it · 15 minutes
 #
-# Four layers, about 2.3 million parameters, and over half of them idle for a token. The run keeps the optimiser, its schedule and the step of the bias, so each of the next cells goes on where the last one stopped.
+# Three layers, 1.1 million parameters, 0.7 of them for a token. The run keeps the optimiser, its schedule and the step of the bias, so each of the next cells goes on where the last one stopped.
 
 # %%
 total, active = count_parameters(small)
 print(f"{total:,} parameters, {active:,} for a token")
 
 # %% tags=["nbval-ignore-output"]
-STEPS = 600
+STEPS = 1000
 torch.manual_seed(0)
 model = DeepSeek(small)
 run = StoryRun(model, rows, STEPS, generate=generate)
@@ -344,7 +337,7 @@ plot_story_curves(losses, run.points, bigram_loss(rows), "Loss falls first, cohe
 plt.show()
 
 # %% [markdown]
-# The step in the curve is where the model learns to copy: to look back for the name, the thing and its colour instead of guessing a frequent one. Coherence rises from nothing within a few hundred steps.
+# The green curve is the loss of a name that the story has told before. It starts at ln 36 = 3.6 nats, a blind guess, and falls where the model learns to copy. Coherence begins to rise there.
 
 # %% [markdown]
 # ## Does it write? · 10 minutes
@@ -397,7 +390,7 @@ with torch.no_grad():
     model(rows.held_ids[:, :-1])
 real = rows.held_real[:, :-1]
 plot_of_row = torch.tensor([names.index(plot) for plot in plots])[:, None].expand_as(real)[real]
-for layer in (0, 3):
+for layer in (0, 2):
     experts = layers_of(model)[layer].last_experts[real.reshape(-1)]
     shares = relative_load(experts, plot_of_row, len(names), small.num_experts)
     plot_domain_traffic(shares, names, f"Layer {layer + 1}", "plot")
@@ -406,11 +399,11 @@ for layer in (0, 3):
 # %% [markdown]
 # ## Beside a dense transformer · 10 minutes
 #
-# Is the mixture worth its weights? The fair rival computes as much for a token: a SwiGLU as wide as the chosen and the shared experts together, 3 · 128 = 384, in every layer.
+# Is the mixture worth its weights? The fair rival computes as much for a token: a SwiGLU as wide as the chosen and the shared experts together, 3 · 64 = 192, in every layer.
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
-dense = DeepSeek(replace(small, dense_layers=4, dense_dim=384))
+dense = DeepSeek(replace(small, dense_layers=3, dense_dim=192))
 dense_run = StoryRun(dense, rows, STEPS // 2)
 train(dense, dense_run.batches(STEPS // 2), dense_run.optimizer, dense_run.bias_step)
 torch.manual_seed(0)
@@ -435,18 +428,18 @@ print(
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
 standards = {
-    "equal active size": Decoder(rows.vocab_size, 128, 4, 4, lambda: SwiGLU(128, 384)),
-    "equal total size": Decoder(rows.vocab_size, 128, 4, 4, lambda: SwiGLU(128, 1152)),
+    "equal active size": Decoder(rows.vocab_size, 128, 3, 4, lambda: SwiGLU(128, 192)),
+    "equal total size": Decoder(rows.vocab_size, 128, 3, 4, lambda: SwiGLU(128, 576)),
 }
-batch, models = rows.ids[:32], {"this DeepSeek": model, **standards}
+batch, models = rows.ids[:16], {"this DeepSeek": model, **standards}
 sizes = {name: sum(p.numel() for p in m.parameters()) for name, m in models.items()}
 used = {**sizes, "this DeepSeek": count_parameters(small)[1]}
 megabytes = {
     "weights": [weight_bytes(m) / 1e6 for m in models.values()],
     "weights used for a token": [4 * used[name] / 1e6 for name in models],
     "cache of 1,000 tokens": [
-        1000 * latent / 256 / 1e6,
-        *[standard_cache_bytes(4, 128, 1000) / 1e6] * 2,
+        1000 * latent_bytes / 256 / 1e6,
+        *[standard_cache_bytes(3, 128, 1000) / 1e6] * 2,
     ],
     "kept for the backward pass": [activation_bytes(m, batch) / 1e6 for m in models.values()],
 }
@@ -457,7 +450,7 @@ plt.show()
 weights, of_token, cache, kept = megabytes.values()
 print("weights: more than the standard transformer of equal active size:", weights[0] > weights[1])
 print("weights used for a token: no more than a tenth above it:", of_token[0] < 1.1 * of_token[1])
-print("cache: under a fifth of a standard one:", cache[0] < cache[1] / 5)
+print("cache: under a third of a standard one:", cache[0] < cache[1] / 3)
 print("kept in training: more than the standard transformer:", kept[0] > kept[1])
 
 # %% [markdown]
@@ -471,7 +464,9 @@ print("kept in training: more than the standard transformer:", kept[0] > kept[1]
 # %% tags=["nbval-ignore-output"]
 corpus = Corpus.build()
 torch.manual_seed(0)
-second = DeepSeek(replace(small, num_experts=16, expert_dim=64, vocab_size=corpus.vocab_size))
+second = DeepSeek(
+    replace(small, num_experts=16, top_k=4, expert_dim=32, vocab_size=corpus.vocab_size)
+)
 train_balanced(second, corpus, 120, rebalance=rebalance, step_at=annealed(0.02, 120, 70))
 second_ids, domain = corpus.held_out(rows_per_domain=30, length=64)
 experts = chosen_experts(second, second_ids[:, :-1])[2]
@@ -490,7 +485,7 @@ print("some expert is twice as busy in one domain as in another:", apart > 1.0)
 
 # %%
 print(", ".join(list(slips("D4.1"))[:12]), "…")
-bug = list(slips("D4.1"))[0]  # or one of the names
+bug = next(iter(slips("D4.1")))  # or one of the names
 try:
     check_deepseek_block(slips("D4.1")[bug], seed=0)
 except CheckFailed as failed:
@@ -566,32 +561,50 @@ check_worth(worth)
 # %% [markdown]
 # Short runs of a small model, three seeds, one part taken away at a time; where the shared expert goes, one more routed expert is chosen. Predict the order, then see which differences are larger than twice their error.
 
+
 # %% tags=["nbval-ignore-output"]
-tiny = replace(small, num_layers=2, d_model=96, d_head=24, expert_dim=64)
-variants = {
-    "whole": tiny,
-    "no shared expert": replace(tiny, num_shared=1, top_k=3, expert_dim=64),
-    "softmax gates": replace(tiny, affinity="softmax"),
-    "one expert of two": replace(tiny, top_k=1, renormalise=False),
-}
+class Nothing(nn.Module):
+    def forward(self, x):
+        return torch.zeros_like(x)
 
 
-def short_run(config, seed, bias=0.01, steps=60):
+class StandardAttention(CausalSelfAttention):
+    def forward(self, x, cache=None):
+        return super().forward(x)
+
+
+def short_run(change, seed, bias=0.01, steps=60):
     torch.manual_seed(seed)
-    made = DeepSeek(config)
-    short = StoryRun(made, rows, steps, seed=seed, batch=16, bias=bias)
+    made = DeepSeek(replace(small, num_layers=2))
+    for block in made.blocks:
+        change(block)
+    short = StoryRun(made, rows, steps, every=steps, seed=seed, bias=bias)
     train(made, short.batches(steps), short.optimizer, short.bias_step)
     return held_out(made, rows, count=100).loss
 
 
-table = {}
-for name, config in variants.items():
-    table[name] = [short_run(config, seed) for seed in range(3)]
-    print(f"{name:20}", [round(loss, 3) for loss in table[name]])
+def as_it_is(block):
+    pass
+
+
+def without_shared(block):
+    block.ffn.shared, block.ffn.router.top_k = Nothing(), 3
+
+
+def standard_attention(block):
+    block.attention = StandardAttention(small.d_model, small.num_heads)
+
+
+table = {"whole": [short_run(as_it_is, seed) for seed in range(3)]}
+table["no bias"] = [short_run(as_it_is, seed, bias=0.0) for seed in range(3)]
+
+# %% tags=["nbval-ignore-output"]
+table["no shared expert"] = [short_run(without_shared, seed) for seed in range(3)]
+table["standard attention"] = [short_run(standard_attention, seed) for seed in range(3)]
 
 # %% tags=["nbval-ignore-output"]
 whole = torch.tensor(table["whole"])
-for name in list(variants)[1:]:
+for name in list(table)[1:]:
     saved, error = worth(whole, torch.tensor(table[name]))
     print(f"{name:20} whole is better by {saved:+.3f} ± {error:.3f}")
 

@@ -1,0 +1,66 @@
+"""What D4 claims of its stories, over seeds: run it with -s for the numbers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers.deepseek_config import DeepSeekConfig
+from helpers.story_measures import bigram_loss, held_out, sample_stories, story_scores
+from helpers.story_rows import StoryRows
+from helpers.story_run import StoryRun
+from solutions.d4_deepseek import DeepSeek, count_parameters, generate, train
+
+STEPS = 1000
+SMALL = DeepSeekConfig(
+    vocab_size=1024,
+    num_layers=3,
+    d_model=128,
+    num_heads=4,
+    d_head=32,
+    d_latent=64,
+    d_rope=16,
+    num_experts=8,
+    top_k=2,
+    expert_dim=64,
+    num_shared=1,
+    theta=200.0,
+)
+DENSE = replace(SMALL, dense_layers=3, dense_dim=192)
+
+
+@pytest.fixture(scope="module")
+def rows() -> StoryRows:
+    return StoryRows.build()
+
+
+def trained(rows: StoryRows, config: DeepSeekConfig, seed: int) -> DeepSeek:
+    """The lesson's model, trained as in the lesson."""
+    torch.manual_seed(seed)
+    model = DeepSeek(config)
+    run = StoryRun(model, rows, STEPS, every=STEPS, seed=seed)
+    train(model, run.batches(STEPS), run.optimizer, run.bias_step)
+    return model
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_writes_stories_that_hold_together_and_its_experts_are_balanced(rows, seed) -> None:
+    model, rival = trained(rows, SMALL, seed), trained(rows, DENSE, seed)
+    texts = sample_stories(model, rows, generate, 200)
+    scores, found = story_scores(texts, rows), held_out(model, rows)
+    dense = story_scores(sample_stories(rival, rows, generate, 200), rows)
+    losses = {"mixture": found.loss, "dense": held_out(rival, rows).loss}
+    print(f"\nseed {seed}: losses {losses}, table of pairs {bigram_loss(rows):.3f}")
+    print(f"CV {found.cvs}, a name told before {found.told:.3f} nats")
+    print(f"{scores}\ncoherent of the dense one {dense.coherent:.3f}\n{texts[0]}")
+    assert scores.coherent >= 0.9
+    assert scores.distinct >= 150
+    assert scores.copied == 0
+    assert max(losses.values()) < bigram_loss(rows)
+    assert max(found.cvs) < 0.1
+
+
+def test_the_rival_computes_as_much_for_a_token() -> None:
+    (_, active), (total, of_dense) = count_parameters(SMALL), count_parameters(DENSE)
+    assert total == of_dense
+    assert active == pytest.approx(of_dense, rel=0.01)
