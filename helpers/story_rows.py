@@ -32,7 +32,7 @@ class StoryRows:
 
     @classmethod
     def build(
-        cls, count: int = 8000, held_out: int = 400, vocab_size: int = 1024, seed: int = 0
+        cls, count: int = 20_000, held_out: int = 400, vocab_size: int = 1024, seed: int = 0
     ) -> "StoryRows":
         """`count` stories to train on and `held_out` others, of which no two are the same."""
         if count < 1 or held_out < 1:

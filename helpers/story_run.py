@@ -46,8 +46,8 @@ class StoryRun:
         *,
         generate: Generate | None = None,
         every: int = 100,
-        batch: int = 32,
-        lr: float = 2e-3,
+        batch: int = 16,
+        lr: float = 3e-3,
         bias: float = 0.01,
         seed: int = 0,
     ):

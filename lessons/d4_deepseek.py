@@ -637,6 +637,10 @@ for name in list(table)[1:]:
 # 2. Why is V3's bias not in the gates?
 # 3. Why is there a shared expert?
 # 4. Where does "fine-grained" cut, and what stays the same?
+
+# %% [markdown]
+# And about attention, layers and balance:
+#
 # 5. Why is the rotary key apart from the latent?
 # 6. When is MLA slower than standard attention?
 # 7. Why are the first layers dense?

@@ -65,7 +65,6 @@ class DeepSeek(nn.Module):
         )
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        nn.init.normal_(self.embed.weight, std=0.02)
 
     def forward(
         self, ids: Int[Tensor, "B L"], caches: Sequence[LatentCache] | None = None

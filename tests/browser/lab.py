@@ -229,6 +229,25 @@ class Notebook:
         for _ in range(abs(steps)):
             self.page.keyboard.press("ArrowRight" if steps > 0 else "ArrowLeft")
 
+    def fill(self, number: int, text: str) -> None:
+        """Puts `text` into the text field under a cell, as if typed, and leaves the field."""
+        field = self.element(number).wait_for_selector("input[type=text]")
+        field.fill(text)
+        field.press("Tab")
+
+    def press(self, number: int, label: str) -> None:
+        """Presses the button under a cell that says `label`."""
+        self.element(number).wait_for_selector(f"button:has-text('{label}')").click()
+
+    def wait_for_text(self, number: int, wanted: str, seconds: float = 30) -> str:
+        """All that stands under a cell, once `wanted` is in it."""
+        end = time.monotonic() + seconds
+        while wanted not in (shown := self.text(number)):
+            if time.monotonic() > end:
+                raise AssertionError(f"{wanted!r} is not under cell {number} after {seconds} s")
+            self.page.wait_for_timeout(LOOKS_AGAIN * 1000)
+        return shown
+
     def wait_for_other_picture(self, number: int, before: bytes, seconds: float = 10) -> bytes:
         """The picture under a cell, once it is not `before` any more."""
         end = time.monotonic() + seconds

@@ -1,6 +1,7 @@
 """Lessons as a learner meets them: in JupyterLab, in Chromium."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from lab import ROOT, copy_project, opened, running_lab
 
 from helpers.fences import solved, source_of
 
-LESSON, D3 = "d1_moe.ipynb", "d3_mla.ipynb"
+LESSON, D3, D4 = "d1_moe.ipynb", "d3_mla.ipynb", "d4_deepseek.ipynb"
 RENORMALISE = "gates = gates / gates.sum(dim=-1, keepdim=True)"
 
 
@@ -40,7 +41,11 @@ def test_the_lab_opens_without_questions_and_without_jupytext(lab):
 
 @pytest.mark.parametrize(
     ("lesson", "exercise", "name"),
-    [(LESSON, "D1.1", "TopKRouter"), (D3, "D3.1", "LatentProjections")],
+    [
+        (LESSON, "D1.1", "TopKRouter"),
+        (D3, "D3.1", "LatentProjections"),
+        (D4, "D4.1", "DeepSeekBlock"),
+    ],
 )
 def test_run_all_of_an_unfilled_lesson_stops_at_the_first_check(lab, shots, lesson, exercise, name):
     with opened(lab, lesson) as notebook:
@@ -102,4 +107,27 @@ def test_the_cache_explorer_follows_its_sliders(lab, shots):
         notebook.move_slider(explorer, which=1, steps=-2)
         notebook.wait_for_other_picture(explorer, before)
         notebook.screenshot(shots / "cache-explorer.png")
+    assert notebook.errors == []
+
+
+NEEDED = ("torch.manual_seed(0)\nsmall = ", "rows = StoryRows.build(", "STEPS = ")
+
+
+def test_the_box_writes_on_from_a_beginning(lab, shots):
+    solved = (lab.root / "solutions" / D4).read_text(encoding="utf-8")
+    short = re.sub(r"STEPS = \d+", "STEPS = 8", solved)
+    assert short != solved
+    (lab.root / "work" / D4).write_text(short, encoding="utf-8")
+    with opened(lab, D4) as notebook:
+        for number, cell in enumerate(notebook.cells()):
+            tags, source = cell["metadata"].get("tags", []), cell["source"]
+            if "setup" in tags or "exercise" in tags or source.startswith(NEEDED):
+                notebook.run(number, 180)
+            if source.startswith("StoryBox("):
+                box = number
+                notebook.run(box)
+        notebook.fill(box, "Wren the mole")
+        notebook.press(box, "write")
+        notebook.wait_for_text(box, "Wren")
+        notebook.screenshot(shots / "story-box.png")
     assert notebook.errors == []
