@@ -91,3 +91,13 @@ class ReturnsTheJoinToo(Stepwise):
     def forward(self, hidden, next_embedding):
         x = self.block(self.joined(*self.parts(hidden, next_embedding)))
         return self.norm(x), x
+
+
+@bank.wrong("D4.I1")
+class InputsOverwritten(Stepwise):
+    """The caller's hidden states become 0 once they are used."""
+
+    def forward(self, hidden, next_embedding):
+        out = super().forward(hidden.clone(), next_embedding)
+        hidden.detach().zero_()
+        return out

@@ -162,3 +162,24 @@ class EmptiesTheCaches(Stepwise):
         for cache in caches or ():
             cache.used = 0 if ids.shape[1] > 1 else cache.used
         return super().forward(ids, caches)
+
+
+@bank.wrong("D4.2a")
+class CachesKept(Stepwise):
+    """Without caches the model goes on with those of the call before."""
+
+    kept = None
+
+    def through(self, x, caches):
+        self.kept = caches or self.kept
+        return super().through(x, self.kept)
+
+
+@bank.wrong("D4.2a")
+class IdsOverwritten(Stepwise):
+    """The caller's ids become 0 behind the embedding."""
+
+    def forward(self, ids, caches=None):
+        logits = super().forward(ids, caches)
+        ids.zero_()
+        return logits
