@@ -144,7 +144,7 @@ def _one_a_step(answer, case: Text) -> None:
 
 
 def _expect_capacity(made: list[tuple[int, int]], case: Text, new: int) -> None:
-    """All positions fit; the last token need not, since nothing comes after it. More room may be."""
+    """All positions fit, in any room; the last token need not, since nothing comes after it."""
     length = case.length + new
     expect.that(
         len(made) == 1,

@@ -406,10 +406,12 @@ torch.manual_seed(0)
 dense = DeepSeek(replace(small, dense_layers=3, dense_dim=192))
 print(f"active: {count_parameters(dense.config)[1]:,} and {count_parameters(small)[1]:,}")
 dense_run = StoryRun(dense, rows, STEPS, generate=generate, every=STEPS // 4)
-train(dense, dense_run.batches(STEPS // 2), dense_run.optimizer, dense_run.bias_step);
+dense_losses = train(dense, dense_run.batches(STEPS // 2), dense_run.optimizer, dense_run.bias_step)
 
 # %% tags=["nbval-ignore-output"]
-train(dense, dense_run.batches(STEPS // 2), dense_run.optimizer, dense_run.bias_step)
+dense_losses += train(
+    dense, dense_run.batches(STEPS // 2), dense_run.optimizer, dense_run.bias_step
+)
 torch.manual_seed(1)
 dense_scores = story_scores(sample_stories(dense, rows, generate, 200), rows)
 print(f"held-out loss: dense {held_out(dense, rows).loss:.3f}, mixture {found.loss:.3f}")

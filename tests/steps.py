@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+AT_ONCE = ["-n", "2"]  # processes, each of one thread
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +22,7 @@ def own_steps() -> list[tuple]:
     return [
         ("ruff check", passes, "ruff", "check", "."),
         ("ruff format", passes, "ruff", "format", "--check", "."),
-        ("unit tests", passes, "pytest", "tests", *others),
+        ("unit tests", passes, "pytest", *AT_ONCE, "tests", *others),
         ("audit", passes, "checks", "audit"),
         ("build", passes, "lessons.build", "--check"),
     ]
@@ -41,7 +42,7 @@ def nbval(notebook: Path) -> bool:
 
 
 def seed_studies() -> bool:
-    return passes("pytest", "-s", "tests/studies")
+    return passes("pytest", *AT_ONCE, "-rP", "tests/studies")  # and shows the numbers printed
 
 
 def browser() -> bool:

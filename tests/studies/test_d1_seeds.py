@@ -1,4 +1,4 @@
-"""What D1 claims of training, over seeds: run it with -s for the numbers."""
+"""What D1 claims of training, over seeds: run it with -rP for the numbers."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What D2 claims of balance and of the cuts, over seeds: run it with -s for the numbers."""
+"""What D2 claims of balance and of the cuts, over seeds: run it with -rP for the numbers."""
 
 from math import ceil
 

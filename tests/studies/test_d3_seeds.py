@@ -1,4 +1,4 @@
-"""What D3 claims of a converted attention, over seeds: run it with -s for the numbers."""
+"""What D3 claims of a converted attention, over seeds: run it with -rP for the numbers."""
 
 import pytest
 import torch

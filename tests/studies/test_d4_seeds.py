@@ -1,4 +1,4 @@
-"""What D4 claims of its stories, over seeds: run it with -s for the numbers."""
+"""What D4 claims of its stories, over seeds: run it with -rP for the numbers."""
 
 from dataclasses import replace
 
