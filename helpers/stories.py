@@ -12,11 +12,15 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-NAMES = _words(
+HEROES = _words(
     "Mila Tessa Orin Bram Juno Pavel Wren Lotte Hugo Nadia Felix Sanna Milo Greta Kasper Ida Ruben "
-    "Clara Tomas Vera Jonas Elsa Otto Petra Simon Lena Marek Dora Anton Yara Boris Fern Leo Hedda "
-    "Rosa Emil"
+    "Clara"
 )
+OTHERS = _words(
+    "Tomas Vera Jonas Elsa Otto Petra Simon Lena Marek Dora Anton Yara Boris Fern Leo Hedda Rosa "
+    "Emil"
+)
+NAMES = HEROES + OTHERS
 KINDS = _words(
     "fox rabbit bear mouse hedgehog badger deer goose duck frog squirrel wolf cat dog goat hen "
     "beaver mole raven turtle lamb pony"
@@ -27,10 +31,11 @@ THINGS = _words(
     "vase brush comb"
 )
 COLOURS = _words("red blue green yellow white black brown purple golden silver pink grey striped")
-PLACES = _words(
-    "orchard lake mill bridge meadow forest barn harbour market well cave garden tower village "
-    "beach hill pond station swamp windmill field castle library bakery"
+HOMES = _words(
+    "mill bridge harbour market well tower village station windmill castle library bakery"
 )
+FAR = _words("orchard lake meadow forest barn cave garden beach hill pond swamp field")
+PLACES = HOMES + FAR
 FILLERS = {
     "mood": _words("cheerful curious clever gentle brave lonely quiet proud"),
     "weather": _words("sunny rainy windy cold warm misty snowy bright"),
@@ -272,10 +277,16 @@ def stories(count: int, seed: int) -> list[Story]:
 
 
 def _cast(rng: random.Random) -> dict[str, Person | Thing | str]:
-    """Somebody or something for every letter; no two share a name, kind, noun, colour or place."""
-    people = map(Person, rng.sample(NAMES, 3), rng.sample(KINDS, 3))
+    """Somebody or something for every letter; no two share a name, kind, noun, colour or place.
+
+    Heroes have names of their own, and homes are no places to go to: a small model learns to copy
+    a name long before it learns to avoid one.
+    """
+    names = [rng.choice(HEROES), *rng.sample(OTHERS, 2)]
+    people = map(Person, names, rng.sample(KINDS, 3))
     things = map(Thing, rng.sample(THINGS, 2), rng.sample(COLOURS, 2))
-    return dict(zip("abcxyhpq", [*people, *things, *rng.sample(PLACES, 3)], strict=True))
+    places = [rng.choice(HOMES), *rng.sample(FAR, 2)]
+    return dict(zip("abcxyhpq", [*people, *things, *places], strict=True))
 
 
 def _sentence(rng: random.Random, event: str, letters: list[str], roles: dict) -> str:

@@ -84,10 +84,9 @@ class StoryRun:
         if self.done % self.every == 0 or self.done == self.steps:
             self.points.append(self._measured())
             point = self.points[-1]
-            cv = max(point.cvs, default=0.0)
-            self.bar.set_postfix_str(
-                f"held-out loss {point.loss:.3f}, coherent {point.coherent:.0%}, CV {cv:.3f}"
-            )
+            found = f"held-out loss {point.loss:.3f}, coherent {point.coherent:.0%}"
+            balance = f", CV {max(point.cvs):.3f}" if point.cvs else ""
+            self.bar.set_postfix_str(found + balance)
         if self.done == self.steps:
             self.bar.close()
 
