@@ -15,6 +15,7 @@ from helpers.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
 
 _LAYERS = 2
+_TO_SPARE = 200  # positions
 
 
 class _Seen:
@@ -76,7 +77,10 @@ class _Call:
 
 
 class Watched:
-    """Before a model in its bases: keeps in `calls` how it was called, in `made` what was asked."""
+    """Before a model in its bases: keeps in `calls` how it was called, in `made` what was asked.
+
+    Its caches have room to spare: who feeds too much gets wrong tokens, and no word of room.
+    """
 
     calls: list[_Call]
     made: list[tuple[int, int]]
@@ -88,7 +92,7 @@ class Watched:
 
     def new_caches(self, batch: int, capacity: int) -> list:
         self.made.append((batch, capacity))
-        return super().new_caches(batch, capacity)
+        return super().new_caches(batch, capacity + _TO_SPARE)
 
     def forget(self) -> None:
         self.calls, self.made = [], []

@@ -101,6 +101,12 @@ def _loss(answer, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
     Targets and marks are slices, as the next tokens of longer rows are.
     """
     got = answer(logits.clone(), _sliced(targets), _sliced(real))
+    if not real.any(dim=1).all() and isinstance(got, Tensor):
+        expect.that(
+            not got.isnan().any(),
+            "the loss must be a number also where a row has no real target, got NaN",
+            "Is a mean taken of each row? One mean counts every real target alike.",
+        )
     ask = "It is one number for the whole batch, still a tensor, of the type of the logits."
     return expect.tensor(got, "the loss", (), logits.dtype, ask).detach()
 

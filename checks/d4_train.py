@@ -236,11 +236,13 @@ def _expect_biases(
     got: Sequence[Tensor], case: Training, count: int, when: str, ways: Mapping[str, Way]
 ) -> None:
     for i, want in enumerate(slow_training(case, count, GENTLE).biases):
-        kept = {"Does the bias of every layer move, and is it kept?": lambda w=want: 0 * w}
-        slips = kept | {
+        far = float(got[i].abs().max())
+        slips = {"Does the bias of every layer move, and is it kept?": lambda w=want: 0 * w}
+        slips |= {
             ask: lambda way=way, i=i: slow_training(case, count, GENTLE, way=way).biases[i]
             for ask, way in ways.items()
         }
+        slips["How far does it move? bias_step() says."] = lambda w=want, far=far: far * w.sign()
         bias = expect.tensor(got[i], f"the bias of layer {i} of experts", want.shape, want.dtype)
         name = f"the bias of layer {i} of experts {when}"
         expect.close(bias, want, name, row="expert", slips=slips, bound=1e-6)

@@ -2,6 +2,7 @@
 
 import linecache
 import sysconfig
+from collections.abc import Collection
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -36,14 +37,19 @@ def innermost_code(error: BaseException) -> CodeType:
     return last.tb_frame.f_code
 
 
-def place(error: BaseException) -> str | None:
-    """`line 3 of forward: y = x["a"]`, the learner's innermost line, or None if none is theirs."""
-    found, entry = None, error.__traceback__
+def place(error: BaseException, answer: Collection[CodeType] = ()) -> str | None:
+    """`line 3, in forward: y = x["a"]`, the learner's innermost line, or None if none is theirs.
+
+    Where that is in a part from elsewhere, the innermost line within `answer` stands before it.
+    """
+    found, within, entry = None, None, error.__traceback__
     while entry is not None:
-        if is_learners(entry.tb_frame.f_code.co_filename):
-            found = _line(entry.tb_frame.f_code, entry.tb_lineno)
+        code = entry.tb_frame.f_code
+        if is_learners(code.co_filename):
+            found = _line(code, entry.tb_lineno)
+            within = found if code in answer else within
         entry = entry.tb_next
-    return found
+    return found if within in (None, found) else f"{within}; from there {found}"
 
 
 def place_of_frame(frame: FrameType | None) -> str | None:
@@ -57,7 +63,7 @@ def place_of_frame(frame: FrameType | None) -> str | None:
 
 def _line(code: CodeType, number: int) -> str:
     text = linecache.getline(code.co_filename, number).strip()
-    return f"line {number} of {code.co_name}" + (f": {shortened(text, 120)}" if text else "")
+    return f"line {number}, in {code.co_name}" + (f": {shortened(text, 120)}" if text else "")
 
 
 def sentence(error: BaseException, limit: int = 300) -> str:

@@ -49,12 +49,13 @@ class Trial:
     def _explained(self, error: BaseException) -> CheckFailed:
         """The failure for what the answer raised, or made the stage raise."""
         code = frames.innermost_code(error)
-        own = frames.is_learners(code.co_filename) and code in codes_of(self.answer)
+        codes = codes_of(self.answer)
+        own = frames.is_learners(code.co_filename) and code in codes
         if isinstance(error, NotImplementedError) and own:
             return CheckFailed(
                 self.id, self.name, "unwritten", "not written yet.", stage=self.title
             )
-        said, place = frames.sentence(error), frames.place(error)
+        said, place = frames.sentence(error), frames.place(error, codes)
         if place is not None:
             return self._failure("raised", f"your code raised {said}", place)
         if isinstance(error, TypeError) and "argument" in said:

@@ -1,6 +1,7 @@
 """Curves of a run on stories, and what models occupy."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ from helpers.palette import (
     one_each,
 )
 from helpers.story_run import Point
+
+TITLE_WIDTH = 18  # letters a line, over a panel
 
 
 def plot_story_curves(
@@ -39,8 +42,7 @@ def plot_story_curves(
     ax.plot(steps, [p.loss for p in points], color=USUAL, marker="o", label="held-out loss")
     told = [p.told for p in points]
     ax.plot(steps, told, color=line_colour(2), marker="v", label="of a name told before")
-    ax.axhline(bigram, color=REFERENCE, linestyle="--", linewidth=1)
-    ax.annotate("table of token pairs ", (len(curve), bigram), ha="right", va="bottom")
+    ax.axhline(bigram, color=REFERENCE, linestyle="--", linewidth=1, label="of a table of pairs")
     name_axes(ax, title, "training step", "loss, nats a token")
     ax.set_ylim(0, min(max(curve), 7.5))
     right = ax.twinx()
@@ -65,7 +67,7 @@ def plot_memory(
     for kind, values in megabytes.items():
         numbers(f"megabytes[{kind!r}]", values, "M")
         one_each(f"megabytes[{kind!r}]", values, "model", len(models))
-    figure = figure_or_new(figure, 9.4, 1.3 + 0.3 * len(models))
+    figure = figure_or_new(figure, 9.4, 1.5 + 0.3 * len(models))
     panels = figure.subplots(1, len(megabytes), sharey=True, squeeze=False)[0]
     for ax, (kind, values) in zip(panels, megabytes.items(), strict=True):
         colours = [line_colour(i) for i in range(len(models))]
@@ -74,6 +76,6 @@ def plot_memory(
         ax.margins(x=0.3)
         ax.set_xticks([])
         ax.spines["bottom"].set_visible(False)
-        name_axes(ax, kind, "MB", "")
+        name_axes(ax, fill(kind, TITLE_WIDTH), "MB", "")
     panels[0].invert_yaxis()
     figure.suptitle(title, fontweight="bold")

@@ -102,8 +102,8 @@ class DeepSeek(nn.Module):
 def count_parameters(config: DeepSeekConfig) -> tuple[int, int]:
     """All parameters of `DeepSeek(config)`, and those that one token uses.
 
-    Of a layer's E experts a token uses K, with segments up to m·K; the whole input embedding
-    counts. The model is made on the meta device, so its numbers take no memory.
+    Of a layer's E experts a token uses K, with m segments up to m·K but never more than E; the
+    whole input embedding counts. Made on the meta device, the model's numbers take no memory.
     """
     with torch.device("meta"):
         model = DeepSeek(config)
@@ -152,9 +152,8 @@ def train(
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        with torch.no_grad():
-            for layer in layers_of(model):
-                rebalance(layer, real[:, :-1], bias_step())
+        for layer in layers_of(model):
+            rebalance(layer, real[:, :-1], bias_step())
         losses.append(loss.item())
         # END SOLUTION
     return losses
@@ -164,6 +163,7 @@ def sample(logits: Float[Tensor, "B V"], temperature: float | int) -> Int[Tensor
     """One token for each row: drawn by softmax(logits / temperature), the best one at 0."""
     if temperature < 0:
         raise ValueError(f"temperature must be 0 or more, got {temperature}")
+    # at 0 the best token of each row; else one draw from each row's softmax
     # BEGIN SOLUTION
     if temperature == 0:
         return logits.argmax(dim=-1)

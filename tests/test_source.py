@@ -50,6 +50,9 @@ class Router(nn.Module):
 def remembered(x):
     return earlier_part + x
 
+def built(n):
+    return [later_part(i) for i in range(n)], list(inner_part(i) for i in range(n))
+
 class Empty:
     pass
 '''
@@ -115,6 +118,8 @@ def test_what_an_answer_means_by_a_name():
     names["later_part"] = names["earlier_part"] = "theirs"
     assert source.value_read_as("later_part", names["Router"], "default") == "theirs"
     assert source.value_read_as("earlier_part", names["remembered"], "default") == "theirs"
+    assert source.value_read_as("later_part", names["built"], "default") == "theirs"
+    assert source.value_read_as("inner_part", names["built"], "default") == "default"
     assert source.value_read_as("later_part", names["plain"], "default") is None
     assert source.value_read_as("later_part", 3, "default") is None
 
@@ -197,7 +202,7 @@ def test_failures_in_a_running_notebook_are_short_and_name_the_learners_line(out
     unfinished, misspelt, endless = outputs[5:8]
     assert unfinished.ename == misspelt.ename == endless.ename == "CheckFailed"
     assert unfinished.traceback == ["D1.1 TopKRouter: not written yet."]
-    assert "  line 7 of forward: return self.gaet(x)" in misspelt.traceback
+    assert "  line 7, in forward: return self.gaet(x)" in misspelt.traceback
     assert "still running after 0.5 s, at line 1" in endless.evalue
     assert all(len(output.traceback) <= 6 for output in (misspelt, endless))
 

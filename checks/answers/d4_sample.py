@@ -165,6 +165,18 @@ def never_below_a_tenth(logits, temperature):
 
 
 @bank.wrong("D4.3c")
+def floored_far_down(logits, temperature):
+    """0.001 for 0: a draw where the best tokens are nearly alike."""
+    return drawn(probabilities(logits, max(refuse_negative(temperature), 1e-3)))
+
+
+@bank.wrong("D4.3c")
+def shifted_from_zero(logits, temperature):
+    """A millionth is added to every temperature, so that nothing is divided by 0."""
+    return drawn(probabilities(logits, refuse_negative(temperature) + 1e-6))
+
+
+@bank.wrong("D4.3c")
 def worst_at_zero(logits, temperature):
     """argmin at 0."""
     if refuse_negative(temperature) == 0:

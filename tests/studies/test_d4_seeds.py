@@ -11,7 +11,7 @@ from helpers.story_rows import StoryRows
 from helpers.story_run import StoryRun
 from solutions.d4_deepseek import DeepSeek, count_parameters, generate, train
 
-STEPS = 1200
+STEPS = 1000
 SMALL = DeepSeekConfig(
     vocab_size=1024,
     num_layers=3,
@@ -44,20 +44,18 @@ def trained(rows: StoryRows, config: DeepSeekConfig, seed: int) -> DeepSeek:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_writes_stories_that_hold_together_and_its_experts_are_balanced(rows, seed) -> None:
-    model, rival = trained(rows, SMALL, seed), trained(rows, DENSE, seed)
-    texts = sample_stories(model, rows, generate, 200)
-    scores, found = story_scores(texts, rows), held_out(model, rows)
-    dense = story_scores(sample_stories(rival, rows, generate, 200), rows)
-    losses = {"mixture": found.loss, "dense": held_out(rival, rows).loss}
-    print(f"\nseed {seed}: losses {losses}, table of pairs {bigram_loss(rows):.3f}")
-    print(f"CV {found.cvs}, a name told before {found.told:.3f} nats")
-    print(f"{scores}\ncoherent of the dense one {dense.coherent:.3f}\n{texts[0]}")
+@pytest.mark.parametrize("config", [SMALL, DENSE], ids=["mixture", "dense"])
+def test_it_writes_stories_that_hold_together(rows, config, seed) -> None:
+    model = trained(rows, config, seed)
+    texts, found = sample_stories(model, rows, generate, 200), held_out(model, rows)
+    scores, bigram = story_scores(texts, rows), bigram_loss(rows)
+    print(f"\nheld-out loss {found.loss:.3f}, a table of pairs {bigram:.3f} nats a token")
+    print(f"CV {[round(cv, 3) for cv in found.cvs]}, {scores}\n{texts[0]}")
     assert scores.coherent >= 0.9
     assert scores.distinct >= 150
     assert scores.copied == 0
-    assert max(losses.values()) < bigram_loss(rows)
-    assert max(found.cvs) < 0.1
+    assert found.loss < bigram
+    assert all(cv < 0.1 for cv in found.cvs)
 
 
 def test_the_rival_computes_as_much_for_a_token() -> None:
