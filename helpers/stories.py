@@ -16,11 +16,9 @@ HEROES = _words(
     "Mila Tessa Orin Bram Juno Pavel Wren Lotte Hugo Nadia Felix Sanna Milo Greta Kasper Ida Ruben "
     "Clara"
 )
-OTHERS = _words(
-    "Tomas Vera Jonas Elsa Otto Petra Simon Lena Marek Dora Anton Yara Boris Fern Leo Hedda Rosa "
-    "Emil"
-)
-NAMES = HEROES + OTHERS
+SECONDS = _words("Tomas Vera Jonas Elsa Otto Petra Simon Lena Marek Dora")
+THIRDS = _words("Anton Yara Boris Fern Leo Hedda Rosa Emil")
+NAMES = HEROES + SECONDS + THIRDS
 KINDS = _words(
     "fox rabbit bear mouse hedgehog badger deer goose duck frog squirrel wolf cat dog goat hen "
     "beaver mole raven turtle lamb pony"
@@ -279,10 +277,10 @@ def stories(count: int, seed: int) -> list[Story]:
 def _cast(rng: random.Random) -> dict[str, Person | Thing | str]:
     """Somebody or something for every letter; no two share a name, kind, noun, colour or place.
 
-    Heroes have names of their own, and homes are no places to go to: a small model learns to copy
+    Each role has names of its own, and homes are no places to go to: a small model learns to copy
     a name long before it learns to avoid one.
     """
-    names = [rng.choice(HEROES), *rng.sample(OTHERS, 2)]
+    names = [rng.choice(HEROES), rng.choice(SECONDS), rng.choice(THIRDS)]
     people = map(Person, names, rng.sample(KINDS, 3))
     things = map(Thing, rng.sample(THINGS, 2), rng.sample(COLOURS, 2))
     places = [rng.choice(HOMES), *rng.sample(FAR, 2)]

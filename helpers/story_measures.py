@@ -25,7 +25,7 @@ SAMPLED_AT_ONCE = 100  # rows
 class HeldOut:
     """Measured on held-out stories, real tokens only: loss in nats a token, each layer's load.
 
-    `told` is the loss of names that the story has told before: who cannot copy guesses one of 36.
+    `told` is the loss of names that the story has told before: who cannot copy has to guess.
     """
 
     loss: float

@@ -4,7 +4,7 @@
 # You assemble a DeepSeek from the parts you wrote. It will count DeepSeek-V3's parameters to the last one, give the same logits as transformers' implementation on the same weights, and write stories that hold together.
 
 # %% [markdown]
-# About 4 hours: seven exercises of 10 to 20 minutes, and six minutes in which models train; two investigations of half an hour lie beyond.
+# About 4 hours: seven exercises of 10 to 20 minutes, and five minutes in which models train; two investigations of half an hour lie beyond.
 
 # %% [markdown]
 # ## How this notebook works
@@ -315,7 +315,7 @@ total, active = count_parameters(small)
 print(f"{total:,} parameters, {active:,} for a token")
 
 # %% tags=["nbval-ignore-output"]
-STEPS = 1000
+STEPS = 800
 torch.manual_seed(0)
 model = DeepSeek(small)
 run = StoryRun(model, rows, STEPS, generate=generate)
@@ -580,7 +580,7 @@ class StandardAttention(CausalSelfAttention):
         return super().forward(x)
 
 
-def short_run(change, seed, bias=0.01, steps=60):
+def short_run(change, seed, bias=0.01, steps=40):
     torch.manual_seed(seed)
     made = DeepSeek(replace(small, num_layers=2))
     for block in made.blocks:
@@ -616,7 +616,7 @@ for name in list(table)[1:]:
     print(f"{name:20} whole is better by {saved:+.3f} ± {error:.3f}")
 
 # %% [markdown]
-# Sixty steps show what learns fast, not what is best in the end, and three seeds leave wide errors. DeepSeekMoE's paper ran the same table with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4).
+# Forty steps show what learns fast, not what is best in the end, and three seeds leave wide errors. DeepSeekMoE's paper ran the same table with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4).
 
 # %% [markdown]
 # ## What you can read now · 15 minutes

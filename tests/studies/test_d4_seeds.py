@@ -11,7 +11,7 @@ from helpers.story_rows import StoryRows
 from helpers.story_run import StoryRun
 from solutions.d4_deepseek import DeepSeek, count_parameters, generate, train
 
-STEPS = 1000
+STEPS = 800
 SMALL = DeepSeekConfig(
     vocab_size=1024,
     num_layers=3,
