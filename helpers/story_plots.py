@@ -17,7 +17,7 @@ from helpers.palette import (
     numbers,
     one_each,
 )
-from helpers.story_run import Point
+from helpers.story_run import MEASURED, Point
 
 TITLE_WIDTH = 18  # letters a line, over a panel
 
@@ -48,7 +48,7 @@ def plot_story_curves(
     right = ax.twinx()
     right.plot(
         steps, [p.coherent for p in points], color=UNUSUAL, linestyle="--", marker="s",
-        label="coherent stories",
+        label=f"coherent, of {MEASURED} stories",
     )  # fmt: skip
     right.set_ylim(0, 1.05)
     right.set_ylabel("share of coherent stories")

@@ -62,9 +62,8 @@ class StoryRows:
         return [self.tokenizer.decode(_until(row[1:], self.end)) for row in ids.tolist()]
 
     def pieces(self, ids: Int[Tensor, " P"]) -> list[str]:
-        """Each token as text to look at, a space as `·`; the end mark as it is."""
-        texts = self.tokenizer.decode_batch([[i] for i in ids.tolist()], skip_special_tokens=False)
-        return [text.replace(" ", "·").replace("\n", "↵") for text in texts]
+        """Each token as text, its spaces kept; the end mark as it is."""
+        return self.tokenizer.decode_batch([[i] for i in ids.tolist()], skip_special_tokens=False)
 
 
 def text_rows(

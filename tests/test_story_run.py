@@ -94,7 +94,7 @@ def test_a_name_counts_as_told_from_its_second_mention() -> None:
     text = "Mila the fox met Otto. Then Mila gave the lamp to Otto, and the fox thanked Mila."
     ids = torch.cat([rows.prompt(text), rows.prompt(text)])
     told = names_told(rows, ids)
-    pieces = [piece.strip("·") for piece in rows.pieces(ids[1][told[1]])]
+    pieces = [piece.strip() for piece in rows.pieces(ids[1][told[1]])]
     assert pieces == ["Otto", "Mila"]  # the first word has no space before it, so is another token
     assert torch.equal(told[0], told[1])
 
