@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 
@@ -43,7 +44,17 @@ class Carried:
         return "\n".join([*self.notes, parts])
 
     def _repr_html_(self) -> str:
-        return "<br>".join(html.escape(line) for line in repr(self).splitlines())
+        """A table with a column for each lesson, a cell for each part."""
+        lessons = [lesson for lesson in LESSONS if LESSONS[lesson][0].name in self.origin]
+        parts = [[f"{c.name}: {self.origin[c.name]}" for c in LESSONS[of]] for of in lessons]
+        rows = [[lesson[:2].upper() for lesson in lessons], *zip_longest(*parts, fillvalue="")]
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"{notes}<table>{''.join(map(_row, rows))}</table>"
+
+
+def _row(texts: Sequence[str]) -> str:
+    cells = (f'<td style="text-align: left">{html.escape(text)}</td>' for text in texts)
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def carry(*lessons: str, yours: Sequence[str] = (), reference: Sequence[str] = ()) -> Carried:

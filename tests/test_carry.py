@@ -82,6 +82,15 @@ def test_one_part_written_is_yours_and_the_rest_the_references(work: Path, mine:
     assert works(carried)
 
 
+def test_a_table_has_a_column_for_each_lesson_and_a_cell_for_each_part(work: Path) -> None:
+    write(work, {name: solved(name) for name in NAMES[:1]})
+    carried = carry.carry("d1_moe", "d2_deepseek_moe")
+    head, first, second, *_ = carried._repr_html_().split("<tr>")[1:]
+    assert ">D1</td>" in head and ">D2</td>" in head and "D3" not in head
+    assert f">{NAMES[0]}: yours</td>" in first and ">SharedExperts: reference" in first
+    assert f">{NAMES[1]}: reference (yours: " in second
+
+
 def test_your_layer_calls_your_own_dispatch_and_the_references_router(work: Path) -> None:
     marked = solved("dispatch_combine").replace(
         "    y = torch.zeros", "    CALLS.append(1)\n    y = torch.zeros"
