@@ -172,7 +172,7 @@ def test_whatever_is_returned(check, title):
     assert failed.state in ("wrong", "raised")
     own = ("__len__", "__class__", "__eq__", "__repr__", "__getattr__", "__call__", "__bool__")
     if failed.state == "raised":  # the value itself raised, in the learner's own line
-        assert any(f"of {name}: " in failed.lines[0] for name in own)
+        assert any(f"in {name}: " in failed.lines[0] for name in own)
     if value is None:
         assert "got None. Did you forget a `return`?" in failed.message
 
@@ -185,7 +185,7 @@ def test_whatever_is_raised(check, title):
     assert failed.state == "raised"
     name = "RecursionError" if error is None else type(error).__name__
     assert failed.message.startswith(f"your code raised {name}")
-    assert "of fail: " in failed.lines[0]
+    assert "in fail: " in failed.lines[0]
 
 
 @pytest.mark.parametrize("check", [CHECKS["D1.1"], CHECKS["D1.2"], CHECKS["D1.5"]], ids=repr)
