@@ -128,6 +128,6 @@ def test_the_box_writes_on_from_a_beginning(lab, shots):
                 notebook.run(box)
         notebook.fill(box, "Wren the mole")
         notebook.press(box, "write")
-        notebook.wait_for_text(box, "Wren")
+        notebook.wait_for_text(box, "mole")  # a token of its own, in one colour
         notebook.screenshot(shots / "story-box.png")
     assert notebook.errors == []
