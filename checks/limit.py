@@ -46,7 +46,7 @@ class _Stop:
         raise TooSlow(self.seconds, frame)
 
     def _raise_on_a_later_line(self, frame: FrameType | None, lines: int) -> None:
-        """A bare `except:` catches one raise; some lines later, outside any `try`, none does."""
+        """Code that catches everything takes one raise; lines later, outside any `try`, none."""
 
         def trace(frame: FrameType, event: str, argument: object) -> Callable:
             nonlocal lines

@@ -11,6 +11,7 @@ from pathlib import Path
 from helpers.stories import stories
 
 CHARACTERS = 300_000  # a domain of `three_domains` has at most this many
+STORY = 300  # characters; stories are longer on average, so more are told than fit
 SHORT = 60  # characters; a paragraph below this may repeat, such as a heading
 
 # Modules that read well and are part of every Python from 3.11 on; their source is plain text.
@@ -95,7 +96,7 @@ def three_domains(seed: int = 0) -> list[Document]:
     rng = random.Random(seed)
     prose, code = python_prose(), python_code()
     budget = min(CHARACTERS, _characters(prose), _characters(code))
-    tales = story_documents(budget // 400, seed)
+    tales = story_documents(budget // STORY, seed)
     return [
         document
         for domain in (prose, code, tales)

@@ -59,7 +59,7 @@ def swallows_everything():
     while True:
         try:
             sum(range(100))
-        except:  # noqa: E722
+        except BaseException:
             pass
 
 
@@ -87,9 +87,9 @@ def swallows_twice():
         try:
             try:
                 sum(range(100))
-            except:  # noqa: E722
+            except BaseException:
                 pass
-        except:  # noqa: E722
+        except BaseException:
             pass
 
 
