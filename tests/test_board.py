@@ -36,6 +36,12 @@ def test_a_pass_and_a_failure_are_recorded(work):
     assert "· D1.4 Load balancing metrics" in progress().text
 
 
+def test_a_slip_looked_at_is_not_the_learners_and_leaves_the_board(work):
+    CHECKS["D1.4a"](lambda experts, n: reference.expert_load(experts, n))
+    assert CHECKS["D1.4a"].failure(lambda experts, n: None).state == "wrong"
+    assert kept(work) == {"D1.4a": {"state": "passed"}}
+
+
 def test_a_subtask_is_done_when_all_its_exercises_are(work):
     for name in ("D1.4a", "D1.4b"):
         board.record(name, "passed")

@@ -1,6 +1,8 @@
 """What D4 claims of its stories, over seeds: run it with -rP for the numbers."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +29,7 @@ SMALL = DeepSeekConfig(
     theta=200.0,
 )
 DENSE = replace(SMALL, dense_layers=3, dense_dim=192)
+LESSON = Path(__file__).resolve().parents[2] / "lessons" / "d4_deepseek.py"
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +65,10 @@ def test_the_rival_computes_as_much_for_a_token() -> None:
     (_, active), (total, of_dense) = count_parameters(SMALL), count_parameters(DENSE)
     assert total == of_dense
     assert active == pytest.approx(of_dense, rel=0.01)
+
+
+def test_the_lesson_trains_the_same_model_for_as_long() -> None:
+    text, names = LESSON.read_text(encoding="utf-8"), {"DeepSeekConfig": DeepSeekConfig}
+    exec(re.search(r"^small = DeepSeekConfig\(.*?^\)$", text, re.MULTILINE | re.DOTALL)[0], names)
+    assert names["small"] == SMALL
+    assert f"\nSTEPS = {STEPS}\n" in text
