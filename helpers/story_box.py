@@ -33,7 +33,7 @@ class StoryBox(widgets.VBox):
 
     def __init__(self, model: nn.Module, rows: StoryRows, generate: Generate, layer: int = 0):
         self.model, self.rows, self.generate, self.layer = model, rows, generate, layer
-        wide = {"description_width": "6em"}
+        wide = {"description_width": "7em"}
         self.beginning = widgets.Text(
             value="Mila the fox", description="beginning", style=wide, continuous_update=False
         )

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import solutions.d3_mla as reference
-from checks import CheckFailed, progress
+from checks import progress
 from checks.d3_mla import (
     check_absorbed_decode,
     check_attend,
@@ -519,10 +519,7 @@ cache_explorer()
 # %%
 print(", ".join(list(slips("D3.3e"))[:14]), "…")
 bug = "RestartsAtZero"  # or one of these names
-try:
-    check_mla(slips("D3.3e")[bug], seed=0)
-except CheckFailed as failed:
-    print(failed)
+print(check_mla.failure(slips("D3.3e")[bug]))
 
 # %% [markdown]
 # ## Investigation 1: how much width do keys need · 30 minutes
