@@ -215,7 +215,7 @@ agree = float((got - wanted).abs().max()) <= bound
 print("logits agree within 1e-5 x max(1, the largest logit):", agree)
 
 # %% [markdown]
-# The same class reads a local folder with `config.json` and safetensors. What it cannot compute it refuses in a sentence: YaRN, as below, FP8 weights and V2's groups; layers for multi-token prediction are left out (`tests/test_deepseek.py`).
+# The same class reads a local folder with `config.json` and safetensors. What it cannot compute it refuses in a sentence: YaRN, as below, FP8 weights and V2's groups; layers for multi-token prediction are left out (`tests/unit/solutions/test_deepseek.py`).
 
 # %%
 theirs.config.rope_parameters = {"rope_type": "yarn", "factor": 40.0, "rope_theta": 10_000.0}

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-WORK = Path(__file__).resolve().parent.parent / "work"
+from course import ROOT
+
+WORK = ROOT / "work"
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

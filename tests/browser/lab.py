@@ -21,7 +21,8 @@ from pathlib import Path
 
 from playwright.sync_api import ElementHandle, Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
+from course import ROOT
+
 NOT_COPIED = shutil.ignore_patterns(".*", "work", "tests", "*.egg-info", "__pycache__")
 LOOKS_AGAIN = 0.1  # seconds
 

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from lab import ROOT, copy_project, opened, running_lab
 
 from helpers.fences import solved, source_of
+from tests.browser.lab import ROOT, copy_project, opened, running_lab
 
 LESSON, D3, D4 = "d1_moe.ipynb", "d3_mla.ipynb", "d4_deepseek.ipynb"
 RENORMALISE = "gates = gates / gates.sum(dim=-1, keepdim=True)"

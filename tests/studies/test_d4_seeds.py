@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
+from course import ROOT
 from helpers.deepseek_config import DeepSeekConfig
 from helpers.story_measures import bigram_loss, held_out, sample_stories, story_scores
 from helpers.story_rows import StoryRows
@@ -29,7 +29,7 @@ SMALL = DeepSeekConfig(
     theta=200.0,
 )
 DENSE = replace(SMALL, dense_layers=3, dense_dim=192)
-LESSON = Path(__file__).resolve().parents[2] / "lessons" / "d4_deepseek.py"
+LESSON = ROOT / "lessons" / "d4_deepseek.py"
 
 
 @pytest.fixture(scope="module")

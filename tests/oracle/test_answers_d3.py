@@ -1,14 +1,15 @@
-"""The bank of D4: its right answers do what slow loops do, and each wrong one does not."""
+"""The bank of D3: its right answers do what slow loops do, and each wrong one does not."""
 
-import faults_d4_model as model
-import faults_d4_training as training
 import pytest
-from faults import always_raises, entries, faults_by_case
 
-from checks.answers.d4_deepseek import bank
+from checks.answers.d3_mla import bank
+from tests.oracle import d3_parts as parts
+from tests.oracle import d3_pieces as pieces
+from tests.oracle import d3_whole as whole
+from tests.oracle.faults import always_raises, entries, faults_by_case
 
-LOOKS = {**model.LOOKS, **training.LOOKS}
-PUBLIC = {**model.PUBLIC, **training.PUBLIC}
+LOOKS = {**parts.LOOKS, **pieces.LOOKS, **whole.LOOKS}
+PUBLIC = {**parts.PUBLIC, **pieces.PUBLIC, **whole.PUBLIC}
 
 
 @pytest.mark.parametrize("exercise", LOOKS)

@@ -1,15 +1,14 @@
-"""The bank of D3: its right answers do what slow loops do, and each wrong one does not."""
+"""The bank of D4: its right answers do what slow loops do, and each wrong one does not."""
 
-import faults_d3_parts as parts
-import faults_d3_pieces as pieces
-import faults_d3_whole as whole
 import pytest
-from faults import always_raises, entries, faults_by_case
 
-from checks.answers.d3_mla import bank
+from checks.answers.d4_deepseek import bank
+from tests.oracle import d4_model as model
+from tests.oracle import d4_training as training
+from tests.oracle.faults import always_raises, entries, faults_by_case
 
-LOOKS = {**parts.LOOKS, **pieces.LOOKS, **whole.LOOKS}
-PUBLIC = {**parts.PUBLIC, **pieces.PUBLIC, **whole.PUBLIC}
+LOOKS = {**model.LOOKS, **training.LOOKS}
+PUBLIC = {**model.PUBLIC, **training.PUBLIC}
 
 
 @pytest.mark.parametrize("exercise", LOOKS)

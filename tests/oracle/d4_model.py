@@ -6,11 +6,11 @@ A look ends with the first stage that finds a fault.
 from dataclasses import replace
 
 import torch
-from faults_d1 import gradient_faults, tensor_faults, unchanged, x_
-from faults_d4_by_hand import block_by_hand, counted_by_hand, model_by_hand, mtp_by_hand
 
 import solutions.d4_deepseek as reference
 from helpers.deepseek_config import DeepSeekConfig
+from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
+from tests.oracle.d4_model_by_hand import block_by_hand, counted_by_hand, model_by_hand, mtp_by_hand
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 

@@ -4,11 +4,11 @@ import math
 from functools import cache
 
 import torch
-from faults_d1 import gradient_faults, tensor_faults, unchanged, x_
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
 import solutions.d3_mla as reference
+from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 NAMES = ["k_down.weight", "k_up.weight", "v_down.weight", "v_up.weight"]

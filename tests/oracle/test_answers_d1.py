@@ -1,13 +1,13 @@
 """The bank of D1: its right answers do what slow loops do, and each wrong one does not."""
 
-import faults_d1 as look
 import pytest
 import torch
-from faults import always_raises, entries, faults_by_case
 
 import solutions.d1_moe as reference
 from checks.answers.bank import Bank
 from checks.answers.d1_moe import bank
+from tests.oracle import d1_moe as look
+from tests.oracle.faults import always_raises, entries, faults_by_case
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 CHOICES = [

@@ -1,13 +1,13 @@
 """The bank of D2: its right answers do what slow loops do, and each wrong one does not."""
 
-import faults_d2 as look
-import faults_d2_balance as balance
 import pytest
 import torch
-from faults import always_raises, entries, faults_by_case
 
 import solutions.d2_deepseek_moe as reference
 from checks.answers.d2_deepseek_moe import bank
+from tests.oracle import d2_balance as balance
+from tests.oracle import d2_deepseek_moe as look
+from tests.oracle.faults import always_raises, entries, faults_by_case
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 SHARED = [(5, 4, 3, 2, 3), (4, 6, 2, 5), (5, 3, 4), (6, 4, 1, 1, 2, 2)]

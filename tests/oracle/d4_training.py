@@ -9,8 +9,12 @@ from dataclasses import replace
 from functools import cache
 
 import torch
-from faults_d1 import gradient_faults, tensor_faults, unchanged, x_
-from faults_d4_training_by_hand import (
+from torch import Tensor
+
+import solutions.d4_deepseek as reference
+from helpers.deepseek_config import DeepSeekConfig
+from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
+from tests.oracle.d4_training_by_hand import (
     best_continuation,
     chances_of_pairs,
     loss_by_hand,
@@ -18,10 +22,6 @@ from faults_d4_training_by_hand import (
     train_by_hand,
     worth_by_hand,
 )
-from torch import Tensor
-
-import solutions.d4_deepseek as reference
-from helpers.deepseek_config import DeepSeekConfig
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 MOMENTUM = 0.9

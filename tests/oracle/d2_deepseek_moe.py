@@ -4,7 +4,9 @@ import math
 from itertools import permutations
 
 import torch
-from faults_d1 import (
+from torch import Tensor
+
+from tests.oracle.d1_moe import (
     combined,
     count_rows,
     gradient_faults,
@@ -15,7 +17,6 @@ from faults_d1 import (
     unchanged,
     x_,
 )
-from torch import Tensor
 
 # --- slow loops ---------------------------------------------------------------------------------
 

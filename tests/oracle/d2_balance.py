@@ -4,10 +4,10 @@ from fractions import Fraction
 from itertools import chain, count
 
 import torch
-from faults_d1 import counted, tensor_faults, unchanged, x_
 from torch import Tensor
 
 from solutions.d2_deepseek_moe import DeepSeekMoE
+from tests.oracle.d1_moe import counted, tensor_faults, unchanged, x_
 
 # --- slow loops ---------------------------------------------------------------------------------
 

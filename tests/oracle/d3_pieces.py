@@ -3,9 +3,9 @@
 import math
 
 import torch
-from faults_d1 import gradient_faults, tensor_faults, unchanged, x_
 
 import solutions.d3_mla as reference
+from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 

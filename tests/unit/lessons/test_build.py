@@ -5,7 +5,6 @@ import json
 
 import nbformat
 import pytest
-from conftest import snapshot
 
 from helpers.fences import solved, source_of, stub
 from lessons.build import MAX_BYTES, main, stems
@@ -13,6 +12,7 @@ from lessons.execute import execute
 from lessons.freshness import digest
 from lessons.notebooks import as_text, learner_notebook, solved_notebook
 from lessons.percent import LessonError
+from tests.conftest import snapshot
 
 LESSON = """\
 # %% [markdown]

@@ -4,10 +4,10 @@ import math
 from fractions import Fraction
 
 import torch
-from faults_d1 import counted
-from faults_d2_balance import choices_of_real_tokens, moved
 
 from solutions.d2_deepseek_moe import DeepSeekMoE
+from tests.oracle.d1_moe import counted
+from tests.oracle.d2_balance import choices_of_real_tokens, moved
 
 
 def loss_by_hand(logits, targets, real):

@@ -6,12 +6,12 @@ Everything is computed from the weights, one token and one head at a time.
 import math
 
 import torch
-from faults_d1 import gradient_faults, tensor_faults, unchanged, x_
-from faults_d2 import raises_value_error
 from torch.utils.flop_counter import FlopCounterMode
 
 import solutions.d3_mla as reference
 from solutions.d3_mla import LatentCache, MultiHeadLatentAttention
+from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
+from tests.oracle.d2_deepseek_moe import raises_value_error
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 NO_RESULT = {"value is no tensor", "shape or dtype of value"}
