@@ -9,17 +9,20 @@ LEFT_OUT = {"studies", "browser"}  # folders of tests that take too long
 
 
 def importing(broken: Path, root: Path) -> list[str]:
-    """The test modules that import `broken`; where none does, those that do through others."""
+    """The test modules that import `broken`; if none does, those that do through others.
+
+    The nearest come first, and among them those that are named after it.
+    """
     imports = _imports(root)
-    reached, last = {broken}, {broken}
-    while last:
+    reached, last, tests = {broken}, {broken}, []
+    while last and not (tests and broken in imports[tests[0]]):
         last = {path for path in imports if imports[path] & last} - reached
         reached |= last
-        tests = [path for path in last if path.stem.startswith("test_")]
-        tests.sort(key=lambda path: (broken.stem not in path.stem, path.name))
-        if tests:
-            return [path.relative_to(root).as_posix() for path in tests]
-    raise ValueError(f"no test imports {broken.relative_to(root)}")
+        near = [path for path in last if path.stem.startswith("test_")]
+        tests += sorted(near, key=lambda path: (broken.stem not in path.stem, path.name))
+    if not tests:
+        raise ValueError(f"no test imports {broken.relative_to(root)}")
+    return [path.relative_to(root).as_posix() for path in tests]
 
 
 def _imports(root: Path) -> dict[Path, set[Path]]:

@@ -17,6 +17,8 @@ TREE = {
     "tests/test_named.py": "from checks import close\n",
     "tests/test_direct.py": "import checks.inner\n",
     "tests/test_through.py": "import common\n",
+    "tests/test_farther.py": "from tests.farther import use\n",
+    "tests/farther.py": "from common import use\n",
     "tests/common.py": "from checks.user import use\n",
     "tests/test_script.py": "NAME = 'course.py'\n",
     "tests/studies/test_long.py": "from checks import deeper\n",
@@ -61,7 +63,7 @@ def test_a_text_that_is_nowhere_or_in_two_places_is_refused(tree, old):
     "broken, tests",
     [
         ("checks/inner.py", ["test_direct.py", "test_named.py"]),
-        ("checks/deeper.py", ["test_through.py"]),
+        ("checks/deeper.py", ["test_through.py", "test_farther.py"]),
         ("course.py", ["test_script.py"]),
     ],
 )

@@ -10,6 +10,7 @@ from torch import nn
 
 import checks.check
 from checks import CHECKS, Check, CheckFailed, CheckResult, audit
+from checks.compare import Comparison
 from checks.expect import that
 from checks.trial import Trial
 from helpers import fences
@@ -303,6 +304,14 @@ def test_compare_refuses_an_answer_that_does_not_pass(check):
     with pytest.raises(CheckFailed) as failed:
         check.compare(audit.stub_of(check))
     assert failed.value.state == "unwritten"
+
+
+def test_compare_tells_the_largest_difference():
+    numbers = torch.tensor([1.0, 2.0, 3.0])
+    compared = Comparison(inputs=lambda: (numbers,), run=lambda double, inputs: double(*inputs))
+    check = small_check({"twice": is_double}, compared=compared)
+    shown = check.compare(lambda number: 2 * number + 0.5 * (torch.as_tensor(number) == 3))
+    assert shown.sentence.startswith("largest difference 5.0e-01 · ")
 
 
 def test_compare_says_where_weights_do_not_fit():

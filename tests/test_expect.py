@@ -1,0 +1,19 @@
+"""What a stage asks of a value: how close numbers must be, and that all of them are numbers."""
+
+import pytest
+import torch
+
+from checks import expect
+from checks.outcome import Wrong
+
+
+def test_the_bound_grows_with_the_largest_number_and_not_below_one():
+    large, small = torch.tensor([1000.0, 1.0]), torch.tensor([0.001, 0.0])
+    assert expect.near(large + 0.005, large) and not expect.near(large + 0.05, large)
+    assert expect.near(small + 5e-6, small) and not expect.near(small + 5e-5, small)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_one_number_that_is_not_finite_is_enough(odd):
+    with pytest.raises(Wrong, match="gates must be finite, got NaN or infinity"):
+        expect.tensor(torch.tensor([0.5, odd]), "gates", (2,), torch.float32)
