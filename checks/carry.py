@@ -23,7 +23,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from checks import LESSONS, Check, board, frames, limit, places
 from checks.notebook import CodeCell, UnreadableNotebook, read
 
-SECONDS = 8.0  # a cell that only defines things needs no longer
+SECONDS = 8.0  # a cell that only defines things computes no longer
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ def _bind_learners(
         return [f"{error}. All parts of this lesson are the reference's."]
     told += [cell.source for cell in cells if cell.role != "plain" or cell.only_defines]
     notes = _run_definitions(lesson, cells, namespace, list(origin))
+    told += notes  # a verdict without a cell that was left out is no verdict on the whole
     exercises = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
     for check in checks:
         if forced.get(check.name) == "reference":
@@ -161,7 +162,8 @@ def _bind_one(
     if not problem and not wanted and known is None:
         failure = check.failure(namespace[check.name])
         problem = failure.message.rstrip(".") if failure else ""
-        _remember(digest, problem)
+        if failure is None or failure.state != "stopped":  # a slow moment is no verdict
+            _remember(digest, problem)
     if problem:
         namespace[check.name] = theirs
     return problem
@@ -176,6 +178,8 @@ def _execute(source: str, file: str, namespace: dict) -> str:
         limit.call(lambda: exec(code, namespace), SECONDS)
     except KeyboardInterrupt:
         raise
+    except limit.TooSlow as slow:
+        return f"it {slow}"
     except BaseException as error:
         return frames.sentence(error)
     return ""

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from checks import board, given
 from checks.compare import Comparison, comparison
@@ -11,7 +12,7 @@ from checks.outcome import CheckFailed, CheckResult
 from checks.source import Source, source_of, value_read_as
 from checks.trial import Stage, Trial, own_world
 
-SECONDS = 8.0  # a stage that runs longer on one case is stopped
+SECONDS = 8.0  # a stage that computes longer than this on one case is stopped
 COMPARE_SECONDS = 30.0
 
 
@@ -21,6 +22,7 @@ class Check:
 
     `draw` makes the cases of a run from a `random.Random`; each stage sees every case. `needs`
     are the checks of the parts that the answer is built from, by the names it uses them under.
+    `preload` names the modules that a stage makes torch import, so that no stage waits for them.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Check:
     hints: tuple[str, str, str]
     compared: Comparison | None = None
     needs: tuple["Check", ...] = ()
+    preload: tuple[str, ...] = ()
     _rung: int = field(default=0, init=False, repr=False)
     _judged: tuple = field(default=(), init=False, repr=False)
 
@@ -87,6 +90,8 @@ class Check:
         refusal = given.refusal(self.name, self.reference_answer, answer)
         if refusal:
             raise CheckFailed(self.id, self.name, "wrong", refusal, details={"seed": seed})
+        for module in self.preload:
+            import_module(module)
         start = time.perf_counter()
         with own_world(seed):
             cases = list(self.draw(random.Random(seed)))

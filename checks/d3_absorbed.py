@@ -12,6 +12,7 @@ from checks import expect
 from checks.check import Check
 from checks.compare import Comparison
 from checks.latent_cases import Latent, shake, slow_turn
+from checks.limit import LAZY_TORCH
 from checks.mla_cases import (
     SlowAttention,
     WatchedCache,
@@ -274,6 +275,7 @@ check_absorbed_decode = Check(
     minutes=25,
     reference_answer=reference.absorbed_decode,
     draw=_decodes,
+    preload=LAZY_TORCH,
     stages={
         "the first token: shape, type and value": _decode_first,
         "one token more within 1e-5, in float64 1e-10": _decode_next,

@@ -13,6 +13,7 @@ from checks.compare import Comparison
 from checks.d4_block import compared_config
 from checks.d4_cases import V2_OPTIONS, V3_OPTIONS, draw_case, draw_config, sizes
 from checks.d4_stack import check_deepseek, made
+from checks.limit import LAZY_TORCH
 from helpers.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
 
@@ -230,6 +231,7 @@ check_count_parameters = Check(
     minutes=15,
     reference_answer=reference.count_parameters,
     draw=_counted,
+    preload=LAZY_TORCH,
     stages={
         "two whole numbers": _count_kind,
         "all layers dense: nothing idle": _count_dense,

@@ -31,6 +31,7 @@ from checks.d4_training_cases import (
     trainings,
     true_loss,
 )
+from checks.limit import LAZY_TORCH
 from checks.outcome import Wrong
 from checks.source import functions_of
 from helpers.traffic import layers_of
@@ -279,6 +280,7 @@ check_train = Check(
     minutes=20,
     reference_answer=reference.train,
     draw=trainings,
+    preload=LAZY_TORCH,
     stages={
         "one loss a batch": _one_each,
         "the first N - 1 tokens go in, once": _fed,

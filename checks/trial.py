@@ -32,8 +32,8 @@ class Trial:
             limit.call(self._judge, seconds)
         except limit.TooSlow as slow:
             where = frames.place_of_frame(slow.frame) or "a call into torch"
-            message = f"your code was {slow}, at {where}"
-            raise self._failure("stopped", message, "Does a loop never end?") from None
+            ask = "Does it wait for something?" if slow.waited else "Does a loop never end?"
+            raise self._failure("stopped", f"your code {slow}, at {where}", ask) from None
 
     def _judge(self) -> None:
         try:

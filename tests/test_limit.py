@@ -175,7 +175,7 @@ NEVER_END = [
 def test_a_call_that_never_ends_is_stopped(call):
     with pytest.raises(limit.TooSlow) as stopped:
         limit.call(call, SHORT)
-    assert str(stopped.value) == "still running after 0.15 s"
+    assert str(stopped.value) == "was still running after 0.15 s of computing"
     assert stopped.value.frame is not None
 
 
@@ -254,7 +254,7 @@ def test_a_check_names_the_line_that_never_ended(monkeypatch):
     with pytest.raises(CheckFailed) as failed:
         CHECKS["D1.4a"](load, seed=0)
     assert failed.value.state == "stopped"
-    assert "still running after 0.15 s, at line" in failed.value.message
+    assert "still running after 0.15 s of computing, at line" in failed.value.message
     assert "in load: " in failed.value.message
     assert "Does a loop never end?" in failed.value.lines
 

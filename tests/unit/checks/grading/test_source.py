@@ -203,7 +203,7 @@ def test_failures_in_a_running_notebook_are_short_and_name_the_learners_line(out
     assert unfinished.ename == misspelt.ename == endless.ename == "CheckFailed"
     assert unfinished.traceback == ["D1.1 TopKRouter: not written yet."]
     assert "  line 7, in forward: return self.gaet(x)" in misspelt.traceback
-    assert "still running after 0.5 s, at line 1" in endless.evalue
+    assert "still running after 0.5 s of computing, at line 1" in endless.evalue
     assert all(len(output.traceback) <= 6 for output in (misspelt, endless))
 
 
