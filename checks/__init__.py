@@ -1,22 +1,37 @@
-"""Autograded checks that explain: one an exercise, found by id in `CHECKS`."""
+"""Autograded checks that explain: one per exercise, found by id in `CHECKS`.
 
-from checks import board, d1_moe, d2_deepseek_moe, d3_mla, d4_deepseek
+`CHECKS` and `LESSONS` load the lessons when they are first asked for, so that the machinery needs
+none of them and a notebook loads only its own.
+"""
+
+import importlib
+
+from checks import board
 from checks.check import Check
 from checks.outcome import CheckFailed, CheckResult
 from checks.source import Source
 
-LESSONS: dict[str, tuple[Check, ...]] = {
-    "d1_moe": d1_moe.CHECKS,
-    "d2_deepseek_moe": d2_deepseek_moe.CHECKS,
-    "d3_mla": d3_mla.CHECKS,
-    "d4_deepseek": d4_deepseek.CHECKS,
-}
-CHECKS: dict[str, Check] = {check.id: check for checks in LESSONS.values() for check in checks}
+STEMS = ("d1_moe", "d2_deepseek_moe", "d3_mla", "d4_deepseek")
+
+LESSONS: dict[str, tuple[Check, ...]]
+CHECKS: dict[str, Check]
+
+
+def __getattr__(name: str) -> object:
+    if name == "LESSONS":
+        value = {stem: importlib.import_module(f"checks.{stem}").CHECKS for stem in STEMS}
+    elif name == "CHECKS":
+        lessons = __getattr__("LESSONS")
+        value = {check.id: check for checks in lessons.values() for check in checks}
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault(name, value)
 
 
 def progress() -> Source:
     """The board of the fourteen subtasks, as this learner stands."""
-    return Source(board.text({check.id: check.name for check in CHECKS.values()}))
+    checks = __getattr__("CHECKS")
+    return Source(board.text({check.id: check.name for check in checks.values()}))
 
 
-__all__ = ["CHECKS", "LESSONS", "Check", "CheckFailed", "CheckResult", "progress"]
+__all__ = ["CHECKS", "LESSONS", "STEMS", "Check", "CheckFailed", "CheckResult", "progress"]

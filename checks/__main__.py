@@ -4,18 +4,18 @@ import argparse
 import json
 import sys
 
-from checks import LESSONS, progress
+import checks
 
 
 def _status(options: argparse.Namespace) -> int:
-    print(progress())
+    print(checks.progress())
     return 0
 
 
 def _validate(options: argparse.Namespace) -> int:
     from checks import validate
 
-    return validate.validate(options.lesson or list(LESSONS), everything=options.all)
+    return validate.validate(options.lesson or checks.STEMS, everything=options.all)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -29,7 +29,7 @@ def _export(options: argparse.Namespace) -> int:
 def _audit(options: argparse.Namespace) -> int:
     from checks import audit
 
-    lessons = options.lesson or list(LESSONS)
+    lessons = options.lesson or checks.STEMS
     verdicts = {lesson: audit.audit(lesson) for lesson in lessons}
     if options.json:
         print(json.dumps({_short(name): audit.summary(v) for name, v in verdicts.items()}))
@@ -43,10 +43,10 @@ def _short(lesson: str) -> str:
 
 
 def _lesson(word: str) -> str:
-    for stem in LESSONS:
+    for stem in checks.STEMS:
         if word in (stem, _short(stem)):
             return stem
-    known = ", ".join(_short(stem) for stem in LESSONS)
+    known = ", ".join(_short(stem) for stem in checks.STEMS)
     raise argparse.ArgumentTypeError(f"lesson must be one of {known}, got {word}")
 
 

@@ -20,7 +20,9 @@ from types import ModuleType
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from checks import LESSONS, Check, board, frames, limit, places
+import checks
+from checks import board, frames, limit, places
+from checks.check import Check
 from checks.notebook import CodeCell, UnreadableNotebook, read
 
 SECONDS = 8.0  # a cell that only defines things computes no longer
@@ -45,9 +47,9 @@ class Carried:
 
     def _repr_html_(self) -> str:
         """A table with a column for each lesson, a cell for each part."""
-        lessons = [lesson for lesson in LESSONS if LESSONS[lesson][0].name in self.origin]
-        parts = [[f"{c.name}: {self.origin[c.name]}" for c in LESSONS[of]] for of in lessons]
-        rows = [[lesson[:2].upper() for lesson in lessons], *zip_longest(*parts, fillvalue="")]
+        shown = {k: v for k, v in checks.LESSONS.items() if v[0].name in self.origin}
+        parts = [[f"{c.name}: {self.origin[c.name]}" for c in of] for of in shown.values()]
+        rows = [[lesson[:2].upper() for lesson in shown], *zip_longest(*parts, fillvalue="")]
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return f"{notes}<table>{''.join(map(_row, rows))}</table>"
 
@@ -76,9 +78,9 @@ def carry(*lessons: str, yours: Sequence[str] = (), reference: Sequence[str] = (
 
 def _refuse_unknown(lessons: Sequence[str], forced: dict[str, Sequence[str]]) -> None:
     for lesson in lessons:
-        if lesson not in LESSONS:
-            raise ValueError(f"lesson must be one of {', '.join(LESSONS)}, got {lesson!r}")
-    known = [check.name for lesson in lessons for check in LESSONS[lesson]]
+        if lesson not in checks.STEMS:
+            raise ValueError(f"lesson must be one of {', '.join(checks.STEMS)}, got {lesson!r}")
+    known = [check.name for lesson in lessons for check in checks.LESSONS[lesson]]
     for side, names in forced.items():
         for name in names:
             if name not in known:
@@ -106,8 +108,8 @@ def _bind_learners(
 
     `told` are the cells of the lessons before, and afterwards of this one too.
     """
-    checks = LESSONS[lesson]
-    origin.update({check.name: "reference" for check in checks})
+    graded = checks.LESSONS[lesson]
+    origin.update({check.name: "reference" for check in graded})
     if not board.in_work():
         return []
     try:
@@ -118,7 +120,7 @@ def _bind_learners(
     notes = _run_definitions(lesson, cells, namespace, list(origin))
     told += notes  # a verdict without a cell that was left out is no verdict on the whole
     exercises = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
-    for check in checks:
+    for check in graded:
         if forced.get(check.name) == "reference":
             continue
         source = exercises.get(check.id)
@@ -192,9 +194,11 @@ def _digest(told: list[str], source: str | None, origin: dict) -> str:
 
 
 def _course() -> str:
-    folders = ("checks", "solutions", "helpers")
-    paths = sorted(path for folder in folders for path in (places.ROOT / folder).glob("*.py"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
+    """Of the code of the course; of what lies below `checks`, the banks of answers are no part."""
+    folders = (places.ROOT / name for name in ("checks", "solutions", "helpers"))
+    paths = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    code = (path.read_bytes() for path in paths if not places.is_in_a_bank(path))
+    return hashlib.sha256(b"\0".join(code)).hexdigest()
 
 
 def _verdicts() -> dict[str, str]:

@@ -77,11 +77,13 @@ class Check:
 
         Raises `CheckFailed` while the answer does not pass.
         """
-        seed, made = _seed(None), []
+        if self.compared is None:
+            raise ValueError(f"{self.name} is not compared: nothing says on which inputs")
+        seed, made, compared = _seed(None), [], self.compared
         self._run(answer, seed)
 
         def compare(answer: object, case: object) -> None:
-            made.append(comparison(self, answer))
+            made.append(comparison(self.name, answer, self.reference_answer, compared))
 
         self._trial("compare", compare, answer, "larger inputs", seed).run(COMPARE_SECONDS)
         return made[0]

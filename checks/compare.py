@@ -6,15 +6,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from checks.source import source_of
-
-if TYPE_CHECKING:
-    from checks.check import Check
 
 
 @dataclass(frozen=True)
@@ -49,22 +45,21 @@ class Compared:
         return f"<p>{html.escape(self.sentence)}</p><table><tr>{cells}</tr></table>"
 
 
-def comparison(check: "Check", answer: Callable) -> Compared:
+def comparison(name: str, answer: Callable, reference: Callable, way: Comparison) -> Compared:
     """Both run on the same inputs and weights, timed in turn."""
-    way = check.compared
     torch.manual_seed(0)
-    theirs, ours = way.build(answer), way.build(check.reference_answer)
+    theirs, ours = way.build(answer), way.build(reference)
     yours = source_of(answer) or "(its source is not available)"
-    source = source_of(check.reference_answer)
+    source = source_of(reference)
     refused = _share_weights(theirs, ours)
     if refused:
-        return Compared(check.name, refused, yours, source)
+        return Compared(name, refused, yours, source)
     inputs = way.inputs()
     with torch.no_grad():
         gap = (way.run(theirs, inputs).double() - way.run(ours, inputs).double()).abs().max()
         ratio = _time_ratio(lambda: way.run(theirs, inputs), lambda: way.run(ours, inputs))
     sentence = f"largest difference {float(gap):.1e} · your time is {ratio:.2f} of the reference's"
-    return Compared(check.name, sentence, yours, source)
+    return Compared(name, sentence, yours, source)
 
 
 def _share_weights(theirs: object, ours: object) -> str:

@@ -5,21 +5,24 @@ import os
 import re
 import textwrap
 from contextlib import chdir
+from importlib.util import find_spec
 from pathlib import Path
 
-from checks import LESSONS, places
+import checks
+from checks import places
 from checks.carry import Carried, carry
 from checks.notebook import CodeCell, UnreadableNotebook, read
 from helpers import fences
 
 NAME = "my_deepseek.py"
 HELPERS = {
-    "llama": ("SwiGLU", "RMSNorm", "rotate"),
-    "router_options": ("refuse_bad_router",),
-    "attention_sizes": ("refuse_bad_sizes",),
-    "traffic": ("layers_of",),
-    "deepseek_config": ("DeepSeekConfig",),
+    "helpers.llama": ("SwiGLU", "RMSNorm", "rotate"),
+    "helpers.router_options": ("refuse_bad_router",),
+    "helpers.attention_sizes": ("refuse_bad_sizes",),
+    "helpers.traffic": ("layers_of",),
+    "helpers.deepseek_config": ("DeepSeekConfig",),
 }
+MAIN = "helpers.alone"  # what the file does when it is run
 PARTS = {
     "d1_moe": ("ExpertArray", "dispatch_combine", "expert_load"),
     "d2_deepseek_moe": (
@@ -89,7 +92,7 @@ def export() -> Path:
     """Writes `work/my_deepseek.py` and gives its path; a file of that name is replaced."""
     places.WORK.mkdir(exist_ok=True)
     with chdir(places.WORK):
-        carried = carry(*LESSONS)
+        carried = carry(*checks.STEMS)
     path = places.WORK / NAME
     fresh = path.with_suffix(f".{os.getpid()}.tmp")
     fresh.write_text(text(carried), encoding="utf-8")
@@ -99,18 +102,21 @@ def export() -> Path:
 
 def text(carried: Carried) -> str:
     """The file: head, helpers, parts in the order of the lessons, and what trains and writes."""
-    pieces = [_helper(module, name) for module, names in HELPERS.items() for name in names]
+    pieces = [
+        _without(fences.source_of(_text_of(module), name))
+        for module, names in HELPERS.items()
+        for name in names
+    ]
     for lesson, names in PARTS.items():
         cells = _cells(lesson, carried)
         own = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
-        ids = {check.name: check.id for check in LESSONS[lesson]}
+        ids = {check.name: check.id for check in checks.LESSONS[lesson]}
         chosen = [
             own[ids[name]] if carried.origin[name] == "yours" else _reference(lesson, name)
             for name in names
         ]
         pieces += [*_used(cells, chosen), *chosen]
-    end = (places.ROOT / "helpers" / "alone.py").read_text(encoding="utf-8")
-    more, bodies = _imports_apart([*pieces, end.partition('"""\n\n')[2]])
+    more, bodies = _imports_apart([*pieces, _text_of(MAIN).partition('"""\n\n')[2]])
     return "\n\n\n".join([_head(carried, more).strip("\n"), *bodies]) + "\n"
 
 
@@ -143,14 +149,12 @@ def _defined(source: str) -> list[str]:
     return [node.name for node in ast.parse(source).body if isinstance(node, kinds)]
 
 
-def _helper(module: str, name: str) -> str:
-    path = places.ROOT / "helpers" / f"{module}.py"
-    return _without(fences.source_of(path.read_text(encoding="utf-8"), name))
-
-
 def _reference(lesson: str, name: str) -> str:
-    path = places.ROOT / "solutions" / f"{lesson}.py"
-    return _without(fences.solved(fences.source_of(path.read_text(encoding="utf-8"), name)))
+    return _without(fences.solved(fences.source_of(_text_of(f"solutions.{lesson}"), name)))
+
+
+def _text_of(module: str) -> str:
+    return Path(find_spec(module).origin).read_text(encoding="utf-8")
 
 
 def _without(source: str) -> str:

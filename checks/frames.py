@@ -6,13 +6,12 @@ from collections.abc import Collection
 from pathlib import Path
 from types import CodeType, FrameType
 
-from checks.places import ROOT
+from checks.places import ROOT, is_of_the_checks
 
 _NOT_THE_LEARNERS = (
     ROOT / "helpers",
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")),
 )
-_CHECKS = ROOT / "checks"
 
 
 def is_learners(filename: str) -> bool:
@@ -26,7 +25,7 @@ def is_learners(filename: str) -> bool:
 
 def is_checks(filename: str) -> bool:
     """Whether a file is the machinery of the checks."""
-    return Path(filename).parent == _CHECKS
+    return is_of_the_checks(Path(filename))
 
 
 def innermost_code(error: BaseException) -> CodeType:

@@ -6,18 +6,21 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
-from checks import CHECKS, LESSONS, Check, places
+import checks
+from checks import places
+from checks.check import Check
 from checks.notebook import CodeCell, UnreadableNotebook, read
 
 CELL_SECONDS = 300
 
 
-def validate(lessons: list[str], *, everything: bool = False) -> int:
+def validate(lessons: Sequence[str], *, everything: bool = False) -> int:
     """0 if every exercise of the lessons' notebooks in `work/` passes; prints a line for each.
 
     Only set-up, definitions, exercises and the lessons' own checks run, without stored outputs;
@@ -42,7 +45,7 @@ def _graded(lesson: str, cells: list[CodeCell]) -> list[CodeCell]:
             f"{lesson}.ipynb in work/ has no exercise; move it away and `python3 course.py lab` "
             "copies a fresh one"
         )
-    own = {check.id: _check_cell(check) for check in LESSONS[lesson]}
+    own = {check.id: _check_cell(check) for check in checks.LESSONS[lesson]}
     kept = [cell for cell in cells if cell.role != "plain" or cell.only_defines]
     graded = [own.pop(cell.exercise, cell) if cell.role == "check" else cell for cell in kept]
     return [*graded, *own.values()]
@@ -69,7 +72,7 @@ def _validate(lesson: str, cells: list[CodeCell]) -> int:
 
 
 def _line(cell: CodeCell, failure: str) -> str:
-    check = CHECKS.get(cell.exercise or "")
+    check = checks.CHECKS.get(cell.exercise or "")
     name = f"{check.id} {check.name}" if check else cell.source.strip().partition("\n")[0][:60]
     if not failure:
         return f"✓ {name}: passed"
