@@ -21,6 +21,7 @@ HELPERS = {
     "helpers.attention_sizes": ("refuse_bad_sizes",),
     "helpers.traffic": ("layers_of",),
     "helpers.deepseek_config": ("DeepSeekConfig",),
+    "helpers.optimiser": ("optimiser_and_schedule", "warm_up_then_decay"),
 }
 MAIN = "helpers.alone"  # what the file does when it is run
 PARTS = {
@@ -75,6 +76,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 {more}
 
 class Shape:

@@ -1,7 +1,8 @@
+# mypy: disable-error-code="name-defined"
 """The end of `my_deepseek.py`: a text file in, a trained model, and text out of it.
 
 It is copied behind the code of the model, whose names it uses: DeepSeek, DeepSeekConfig, train,
-generate.
+generate; `optimiser_and_schedule` is copied too.
 """
 
 import argparse
@@ -27,7 +28,7 @@ LENGTH, ROWS = 128, 16  # of a batch
 
 
 def make_tokenizer(text, vocab_size=1024):
-    """A byte-level BPE tokenizer that has read `text`."""
+    """A byte-level BPE tokenizer trained on `text`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -39,17 +40,25 @@ def make_tokenizer(text, vocab_size=1024):
     return tokenizer
 
 
-def windows(ids, steps, optimizer, lr):
-    """`steps` batches of random windows; the learning rate falls in a line to 0."""
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
-        starts = torch.randint(len(ids) - LENGTH, (ROWS,)).tolist()
-        rows = torch.stack([ids[start : start + LENGTH + 1] for start in starts])
-        yield rows, torch.ones_like(rows, dtype=torch.bool)
+def random_windows(ids):
+    """A batch of windows of the text, and that all of their tokens are real."""
+    starts = torch.randint(len(ids) - LENGTH, (ROWS,)).tolist()
+    rows = torch.stack([ids[start : start + LENGTH + 1] for start in starts])
+    return rows, torch.ones_like(rows, dtype=torch.bool)
+
+
+def train_on(ids, model, steps):
+    """Trains `model` on random windows of `ids` and returns the loss of each step."""
+    optimizer, schedule = optimiser_and_schedule(model, 2e-3, steps)
+    losses = []
+    for _ in range(steps):
+        losses += train(model, [random_windows(ids)], optimizer, lambda: 0.01)
+        schedule.step()
+    return losses
 
 
 def read_text(path):
-    """The text of a file, long enough for one window; else one sentence and the end."""
+    """The text of a file; exits with one sentence if it is missing or too short to train on."""
     if not path.is_file():
         sys.exit(f"There is no file {path}.")
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -59,7 +68,7 @@ def read_text(path):
 
 
 def main(arguments=None):
-    """Trains on a text file, then writes on from `--prompt`."""
+    """Trains on a text file, then continues `--prompt`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("text", type=Path, help="a text file to train on")
     parser.add_argument("--steps", type=int, default=300)
@@ -70,10 +79,8 @@ def main(arguments=None):
     text = read_text(chosen.text)
     tokenizer = make_tokenizer(text)
     model = DeepSeek(DeepSeekConfig(vocab_size=tokenizer.get_vocab_size(), **SIZES))
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
-    batches = windows(torch.tensor(tokenizer.encode(text).ids), chosen.steps, optimizer, 2e-3)
-    losses = train(model, batches, optimizer, lambda: 0.01)
-    print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f} nats a token in {len(losses)} steps\n")
+    losses = train_on(torch.tensor(tokenizer.encode(text).ids), model, chosen.steps)
+    print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f} nats per token in {len(losses)} steps\n")
     prompt = torch.tensor([tokenizer.encode(chosen.prompt).ids])
     written = generate(model, prompt, chosen.tokens, temperature=chosen.temperature)
     print(tokenizer.decode(written[0].tolist()))

@@ -1,19 +1,24 @@
 """A training run on stories that goes on where it stopped, and what it measures on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from helpers.optimiser import optimiser_and_schedule
 from helpers.story_measures import Generate, held_out, sample_stories, story_scores
 from helpers.story_rows import StoryRows
 
-WARM_UP = 30  # steps
 MEASURED = 48  # stories sampled for a point of the coherence curve
-ANNEALED = 0.3  # the share of the run over which the bias' step goes down to 0
+ANNEALED = 0.3  # the share of the run over which the step of the bias falls to 0
+
+Batch = tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]
+BiasStep = Callable[[], float]
+Train = Callable[[nn.Module, Iterable[Batch], torch.optim.Optimizer, BiasStep], list[float]]
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,11 @@ class Point:
 
 
 class StoryRun:
-    """The optimiser, schedule and batches of a run of `steps` steps, resumable.
+    """A training of `steps` steps that can be cut in parts: each `.train` goes on from the last.
 
     AdamW with linear warm-up and linear decay to 0; the step of the balancing bias is `bias` and
-    goes down to 0 over the last part, as V3 freezes its own. `points` holds what was measured
-    every `every` steps.
+    falls to 0 over the last 30% of the steps, as V3 freezes its own. `points` holds what was
+    measured after every `every` steps and after the last.
     """
 
     def __init__(
@@ -56,39 +61,61 @@ class StoryRun:
         self.model, self.rows, self.steps, self.generate = model, rows, steps, generate
         self.every, self.batch, self.bias = every, batch, bias
         self.generator = torch.Generator().manual_seed(seed)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.1
-        )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        self.optimizer, self.schedule = optimiser_and_schedule(model, lr, steps)
         self.bar = tqdm(total=steps, desc="training", unit="step", mininterval=0.5)
-        self.done, self.points = 0, []
+        self.done = 0
+        self.points: list[Point] = []
 
-    def batches(self, steps: int) -> Iterator[tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]]:
-        """The next `steps` batches, or as many as are left of the run; cut to their longest row."""
+    def train(self, train: Train, steps: int) -> list[float]:
+        """Trains for `steps` steps, or as many as are left, and returns the loss of each.
+
+        `train(model, batches, optimizer, bias_step)`, as in D4.3b, is called with one batch at a
+        time; between two calls the learning rate and the bar move, and the model is measured.
+        """
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        losses: list[float] = []
         for _ in range(min(steps, self.steps - self.done)):
-            picked = torch.randint(len(self.rows.ids), (self.batch,), generator=self.generator)
-            ids, real = self.rows.ids[picked], self.rows.real[picked]
-            length = int(real.sum(1).max())
-            yield ids[:, :length], real[:, :length]
-            self._stepped()
+            losses += train(self.model, [self._next_batch()], self.optimizer, self.bias_step)
+            self._advance()
+        return losses
+
+    def batches(self, steps: int) -> NoReturn:
+        """Raises a TypeError that says how to train: this is how it was done up to 0.1.0."""
+        raise TypeError(
+            "StoryRun no longer trains while its batches are iterated: write "
+            f"run.train(train, {steps}) in place of "
+            f"train(model, run.batches({steps}), run.optimizer, run.bias_step)"
+        )
 
     def bias_step(self) -> float:
         """How far a balancing bias moves after the current batch."""
         left = (self.steps - 1 - self.done) / max(1.0, ANNEALED * self.steps)
         return self.bias * min(1.0, left)
 
-    def _stepped(self) -> None:
+    def _next_batch(self) -> Batch:
+        """Random rows, cut to the longest of them."""
+        picked = torch.randint(len(self.rows.ids), (self.batch,), generator=self.generator)
+        ids, real = self.rows.ids[picked], self.rows.real[picked]
+        length = int(real.sum(1).max())
+        return ids[:, :length], real[:, :length]
+
+    def _advance(self) -> None:
+        """Moves schedule and bar on by one step, and measures where it is time to."""
         self.schedule.step()
         self.done += 1
         self.bar.update()
         if self.done % self.every == 0 or self.done == self.steps:
             self.points.append(self._measured())
-            point = self.points[-1]
-            found = f"held-out loss {point.loss:.3f}, coherent {point.coherent:.0%}"
-            balance = f", CV {max(point.cvs):.3f}" if point.cvs else ""
-            self.bar.set_postfix_str(found + balance)
+            self._show(self.points[-1])
         if self.done == self.steps:
             self.bar.close()
+
+    def _show(self, point: Point) -> None:
+        balance = f", CV {max(point.cvs):.3f}" if point.cvs else ""
+        self.bar.set_postfix_str(
+            f"held-out loss {point.loss:.3f}, coherent {point.coherent:.0%}{balance}"
+        )
 
     def _measured(self) -> Point:
         found = held_out(self.model, self.rows, count=100)
@@ -97,7 +124,3 @@ class StoryRun:
             texts = sample_stories(self.model, self.rows, self.generate, MEASURED)
             coherent = story_scores(texts, self.rows).coherent
         return Point(self.done, found.loss, found.told, coherent, tuple(found.cvs))
-
-    def _rate(self, step: int) -> float:
-        warm_up = min(WARM_UP, self.steps)
-        return min((step + 1) / warm_up, (self.steps - step) / (self.steps - warm_up + 1))

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from helpers.corpus import Corpus
+from helpers.optimiser import optimiser_and_schedule
 
-WARM_UP = 30  # steps
 MAX_GRADIENT_NORM = 1.0
 
 AfterStep = Callable[[int, nn.Module], None]
@@ -48,12 +48,7 @@ class Training:
         self.after_step, self.extra_loss = after_step, extra_loss
         self.losses: list[float] = []
         self._generator = torch.Generator().manual_seed(seed)
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.1
-        )
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: _rate(step, steps)
-        )
+        self._optimizer, self._schedule = optimiser_and_schedule(model, lr, steps)
 
     def run(self, steps: int) -> None:
         """Trains for `steps` batches more, or for as many as are left of the whole.
@@ -134,9 +129,3 @@ def _token_loss(model: nn.Module, ids: Tensor) -> Float[Tensor, "B L"]:
     """The cross-entropy of each token after the first, given those before it."""
     logits = model(ids[:, :-1])
     return F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-
-
-def _rate(step: int, steps: int) -> float:
-    """The share of the learning rate that `step` takes: up for the first steps, then down to 0."""
-    warm_up = min(WARM_UP, steps)
-    return min((step + 1) / warm_up, (steps - step) / (steps - warm_up + 1))

@@ -308,7 +308,7 @@ print(f"{rows.vocab_size:,} tokens, {int(rows.real.sum()) / len(rows.ids):.0f} a
 # %% [markdown]
 # ## Train it · 15 minutes
 #
-# Three layers, 1.1 million parameters, of which a token uses 0.7 million. The run keeps the optimiser, its schedule and the step of the bias, so each of the next cells goes on where the last one stopped.
+# Three layers, 1.1 million parameters, of which a token uses 0.7 million. The run hands your `train` one batch after the other. It keeps the optimiser, its schedule and the step of the bias, so each of the next cells goes on where the last one stopped.
 
 # %%
 total, active = count_parameters(small)
@@ -319,19 +319,19 @@ STEPS = 800
 torch.manual_seed(0)
 model = DeepSeek(small)
 run = StoryRun(model, rows, STEPS, generate=generate)
-losses = train(model, run.batches(STEPS // 4), run.optimizer, run.bias_step)
+losses = run.train(train, STEPS // 4)
 
 # %% [markdown]
 # Predict while it runs: does the model first learn the words, the order of events, or who is who? The curve of coherence has an answer.
 
 # %% tags=["nbval-ignore-output"]
-losses += train(model, run.batches(STEPS // 4), run.optimizer, run.bias_step)
+losses += run.train(train, STEPS // 4)
 
 # %% tags=["nbval-ignore-output"]
-losses += train(model, run.batches(STEPS // 4), run.optimizer, run.bias_step)
+losses += run.train(train, STEPS // 4)
 
 # %% tags=["nbval-ignore-output"]
-losses += train(model, run.batches(STEPS // 4), run.optimizer, run.bias_step)
+losses += run.train(train, STEPS // 4)
 
 # %% tags=["nbval-ignore-output"]
 plot_story_curves(losses, run.points, bigram_loss(rows), "Loss falls first, coherence later")
@@ -411,12 +411,10 @@ torch.manual_seed(0)
 dense = DeepSeek(replace(small, dense_layers=3, dense_dim=192))
 print(f"active: {count_parameters(dense.config)[1]:,} and {count_parameters(small)[1]:,}")
 dense_run = StoryRun(dense, rows, STEPS, generate=generate, every=STEPS // 4)
-dense_losses = train(dense, dense_run.batches(STEPS // 2), dense_run.optimizer, dense_run.bias_step)
+dense_losses = dense_run.train(train, STEPS // 2)
 
 # %% tags=["nbval-ignore-output"]
-dense_losses += train(
-    dense, dense_run.batches(STEPS // 2), dense_run.optimizer, dense_run.bias_step
-)
+dense_losses += dense_run.train(train, STEPS // 2)
 torch.manual_seed(1)
 dense_scores = story_scores(sample_stories(dense, rows, generate, 200), rows)
 of_dense = held_out(dense, rows).loss
@@ -538,7 +536,7 @@ class SecondGuess(nn.Module):
 torch.manual_seed(0)
 second_guess = SecondGuess()
 extra = StoryRun(second_guess, rows, 100, every=50)
-guess_losses = train(second_guess, extra.batches(100), extra.optimizer, extra.bias_step)
+guess_losses = extra.train(train, 100)
 
 # %% tags=["nbval-ignore-output"]
 read, marks = rows.held_ids[:200], rows.held_real[:200, 2:]
@@ -583,7 +581,7 @@ def short_run(change, seed, bias=0.01, steps=40):
     for block in made.blocks:
         change(block)
     short = StoryRun(made, rows, steps, every=steps, seed=seed, bias=bias)
-    train(made, short.batches(steps), short.optimizer, short.bias_step)
+    short.train(train, steps)
     return held_out(made, rows, count=100).loss
 
 

@@ -41,8 +41,7 @@ def trained(rows: StoryRows, config: DeepSeekConfig, seed: int) -> DeepSeek:
     """The lesson's model, trained as in the lesson."""
     torch.manual_seed(seed)
     model = DeepSeek(config)
-    run = StoryRun(model, rows, STEPS, every=STEPS, seed=seed)
-    train(model, run.batches(STEPS), run.optimizer, run.bias_step)
+    StoryRun(model, rows, STEPS, every=STEPS, seed=seed).train(train, STEPS)
     return model
 
 

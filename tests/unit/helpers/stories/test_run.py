@@ -60,24 +60,53 @@ def test_a_run_in_parts_is_the_run_in_one(rows: StoryRows) -> None:
     for parts in ([6], [2, 1, 3], [4, 9]):
         model = new_model(rows)
         run = StoryRun(model, rows, 6, every=3, batch=4)
-        losses.append([x for n in parts for x in train(model, run.batches(n), *given(run))])
+        losses.append([loss for steps in parts for loss in run.train(train, steps)])
         assert [point.step for point in run.points] == [3, 6]
         assert run.done == 6
     assert losses[0] == losses[1] == losses[2]
     assert len(losses[0]) == 6
 
 
-def given(run: StoryRun) -> tuple:
-    return run.optimizer, run.bias_step
+def test_a_run_is_what_its_docstring_says_written_out(rows: StoryRows) -> None:
+    """Rates, bias steps, batches, losses and points, from one loop of its own."""
+    run = StoryRun(new_model(rows), rows, 10, every=4, batch=4, lr=0.02, bias=0.5, seed=3)
+    losses = [loss for steps in (3, 7) for loss in run.train(train, steps)]
+    model, drawn = new_model(rows), torch.Generator().manual_seed(3)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
+    by_hand, points = [], []
+    for step in range(10):
+        optimizer.param_groups[0]["lr"] = 0.02 * (step + 1) / 10
+        picked = torch.randint(len(rows.ids), (4,), generator=drawn)
+        longest = int(rows.real[picked].sum(dim=1).max())
+        batch = rows.ids[picked, :longest], rows.real[picked, :longest]
+        bias_step = 0.5 * min(1.0, (9 - step) / 3)
+        by_hand += train(model, [batch], optimizer, lambda bias_step=bias_step: bias_step)
+        if step in (3, 7, 9):
+            found = held_out(model, rows, count=100)
+            points.append((step + 1, found.loss, found.told, 0.0, tuple(found.cvs)))
+    assert losses == by_hand
+    assert [(p.step, p.loss, p.told, p.coherent, p.cvs) for p in run.points] == points
 
 
 def test_the_step_of_the_bias_ends_at_zero(rows: StoryRows) -> None:
     run, steps = StoryRun(new_model(rows), rows, 10, batch=2, bias=0.5), []
-    for _ in run.batches(10):
-        run.optimizer.step()
-        steps.append(run.bias_step())
-    assert steps[0] == 0.5 and steps[-1] == 0.0
+
+    def note_bias_step(model, batches, optimizer, bias_step) -> list[float]:
+        optimizer.step()
+        steps.append(bias_step())
+        return []
+
+    run.train(note_bias_step, 10)
+    assert len(steps) == 10 and steps[0] == 0.5 and steps[-1] == 0.0
     assert steps == sorted(steps, reverse=True)
+
+
+def test_a_notebook_that_iterates_its_batches_is_told_what_to_write(rows: StoryRows) -> None:
+    run = StoryRun(new_model(rows), rows, 10)
+    with pytest.raises(TypeError, match=r"write run\.train\(train, 5\) in place of train\("):
+        train(run.model, run.batches(5), run.optimizer, run.bias_step)
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        run.train(train, 0)
 
 
 def test_held_out_counts_real_tokens_alone(rows: StoryRows) -> None:
@@ -139,7 +168,7 @@ def test_memory_is_what_the_tensors_hold(rows: StoryRows) -> None:
 def test_the_pictures_show_every_curve_and_bar(rows: StoryRows) -> None:
     model = new_model(rows)
     run = StoryRun(model, rows, 4, every=2, batch=2, generate=generate)
-    plot_story_curves(train(model, run.batches(4), *given(run)), run.points, 3.0, "Curves")
+    plot_story_curves(run.train(train, 4), run.points, 3.0, "Curves")
     assert len(plt.gcf().axes) == 2
     plot_memory({"weights": [1.0, 2.0], "cache": [3.0, 4.0]}, ["one", "other"], "Memory")
     assert [len(ax.patches) for ax in plt.gcf().axes] == [2, 2]

@@ -8,6 +8,7 @@ from torch import nn
 
 from helpers.corpus import Corpus
 from helpers.llama import Decoder, SwiGLU
+from helpers.optimiser import warm_up_then_decay
 from helpers.texts import Document, story_documents
 from helpers.training import Training, held_out_loss, held_out_loss_by_domain, train_lm
 
@@ -120,9 +121,7 @@ def test_measuring_changes_nothing(corpus):
 
 @pytest.mark.parametrize("steps", [1, 2, 31])
 def test_the_learning_rate_rises_and_falls_within_any_number_of_steps(steps):
-    from helpers.training import _rate
-
-    rates = [_rate(step, steps) for step in range(steps)]
+    rates = [warm_up_then_decay(step, steps) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates) and max(rates) == 1
 
 
