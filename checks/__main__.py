@@ -27,7 +27,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from checks import audit
+    from checks.audit import audit
 
     lessons = options.lesson or checks.STEMS
     verdicts = {lesson: audit.audit(lesson) for lesson in lessons}

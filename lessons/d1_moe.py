@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import solutions.d1_moe as reference
 from checks import progress
+from checks.audit.known_mistakes import known_mistakes
 from checks.d1_moe import (
     check_dispatch,
     check_dropped_share,
@@ -32,7 +33,6 @@ from checks.d1_moe import (
     check_router,
     check_sorted_dispatch,
 )
-from checks.slips import slips
 from helpers.chance import chance_cv
 from helpers.coloured_text import colour_text
 from helpers.corpus import Corpus
@@ -445,17 +445,17 @@ router_explorer(scores)
 # Choose a known slip, run the cell and read what turns red. Then think: which of these would a falling loss have hidden from you?
 
 # %%
-print(", ".join(list(slips("D1.1"))[:14]), "…")
+print(", ".join(list(known_mistakes("D1.1"))[:14]), "…")
 
 # %%
 bug = "SoftmaxOverTokens"  # one of the names above
-failed = check_router.failure(slips("D1.1")[bug])
+failed = check_router.failure(known_mistakes("D1.1")[bug])
 print(failed.stage, "·", failed.message)
 
 # %% tags=["nbval-ignore-output"]
 broken = model_with(lambda: MoELayer(d_model, num_experts, top_k, expert_dim))
 for ffn in layers_of(broken):
-    ffn.router = slips("D1.1")[bug](d_model, num_experts, top_k)
+    ffn.router = known_mistakes("D1.1")[bug](d_model, num_experts, top_k)
 plot_losses(
     {"broken": train_lm(broken, corpus, steps=40, rows=8), "yours": losses["MoE"][:40]},
     f"{bug}: does the loss tell?",

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 import solutions.d2_deepseek_moe as reference
 from checks import progress
+from checks.audit.known_mistakes import known_mistakes
 from checks.carry import carry
 from checks.d2_deepseek_moe import (
     check_biased_router,
@@ -36,7 +37,6 @@ from checks.d2_deepseek_moe import (
     check_shared_experts,
     check_update_bias,
 )
-from checks.slips import slips
 from helpers.balance_losses import sequence_loss, switch_loss
 from helpers.balancing import annealed, train_balanced
 from helpers.chance import chance_cv
@@ -338,7 +338,7 @@ runs["bias + V3's loss"] = train_balanced(
 # %% tags=["nbval-ignore-output"]
 models["leak"] = new_model()
 for layer in layers_of(models["leak"]):
-    layer.router = slips("D2.3b")["BiasInGates"](D, E, K)
+    layer.router = known_mistakes("D2.3b")["BiasInGates"](D, E, K)
 runs["leak"] = train_balanced(models["leak"], corpus, STEPS, **bias)
 
 # %% [markdown]
@@ -530,9 +530,9 @@ bias_step_explorer()
 # Choose a slip of the router and see what the check says. The leak you trained above balanced the load and its loss came down, which is why it survived in other people's code.
 
 # %%
-print(", ".join(list(slips("D2.3b"))[:14]), "…")
+print(", ".join(list(known_mistakes("D2.3b"))[:14]), "…")
 bug = "BiasInGates"  # one of the names
-print(check_biased_router.failure(slips("D2.3b")[bug]))
+print(check_biased_router.failure(known_mistakes("D2.3b")[bug]))
 
 # %% [markdown]
 # ## Investigation 1: the step, over seeds · 20 minutes

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import solutions.d3_mla as reference
 from checks import progress
+from checks.audit.known_mistakes import known_mistakes
 from checks.d3_mla import (
     check_absorbed_decode,
     check_attend,
@@ -37,7 +38,6 @@ from checks.d3_mla import (
     check_rotary_key,
     check_yarn_frequencies,
 )
-from checks.slips import slips
 from helpers.attention_plots import (
     plot_attention_maps,
     plot_bandwidth,
@@ -517,9 +517,9 @@ cache_explorer()
 # Choose a slip of the whole layer and read what the check says. Some of them give the right output for a whole text and go wrong only in decode, one token at a time.
 
 # %%
-print(", ".join(list(slips("D3.3e"))[:14]), "…")
+print(", ".join(list(known_mistakes("D3.3e"))[:14]), "…")
 bug = "RestartsAtZero"  # or one of these names
-print(check_mla.failure(slips("D3.3e")[bug]))
+print(check_mla.failure(known_mistakes("D3.3e")[bug]))
 
 # %% [markdown]
 # ## Investigation 1: how much width do keys need · 30 minutes

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 import solutions.d4_deepseek as reference
 from checks import progress
+from checks.audit.known_mistakes import known_mistakes
 from checks.carry import carry
 from checks.d4_deepseek import (
     check_count_parameters,
@@ -38,7 +39,6 @@ from checks.d4_deepseek import (
     check_train,
     check_worth,
 )
-from checks.slips import slips
 from helpers.balancing import annealed, train_balanced
 from helpers.corpus import Corpus
 from helpers.deepseek_config import DeepSeekConfig
@@ -488,9 +488,9 @@ print("some expert is twice as busy in one domain as in another:", apart > 2)
 # Choose a slip and read what the check says of it. Would you have seen it from the loss alone?
 
 # %%
-print(", ".join(list(slips("D4.1"))[:12]), "…")
-bug = next(iter(slips("D4.1")))  # or another of them
-print(check_deepseek_block.failure(slips("D4.1")[bug]))
+print(", ".join(list(known_mistakes("D4.1"))[:12]), "…")
+bug = next(iter(known_mistakes("D4.1")))  # or another of them
+print(check_deepseek_block.failure(known_mistakes("D4.1")[bug]))
 
 # %% [markdown]
 # ## Investigation 1: two tokens ahead · 30 minutes

@@ -12,9 +12,9 @@ from lessons.notebooks import as_text, learner_notebook, solved_notebook
 
 # They prove the checks, or gather what is done, and say nothing in a notebook.
 UNSEEN = {
-    "checks/audit.py",
+    "checks/audit/audit.py",
+    "checks/audit/mutants.py",
     "checks/export.py",
-    "checks/mutants.py",
     "checks/validate.py",
     "checks/__init__.py",
     "checks/__main__.py",
@@ -40,8 +40,10 @@ def _sources(root: Path, stem: str) -> Iterator[Path]:
     yield root / "requirements.txt"
     for folder in ("solutions", "checks", "helpers"):
         for path in sorted((root / folder).rglob("*.py")):
-            unseen = path.relative_to(root).as_posix() in UNSEEN
-            if not unseen and lesson_number(path.stem) <= lesson_number(stem):
+            inside = path.relative_to(root)
+            # A module belongs to the lesson that its own name or a folder's starts with.
+            lesson = max(lesson_number(part) for part in inside.parts)
+            if inside.as_posix() not in UNSEEN and lesson <= lesson_number(stem):
                 yield path
 
 

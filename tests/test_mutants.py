@@ -1,4 +1,4 @@
-"""Machine-made slips lie in the asked lines, differ from the reference, and stay the same."""
+"""Mutants change asked lines only, differ from the reference, and are the same on every call."""
 
 import ast
 import inspect
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from checks import LESSONS, audit
-from checks.mutants import MOST, mutants
+from checks import LESSONS
+from checks.audit import audit
+from checks.audit.mutants import MOST, mutants
 from helpers import fences
 from solutions import d1_moe as reference
 
@@ -43,7 +44,7 @@ def test_mutants_are_python_differ_from_the_reference_and_from_each_other(name):
     source = fences.source_of(REFERENCE.read_text(encoding="utf-8"), name)
     texts = {mutant.source for mutant in found}
     assert 1 <= len(found) <= MOST
-    assert len(texts) == len({mutant.slip for mutant in found}) == len(found)
+    assert len(texts) == len({mutant.description for mutant in found}) == len(found)
     assert ast.unparse(ast.parse(source)) not in texts
     assert all(ast.unparse(ast.parse(text)) == text for text in texts)
 
@@ -55,11 +56,11 @@ def test_only_asked_lines_change(name):
     given = emptied - {"raise NotImplementedError"}
     for mutant in mutants(REFERENCE, name):
         lines = {line.strip() for line in mutant.source.splitlines()}
-        assert given <= lines, mutant.slip
+        assert given <= lines, mutant.description
 
 
-def test_every_kind_of_slip_is_made(module):
-    changed = {mutant.slip.partition(" → ")[2] for mutant in mutants(module, "asked")}
+def test_every_kind_of_mistake_is_made(module):
+    changed = {mutant.description.partition(" → ")[2] for mutant in mutants(module, "asked")}
     assert changed == {
         "if n != 2:",
         "if n == 3:",
@@ -75,9 +76,9 @@ def test_every_kind_of_slip_is_made(module):
     }
 
 
-def test_a_slip_shows_the_statement_before_and_after(module):
-    slips = {mutant.slip: mutant.source for mutant in mutants(module, "asked")}
-    text = slips["return (y - 1, -n) → return (y + 1, -n)"]
+def test_a_description_shows_the_statement_before_and_after(module):
+    sources = {mutant.description: mutant.source for mutant in mutants(module, "asked")}
+    text = sources["return (y - 1, -n) → return (y + 1, -n)"]
     names = {}
     exec(text, names)
     assert names["asked"](1, n=1) == (4, -1)
@@ -91,13 +92,13 @@ def test_a_name_that_is_not_there_is_refused(module):
 @pytest.mark.parametrize("check", LESSONS["d1_moe"], ids=lambda check: check.id)
 def test_a_mutant_can_be_called_like_the_reference(check):
     wanted = list(inspect.signature(check.reference_answer).parameters)
-    for _, answer in audit.made_wrong(check, {}):
+    for _, answer in audit.runnable_mutants(check, ()):
         assert answer is not check.reference_answer
         assert list(inspect.signature(answer).parameters) == wanted
 
 
 @pytest.mark.parametrize("check", LESSONS["d1_moe"], ids=lambda check: check.id)
 def test_a_listed_equivalent_is_left_out(check):
-    slips = [slip for slip, _ in audit.made_wrong(check, {})]
-    kept = [slip for slip, _ in audit.made_wrong(check, {(check.id, slips[0]): "the same"})]
-    assert kept == slips[1:]
+    every = [description for description, _ in audit.runnable_mutants(check, ())]
+    kept = [description for description, _ in audit.runnable_mutants(check, every[:1])]
+    assert kept == every[1:]

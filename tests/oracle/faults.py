@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from checks import LESSONS
+from checks.audit.answers import answers_to
+
 
 def faults_by_case(look, answer):
     """The faults seen in each case; an exception is a fault by its name.
@@ -26,10 +29,10 @@ def always_raises(seen):
     return all(any(fault.startswith("raised") for fault in faults) for faults in seen)
 
 
-def entries(bank, kind):
-    """The right or the wrong answers of a bank, as parameters named after them."""
+def entries(lesson, kind):
+    """The right or the wrong answers to a lesson's exercises, as parameters named after them."""
     return [
-        pytest.param(exercise, answer, id=f"{exercise}-{answer.__name__}")
-        for exercise, answers in bank.answers.items()
-        for answer in getattr(answers, kind)
+        pytest.param(check.id, answer, id=f"{check.id}-{answer.__name__}")
+        for check in LESSONS[lesson]
+        for answer in getattr(answers_to(check), kind)
     ]

@@ -4,8 +4,6 @@ import pytest
 import torch
 
 import solutions.d1_moe as reference
-from checks.answers.bank import Bank
-from checks.answers.d1_moe import bank
 from tests.oracle import d1_moe as look
 from tests.oracle.faults import always_raises, entries, faults_by_case
 
@@ -76,40 +74,13 @@ def test_reference_has_no_fault(exercise):
     assert set().union(*faults_by_case(LOOKS[exercise], PUBLIC[exercise])) == set()
 
 
-@pytest.mark.parametrize(("exercise", "answer"), entries(bank, "right"))
+@pytest.mark.parametrize(("exercise", "answer"), entries("d1_moe", "right"))
 def test_right_answer_has_no_fault(exercise, answer):
     assert set().union(*faults_by_case(LOOKS[exercise], answer)) == set()
 
 
-@pytest.mark.parametrize(("exercise", "answer"), entries(bank, "wrong"))
+@pytest.mark.parametrize(("exercise", "answer"), entries("d1_moe", "wrong"))
 def test_wrong_answer_has_a_fault_of_its_own(exercise, answer):
     seen = faults_by_case(LOOKS[exercise], answer)
     assert set().union(*seen)
     assert always_raises(seen) == (answer.__name__ in RAISES_ALWAYS), seen
-
-
-@pytest.mark.parametrize("exercise", LOOKS)
-def test_bank_is_full_and_its_names_are_unique(exercise):
-    answers = bank.answers[exercise]
-    names = [answer.__name__ for answer in answers.right + answers.wrong]
-    assert len(answers.right) >= 4
-    assert len(answers.wrong) >= 10
-    assert len(set(names)) == len(names)
-    assert all(a.__doc__.count("\n") == 0 for a in answers.right + answers.wrong)
-
-
-def test_bank_refuses_an_answer_without_docstring():
-    with pytest.raises(ValueError, match="silent must have a docstring"):
-
-        @Bank("d1_moe").right("D1.4b")
-        def silent(load):
-            return 0.0
-
-
-def test_bank_takes_over_its_parts():
-    part = Bank("d1_moe")
-    part.wrong("D1.4b")(reference.load_cv)
-    part.equivalent["D1.4b", "a mutant"] = "a reason"
-    whole = Bank("d1_moe", part, part)
-    assert whole.answers["D1.4b"].wrong == [reference.load_cv] * 2
-    assert whole.equivalent == part.equivalent

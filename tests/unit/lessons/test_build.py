@@ -62,9 +62,9 @@ def course(tmp_path):
         "solutions/d2_later.py": "",
         "checks/d1_tiny.py": "",
         "checks/d2_later.py": "",
-        "checks/audit.py": "",
+        "checks/audit/audit.py": "",
         "checks/check.py": "",
-        "checks/answers/d1_tiny.py": "",
+        "checks/audit/bank/d1_tiny/doubled.py": "",
         "helpers/llama.py": "",
         "requirements.txt": "numpy\n",
     }
@@ -303,7 +303,7 @@ def test_check_sees_an_edited_source(course, capsys, edited):
 
 @pytest.mark.parametrize(
     "edited",
-    ["solutions/d2_later.py", "checks/d2_later.py", "checks/audit.py", "checks/__init__.py"],
+    ["solutions/d2_later.py", "checks/d2_later.py", "checks/audit/audit.py", "checks/__init__.py"],
 )
 def test_what_no_output_comes_from_makes_nothing_stale(course, edited):
     pretend_built(course)

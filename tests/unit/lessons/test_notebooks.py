@@ -13,7 +13,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from checks import CHECKS, LESSONS
-from checks.audit import bank
+from checks.audit.answers import answers_to
 from checks.notebook import read
 from lessons.build import MAX_BYTES, ROOT, stems
 from lessons.execute import execute
@@ -99,7 +99,7 @@ def test_every_exercise_has_what_a_learner_and_a_teacher_need(stem):
         assert cell.imported == (stem, check.name)
         assert check.minutes > 0
         assert len(check.hints) == len({hint.strip() for hint in check.hints} - {""}) == 3
-        answers = bank(stem).answers[check.id]
+        answers = answers_to(check)
         assert len(answers.right) >= 3, check.id
         assert len(answers.wrong) >= 8, check.id
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from checks import CHECKS, LESSONS, __main__, audit, places, progress
-from checks.answers.bank import Bank
+from checks import CHECKS, LESSONS, __main__, places, progress
+from checks.audit import audit
+from checks.audit.answers import Answers
 
 
 def run(*arguments: str) -> int:
@@ -26,20 +27,18 @@ def one_exercise(monkeypatch):
 
 @pytest.fixture
 def poor_bank(one_exercise, monkeypatch):
-    """A bank with a right answer that is wrong and a wrong one that is right."""
-    bank = Bank("d1_moe")
+    """A right answer that is wrong and a wrong one that is right."""
 
-    @bank.right("D1.4b")
     def claims_too_much(load):
         """Half of it."""
         return CHECKS["D1.4b"].reference_answer(load) / 2
 
-    @bank.wrong("D1.4b")
     def is_right(load):
         """The reference under another name."""
         return CHECKS["D1.4b"].reference_answer(load)
 
-    monkeypatch.setattr(audit, "bank", lambda lesson: bank)
+    answers = Answers(right=[claims_too_much], wrong=[is_right])
+    monkeypatch.setattr(audit, "answers_to", lambda check: answers)
 
 
 def test_status_prints_the_board(tmp_path, monkeypatch, capsys):

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import checks.check
-from checks import CHECKS, Check, CheckFailed, CheckResult, audit
+from checks import CHECKS, Check, CheckFailed, CheckResult
+from checks.audit import audit
 from checks.compare import Comparison
 from checks.expect import that
 from checks.trial import Trial

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from checks import CheckFailed, audit
+from checks import CheckFailed
+from checks.audit import audit
 from checks.d3_cache import check_latent_cache
 from checks.d3_convert import check_latents_from_mha
 from checks.d3_energy import check_energy_kept

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks import CheckFailed
-from checks.audit import stub_of
+from checks.audit.audit import stub_of
 from checks.d4_block import check_deepseek_block
 from checks.d4_cases import draw_config
 from checks.d4_count import check_count_parameters, counted_parts

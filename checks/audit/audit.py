@@ -1,0 +1,167 @@
+"""The audit: every check accepts the right answers and refuses the wrong ones, by every stage."""
+
+import importlib
+import linecache
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Collection
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from checks import LESSONS, Check, CheckFailed
+from checks.audit.answers import Answers, answers_to
+from checks.audit.mutants import mutants
+from helpers import fences
+
+SEEDS = (0, 1, 2)
+PROCESSES = 2  # each audits one exercise at a time; the checks themselves use one thread
+
+
+@dataclass
+class Verdict:
+    """What one check did with all answers to its exercise.
+
+    `alternatives` counts the right answers beside the reference, `refused_by` the refusals of each
+    stage, and `idle` names the stages that refused nothing.
+    """
+
+    exercise: str
+    name: str
+    alternatives: int = 0
+    mistakes: int = 0
+    mutants: int = 0
+    refused_right: list[str] = field(default_factory=list)
+    accepted_wrong: list[str] = field(default_factory=list)
+    refused_by: Counter = field(default_factory=Counter)
+    idle: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def audit(lesson: str) -> list[Verdict]:
+    """One verdict per exercise of the lesson, over all seeds."""
+    numbers = range(len(LESSONS[lesson]))
+    if len(numbers) == 1:
+        return [_verdict_of(lesson, 0)]
+    # Spawned, not forked: a fork of a process in which torch has run may hang.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool:
+        return list(pool.map(_verdict_of, [lesson] * len(numbers), numbers))
+
+
+def _verdict_of(lesson: str, number: int) -> Verdict:
+    check = LESSONS[lesson][number]
+    return _verdict(check, answers_to(check))
+
+
+def _verdict(check: Check, answers: Answers) -> Verdict:
+    start = time.perf_counter()
+    mutated = runnable_mutants(check, answers.equivalent_mutants)
+    found = Verdict(check.id, check.name, len(answers.right), len(answers.wrong), len(mutated))
+    for answer in [check.reference_answer, *answers.right]:
+        _expect_pass(check, answer, found)
+    _expect_unwritten(check, found)
+    for title, answer in [*((_title(a), a) for a in answers.wrong), *mutated]:
+        _expect_refusal(check, title, answer, found)
+    found.idle = [stage for stage in check.stages if not found.refused_by[stage]]
+    found.seconds = time.perf_counter() - start
+    return found
+
+
+def _expect_pass(check: Check, answer: object, verdict: Verdict) -> None:
+    for seed in SEEDS:
+        try:
+            check(answer, seed=seed)
+        except CheckFailed as failed:
+            verdict.refused_right.append(f"{check.id} {_title(answer)}, seed {seed}: {failed}")
+
+
+def _expect_unwritten(check: Check, verdict: Verdict) -> None:
+    state = "passed"
+    try:
+        check(stub_of(check), seed=0)
+    except CheckFailed as failed:
+        state = failed.state
+    if state != "unwritten":
+        verdict.accepted_wrong.append(f"{check.id}: the empty stub is {state}, not unwritten")
+
+
+def _expect_refusal(check: Check, title: str, answer: object, verdict: Verdict) -> None:
+    for seed in SEEDS:
+        try:
+            check(answer, seed=seed)
+            verdict.accepted_wrong.append(f"{check.id} {title}, seed {seed}")
+        except CheckFailed as failed:
+            verdict.refused_by[failed.stage] += 1
+
+
+def _title(answer: object) -> str:
+    return getattr(answer, "__name__", repr(answer))
+
+
+def runnable_mutants(check: Check, equivalent: Collection[str]) -> list[tuple[str, object]]:
+    """The mutants of a check's reference by their descriptions, without the equivalent ones."""
+    return [
+        (mutant.description, _defined(check, mutant.source, f"<mutant {i} of {check.name}>"))
+        for i, mutant in enumerate(mutants(reference_file(check), check.name))
+        if mutant.description not in equivalent
+    ]
+
+
+def stub_of(check: Check) -> object:
+    """The exercise as a learner first meets it."""
+    path = reference_file(check)
+    source = fences.source_of(path.read_text(encoding="utf-8"), check.name)
+    return _defined(check, fences.stub(source), f"<stub of {check.name}>")
+
+
+def reference_file(check: Check) -> Path:
+    """The file that defines the reference of a check."""
+    return Path(importlib.import_module(check.reference_answer.__module__).__file__)
+
+
+def _defined(check: Check, source: str, file: str) -> object:
+    """What `source` defines in place of the reference, with its text where tracebacks look."""
+    module = importlib.import_module(check.reference_answer.__module__)
+    names = dict(vars(module), __name__=file)
+    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+    exec(compile(source, file, "exec"), names)
+    return names[check.name]
+
+
+def summary(verdicts: list[Verdict]) -> dict:
+    """The numbers of a lesson's audit, as `--json` prints them."""
+    return {
+        "exercises": len(verdicts),
+        "alternatives": sum(v.alternatives for v in verdicts),
+        "refused_right": [line for v in verdicts for line in v.refused_right],
+        "mistakes": sum(v.mistakes for v in verdicts),
+        "mutants": sum(v.mutants for v in verdicts),
+        "accepted_wrong": [line for v in verdicts for line in v.accepted_wrong],
+        "seconds": round(sum(v.seconds for v in verdicts), 1),
+    }
+
+
+def table(verdicts: list[Verdict]) -> str:
+    """One row per exercise, then one line per failure."""
+    rows = [("exercise", "right", "refused", "wrong", "mutants", "accepted", "seconds")]
+    for v in verdicts:
+        counts = 1 + v.alternatives, len(v.refused_right), v.mistakes, v.mutants
+        rows.append((f"{v.exercise} {v.name}", *counts, len(v.accepted_wrong), f"{v.seconds:.1f}"))
+    lines = ["{:28}{:>8}{:>9}{:>8}{:>9}{:>10}{:>9}".format(*row) for row in rows]
+    for v in verdicts:
+        lines += [f"refused, and right: {line}" for line in v.refused_right]
+        lines += [f"accepted, and wrong: {line}" for line in v.accepted_wrong]
+        lines += [f"never refuses anything: {v.exercise}, stage {stage}" for stage in v.idle]
+    return "\n".join(lines)
+
+
+def clean(verdicts: list[Verdict]) -> bool:
+    """Whether no exercise has a failure, and each at least 3 alternatives and 8 mistakes."""
+    return all(
+        not (v.refused_right or v.accepted_wrong or v.idle)
+        and v.alternatives >= 3
+        and v.mistakes >= 8
+        for v in verdicts
+    )
