@@ -4,7 +4,7 @@ from solutions.d2_deepseek_moe import BiasedRouter, keep_top_groups
 
 
 class Stepwise(BiasedRouter):
-    """The right router in four steps, one of which each wrong answer spoils."""
+    """The right router in four steps, each of which a wrong answer may replace."""
 
     def affinities(self, logits):
         """(T, E)."""

@@ -5,7 +5,7 @@ from solutions.d2_deepseek_moe import DeepSeekMoE, merge_segments, segment_token
 
 
 class Stepwise(DeepSeekMoE):
-    """The right layer in steps, one of which each wrong answer spoils."""
+    """The right layer in steps, each of which a wrong answer may replace."""
 
     def cut(self, tokens):
         """(T·m, D/m)."""

@@ -67,7 +67,7 @@ def decode(
     mix=mixed_values,
     leave=lambda attention, y: attention.out(y.flatten(-2)),
 ):
-    """The right answer in steps, one of which each wrong answer spoils."""
+    """The right answer in steps, each of which a wrong answer may replace."""
     refuse_many(x)
     part, start = attention.latent, position(cache)
     q_content, q_rotary = attention.queries(x, start)

@@ -4,7 +4,7 @@ from solutions.d3_mla import JointLatent
 
 
 class Stepwise(JointLatent):
-    """The right latent in three steps, one of which each wrong answer spoils."""
+    """The right latent in three steps, each of which a wrong answer may replace."""
 
     def normed(self, latent):
         """The normed latent."""

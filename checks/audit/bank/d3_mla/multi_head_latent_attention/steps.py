@@ -8,7 +8,7 @@ from solutions.d3_mla import MultiHeadLatentAttention
 
 
 class Stepwise(MultiHeadLatentAttention):
-    """The right attention in steps, one of which each wrong answer spoils."""
+    """The right attention in steps, each of which a wrong answer may replace."""
 
     def start(self, cache):
         """The position of the first row of x."""

@@ -5,7 +5,7 @@ from solutions.d3_mla import QueryPath
 
 
 class Stepwise(QueryPath):
-    """The right path in four steps, one of which each wrong answer spoils."""
+    """The right path in four steps, each of which a wrong answer may replace."""
 
     def squeezed(self, x):
         """x, or its latent."""

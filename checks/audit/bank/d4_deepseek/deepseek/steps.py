@@ -4,7 +4,7 @@ from solutions.d4_deepseek import DeepSeek
 
 
 class Stepwise(DeepSeek):
-    """The right model in steps, one of which each wrong answer spoils."""
+    """The right model in steps, each of which a wrong answer may replace."""
 
     def embedded(self, ids):
         """(B, L, D)."""

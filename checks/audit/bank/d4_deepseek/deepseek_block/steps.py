@@ -4,7 +4,7 @@ from solutions.d4_deepseek import DeepSeekBlock
 
 
 class Stepwise(DeepSeekBlock):
-    """The right block in steps, one of which each wrong answer spoils."""
+    """The right block in steps, each of which a wrong answer may replace."""
 
     def attended(self, x, cache):
         """What attention adds to x."""

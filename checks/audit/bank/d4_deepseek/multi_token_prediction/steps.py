@@ -6,7 +6,7 @@ from solutions.d4_deepseek import MultiTokenPrediction
 
 
 class Stepwise(MultiTokenPrediction):
-    """The right layer in steps, one of which each wrong answer spoils."""
+    """The right layer in steps, each of which a wrong answer may replace."""
 
     def parts(self, hidden, next_embedding):
         """The normed embedding and the normed hidden state."""
