@@ -1,1 +1,1 @@
-"""What is fast, measured: `python -m benchmarks dispatch` or `python -m benchmarks decode`."""
+"""Measured speed: `python -m benchmarks dispatch` or `python -m benchmarks decode`."""

@@ -1,4 +1,4 @@
-"""Runs one benchmark by its name and prints its Markdown table."""
+"""Runs the benchmark of the given name and prints its Markdown table."""
 
 import sys
 

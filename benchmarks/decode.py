@@ -1,7 +1,8 @@
 """One decode step four ways, side by side: `python -m benchmarks decode`.
 
-Medians of five turns taken in turn, batch 1. A step is a whole attention with its projections;
-d_model is small, so that they weigh little beside the cache and about the same in all four ways.
+Medians of five turns, measured in turn, at batch 1. A step is a whole attention with its
+projections; d_model is small, so that they cost little beside the cache, and about the same in all
+four ways.
 """
 
 import torch
@@ -21,7 +22,7 @@ COLUMNS = ("dtype", "heads x width, latent, context", "way", "ms", "of absorbed"
 
 
 def rows(sizes: StepSizes, dtype: torch.dtype, contexts: tuple[int, ...]) -> list[tuple]:
-    """One row for each context and way; MB are those of the cache that the way must move."""
+    """One row per context and way; MB counts what of the cache the way must move."""
     taken = decode_milliseconds(
         MultiHeadLatentAttention, absorbed_decode, sizes, contexts, dtype=dtype
     )
@@ -53,7 +54,7 @@ def main() -> None:
     torch.set_num_threads(1)  # the same on every machine; more threads favour the absorbed step
     torch.manual_seed(0)
     copied = f"this machine copies {copy_bandwidth() / 1e9:.1f} GB/s, read and written"
-    # without instructions of its own for bfloat16, a processor is slow at it
+    # a processor without bfloat16 instructions is slow at it
     print(f"one thread, {torch.backends.cpu.get_cpu_capability()}; {copied}\n")
     print("|".join(("", *COLUMNS, "")) + "\n|" + "---|" * len(COLUMNS))
     for run in RUNS:

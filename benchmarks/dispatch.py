@@ -1,11 +1,14 @@
 """Four ways to dispatch tokens to experts, side by side: `python -m benchmarks dispatch`.
 
-Medians of seven turns taken in turn; the last column is each way's time over the expert loop's.
+Medians of seven turns, measured in turn; the last column is a way's time over the expert loop's.
 """
 
-import torch
-from torch import Tensor, nn
+from functools import partial
 
+import torch
+from torch import Tensor
+
+from helpers.interfaces import ExpertList
 from helpers.timing import median_milliseconds
 from solutions.d1_moe import ExpertArray, TopKRouter, dispatch_combine, sorted_dispatch
 
@@ -13,7 +16,7 @@ D_MODEL, EXPERT_DIM, TOP_K = 256, 128, 2
 SIZES = ((256, 8), (1024, 8), (1024, 64), (4096, 64))
 
 
-def token_loop(x: Tensor, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:
+def token_loop(x: Tensor, gates: Tensor, experts: Tensor, array: ExpertList) -> Tensor:
     """The specification: one token and one choice at a time."""
     rows = torch.zeros_like(x)
     for t in range(len(x)):
@@ -22,7 +25,7 @@ def token_loop(x: Tensor, gates: Tensor, experts: Tensor, array: nn.Module) -> T
     return rows
 
 
-def every_expert(x: Tensor, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:
+def every_expert(x: Tensor, gates: Tensor, experts: Tensor, array: ExpertList) -> Tensor:
     """All experts on all tokens, with gates of zero for those not chosen."""
     weights = torch.zeros(len(x), len(array)).scatter_add(1, experts, gates)
     rows = torch.zeros_like(x)
@@ -44,8 +47,8 @@ def measured(tokens: int, num_experts: int) -> dict[str, float]:
     torch.manual_seed(0)
     x, array = torch.randn(tokens, D_MODEL), ExpertArray(D_MODEL, EXPERT_DIM, num_experts)
     gates, experts = TopKRouter(D_MODEL, num_experts, TOP_K)(x)
-    given = x, gates, experts, array
-    return median_milliseconds({name: lambda way=way: way(*given) for name, way in WAYS.items()})
+    calls = {name: partial(way, x, gates, experts, array) for name, way in WAYS.items()}
+    return median_milliseconds(calls)
 
 
 @torch.no_grad()

@@ -16,9 +16,10 @@ from helpers import fences
 
 NAME = "my_deepseek.py"
 HELPERS = {
+    "helpers.interfaces": ("ExpertList", "CachingModel"),
     "helpers.llama": ("SwiGLU", "RMSNorm", "rotate"),
-    "helpers.router_options": ("refuse_bad_router",),
-    "helpers.attention_sizes": ("refuse_bad_sizes",),
+    "helpers.router_options": ("validate_router",),
+    "helpers.attention_sizes": ("validate_sizes",),
     "helpers.traffic": ("layers_of",),
     "helpers.deepseek_config": ("DeepSeekConfig",),
     "helpers.optimiser": ("optimiser_and_schedule", "warm_up_then_decay"),
@@ -71,6 +72,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

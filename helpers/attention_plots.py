@@ -20,33 +20,34 @@ from helpers.palette import (
     HEAT,
     REFERENCE,
     USUAL,
+    LineStyle,
     axes_or_new,
     figure_or_new,
     line_style,
     name_axes,
     numbers,
-    one_each,
+    validate_length,
 )
 
 CARD_GB = 24  # the memory of a large consumer graphics card
 MOST_HEADS, MOST_COLUMNS, MOST_LABELLED = 8, 4, 24
 
-Labels = dict[str, tuple[float | int, dict[str, str]]]  # a text's y, and the style of its line
-_GREY_DASHES = {"color": CHANCE, "linestyle": "--"}
+Labels = dict[str, tuple[float | int, LineStyle]]  # a text's y, and the style of its line
+_GREY_DASHES: LineStyle = {"color": CHANCE, "linestyle": "--"}
 _LABEL_GAP = 0.065  # of the height of the axes, between two labels at its right
 
 
 def plot_cache_growth(
     bytes_per_token: dict[str, int], contexts: Sequence[int], title: str, ax: Axes | None = None
 ) -> None:
-    """Draws GB over context, both logarithmic, a line for each name with its value at the end.
+    """Draws GB over context, both logarithmic: a line per name, with its value at the end.
 
-    If a line reaches 24 GB, a dashed one shows that much memory, of a consumer card.
+    If a line reaches 24 GB, a dashed one marks that much memory, of a consumer card.
     """
     sizes = _positive("bytes_per_token", list(bytes_per_token.values()), "N")
     lengths = np.sort(_positive("contexts", contexts, "C"))
     ax = axes_or_new(ax, 7.6, 4.0)
-    labels = {}
+    labels: Labels = {}
     for i, (name, size) in enumerate(zip(bytes_per_token, sizes, strict=True)):
         gigabytes = lengths * size / 1e9
         ax.plot(lengths, gigabytes, **line_style(i))
@@ -73,15 +74,15 @@ def plot_cosine_over_rank(
 ) -> None:
     """Draws each method's cosine similarity over the latent width, with the compression below it.
 
-    A latent of width r caches `full_width / r` times less. `controls` are dashed grey lines: what
-    to expect without the method.
+    A latent of width r caches `full_width / r` times less. `controls` are dashed grey lines that
+    show what to expect without the method.
     """
     widths = _widths(ranks, full_width)
     if not cosines:
         raise ValueError("cosines must name at least one method, got none")
     curves = {key: _cosines(f"cosines[{key!r}]", curve) for key, curve in cosines.items()}
     for key, curve in curves.items():
-        one_each(f"cosines[{key!r}]", curve, "rank", len(widths))
+        validate_length(f"cosines[{key!r}]", curve, "rank", len(widths))
     levels = {key: _cosines(f"controls[{key!r}]", [x])[0] for key, x in (controls or {}).items()}
     (target,) = _cosines("target", [target])
     ax = axes_or_new(ax, 7.6, 4.2)
@@ -103,7 +104,7 @@ def plot_bandwidth(
 ) -> None:
     """Draws the MB that each way reads for one token, and the GB/s it reaches in doing so.
 
-    `copy_gb_per_second` is what the same machine copies, a dashed line.
+    A dashed line at `copy_gb_per_second` shows how fast the same machine copies.
     """
     read = _positive("bytes_read", list(bytes_read.values()), "N")
     if milliseconds.keys() != bytes_read.keys():
@@ -134,13 +135,13 @@ def plot_attention_maps(
     title: str,
     figure: Figure | None = None,
 ) -> None:
-    """Draws each head's attention weights, a row for each query; at most 8 heads.
+    """Draws each head's attention weights, one row per query; at most 8 heads.
 
-    What is above the diagonal stays empty unless a query sees a later token. Up to 24 tokens are
-    written out, without the space that begins them, a line's end as `⏎`.
+    Above the diagonal a cell stays empty unless its query sees a later token. Up to 24 tokens are
+    written out, without the space that begins them and with the end of a line as `⏎`.
     """
     heads = _attention("weights", weights)
-    one_each("tokens", tokens, "row of weights", heads.shape[1])
+    validate_length("tokens", tokens, "row of weights", heads.shape[1])
     rows = 1 if len(heads) <= MOST_COLUMNS else 2
     columns = -(-len(heads) // rows)
     panel = max(1.9, 0.11 * len(tokens) * (len(tokens) <= MOST_LABELLED))
@@ -158,8 +159,10 @@ def plot_attention_maps(
 
 
 def _draw_levels(ax: Axes, levels: dict[str, float], target: float, x: float) -> None:
-    """Horizontal lines with their names at the right of `x`."""
-    labels = {f"{name}, {level:.2f}": (level, _GREY_DASHES) for name, level in levels.items()}
+    """Draws horizontal lines with their names at the right of `x`."""
+    labels: Labels = {
+        f"{name}, {level:.2f}": (level, _GREY_DASHES) for name, level in levels.items()
+    }
     labels[f"target, {target:.2f}"] = target, {"color": REFERENCE, "linestyle": ":"}
     for level, style in labels.values():
         ax.axhline(level, **style)
@@ -167,14 +170,14 @@ def _draw_levels(ax: Axes, levels: dict[str, float], target: float, x: float) ->
 
 
 def _label_at_right(ax: Axes, x: float, labels: Labels) -> None:
-    """Writes each text beside its y, right of the axes, and ties it to (x, y) in the y's style.
+    """Writes each text beside its y, right of the axes, and ties it to (x, y) in its line's style.
 
-    Texts that would lie on each other are moved up, or down again where the axes end.
+    Texts that would overlap are moved up, or down again where the axes end.
     """
     ax.get_ylim()  # takes what was drawn into account
     to_axes = ax.transData + ax.transAxes.inverted()
     wanted = {text: to_axes.transform((x, y))[1] for text, (y, _) in labels.items()}
-    texts = sorted(wanted, key=wanted.get)
+    texts = sorted(wanted, key=lambda text: wanted[text])
     heights = _apart([wanted[text] for text in texts])
     for text, height in zip(texts, heights, strict=True):
         y, style = labels[text]
@@ -197,7 +200,7 @@ def _apart(heights: list[float]) -> list[float]:
 
 
 def _name_ticks(ax: Axes, names: dict[float, str], most: int) -> None:
-    """Names positions of a logarithmic x, `most` at most: those too near the one before go."""
+    """Labels at most `most` positions of a logarithmic x; one too near the last is left out."""
     first, *others = sorted(names)
     room = np.log(max(names) / first) / (most - 1) - 1e-9
     shown = [first]
@@ -216,7 +219,7 @@ def _draw_bars(ax: Axes, names: list[str], values: np.ndarray) -> None:
 
 def _draw_head(ax: Axes, weights: np.ndarray, tokens: Sequence[str], title: str) -> AxesImage:
     unseen = np.triu(weights == 0, 1)
-    # The root of the weight is what is tinted: a look at many tokens is visible too.
+    # The tint follows the root of the weight, so that attention to many tokens is visible too.
     image = ax.imshow(np.where(unseen, np.nan, weights), cmap=HEAT, norm=PowerNorm(0.5, 0, 1))
     name_axes(ax, title, "", "")
     if len(tokens) <= MOST_LABELLED:

@@ -1,10 +1,10 @@
 """Which sizes of an attention go together."""
 
 
-def refuse_bad_sizes(d_rope: int = 2, **sizes: int | None) -> None:
-    """Raises a ValueError that names a size below 1, or an odd `d_rope`; None is no size.
+def validate_sizes(d_rope: int = 2, **sizes: int | None) -> None:
+    """Raises a ValueError unless each size is at least 1 or None, and `d_rope` is even.
 
-    RoPE turns pairs of neighbours, so a rotary width is even.
+    RoPE rotates pairs of neighbours, so a rotary width is even.
     """
     for name, size in {"d_rope": d_rope, **sizes}.items():
         if size is not None and size < 1:

@@ -14,8 +14,8 @@ from helpers.traffic import layers_of
 def switch_loss(affinity: Float[Tensor, "T E"], experts: Int[Tensor, "T K"]) -> Float[Tensor, ""]:
     """Switch's loss over the whole batch: `E · Σ f_i · P_i` (arXiv 2101.03961, eqs. 4-6).
 
-    f is each expert's share of the choices and P its mean affinity, which is normalised for each
-    token as V3 does for sigmoids (arXiv 2412.19437, eq. 19).
+    f is each expert's share of the choices and P its mean affinity, normalised per token as V3
+    does for sigmoids (arXiv 2412.19437, eq. 19).
     """
     num_experts = affinity.shape[1]
     share = torch.bincount(experts.flatten(), minlength=num_experts) / experts.numel()
@@ -37,7 +37,7 @@ def sequence_loss(
 
 
 class Affinities:
-    """Keeps what each router's projection gave in the last forward pass, with its gradient."""
+    """Keeps what each router's projection returned in the last forward pass, with its graph."""
 
     def __init__(self, model: nn.Module):
         self.logits: list[Tensor] = []
@@ -53,6 +53,6 @@ class Affinities:
         return [logits.sigmoid() for logits in self.logits]
 
     def remove(self) -> None:
-        """The model is as it was before."""
+        """Leaves the model as it was before."""
         for hook in self.hooks:
             hook.remove()

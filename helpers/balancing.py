@@ -1,10 +1,12 @@
-"""Trains a model with experts while something balances their load, and keeps what happened.
+"""Trains a model with experts while their load is balanced, and records loss, loads and biases.
 
 Letters: S steps, N layers with experts, E = num_experts, T tokens, K = top_k.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -15,13 +17,13 @@ from helpers.corpus import Corpus
 from helpers.traffic import layers_of
 from helpers.training import train_lm
 
-Rebalance = Callable[[nn.Module, Tensor, float], Tensor]
+Rebalance = Callable[[Any, Tensor, float], Tensor]
 AuxiliaryLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Balanced:
-    """What training left: the loss, each layer's load and its bias after every step."""
+    """The record of a training: the loss, and each layer's load and bias, after every step."""
 
     losses: list[float]
     loads: Int[Tensor, "S N E"]
@@ -29,7 +31,7 @@ class Balanced:
 
 
 def annealed(step: float, steps: int, from_step: int) -> Callable[[int], float]:
-    """`step` until `from_step`, then down in a line to exactly 0 at the last of `steps`."""
+    """`step` until `from_step`, then falling linearly to exactly 0 at the last of `steps`."""
     if steps < 2:
         raise ValueError(f"steps must be at least 2, got {steps}")
     if not 0 <= from_step < steps - 1:
@@ -51,8 +53,8 @@ def train_balanced(
 ) -> Balanced:
     """Trains `model` as `train_lm` does, on batches without padding.
 
-    After step i every layer is given to `rebalance(layer, real, step_at(i))`; `loss(affinity,
-    experts)` of every layer is added to what is minimised.
+    After step i, `rebalance(layer, real, step_at(i))` is called for every layer; the
+    `loss(affinity, experts)` of every layer is added to what is minimised.
     """
     affinities = Affinities(model)
     real = torch.ones(rows, length, dtype=torch.bool)
@@ -60,14 +62,16 @@ def train_balanced(
 
     def after_step(i: int, model: nn.Module) -> None:
         layers = layers_of(model)
-        for layer in layers if rebalance else []:
-            rebalance(layer, real, step_at(i))
+        if rebalance is not None:
+            for layer in layers:
+                rebalance(layer, real, step_at(i))
         loads.append(torch.stack([_load(layer) for layer in layers]))
         biases.append(torch.stack([layer.router.bias.clone() for layer in layers]))
 
-    def extra_loss(model: nn.Module) -> Tensor:
+    def sum_of_losses(loss: AuxiliaryLoss, model: nn.Module) -> Tensor:
         layers = zip(affinities.sigmoids(), layers_of(model), strict=True)
-        return sum(loss(affinity, layer.last_experts) for affinity, layer in layers)
+        losses = (loss(affinity, layer.last_experts) for affinity, layer in layers)
+        return sum(losses, torch.zeros(()))
 
     try:
         losses = train_lm(
@@ -78,12 +82,12 @@ def train_balanced(
             length=length,
             seed=seed,
             after_step=after_step,
-            extra_loss=extra_loss if loss else None,
+            extra_loss=partial(sum_of_losses, loss) if loss else None,
         )
     finally:
         affinities.remove()
     return Balanced(losses, torch.stack(loads), torch.stack(biases))
 
 
-def _load(layer: nn.Module) -> Int[Tensor, " E"]:
+def _load(layer: Any) -> Int[Tensor, " E"]:
     return torch.bincount(layer.last_experts.flatten(), minlength=len(layer.router.bias))

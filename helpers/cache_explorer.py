@@ -1,4 +1,4 @@
-"""An explorer of what attention caches: sliders over bars of GB, one bar a way to cache."""
+"""An explorer of what attention caches: sliders above bars of GB, one bar per way to cache."""
 
 import math
 
@@ -14,9 +14,9 @@ D_ROPE = 64  # of DeepSeek-V2 and V3
 
 
 def cache_explorer() -> Explorer:
-    """Sliders for an attention's sizes over `draw_cache_view`; they start at DeepSeek-V3's."""
+    """Sliders for the sizes of an attention over `draw_cache_view`, starting at DeepSeek-V3's."""
     heads, kv_heads = _powers("heads", 128, 2, 7), _powers("KV heads", 8, 0, 7)
-    # Linked before the explorer observes them: KV heads are clamped before anything is drawn.
+    # Linked before the explorer observes them, so KV heads are clamped before anything is drawn.
     dlink((heads, "value"), (kv_heads, "max"), math.log2)
     return Explorer(
         lambda figure, **values: draw_cache_view(
@@ -53,7 +53,7 @@ def draw_cache_view(
         name: cache_bytes(numbers, layers, context, bytes_per_number=bytes_per_number)
         for name, numbers in ways.items()
     }
-    # Margins by hand: a layout engine measures every text once more.
+    # Margins by hand, since a layout engine measures every text once more.
     ax = figure.subplots(gridspec_kw={"left": 0.2, "right": 0.97, "bottom": 0.15, "top": 0.9})
     plural = "s" * (kv_heads > 1)
     names = [f"GQA, {kv_heads} KV head{plural}" if name == "GQA" else name for name in sizes]

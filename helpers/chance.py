@@ -1,7 +1,7 @@
-"""What pure chance does to expert load: the floor under every measured imbalance.
+"""What uniform random routing does to expert load: the floor under every measured imbalance.
 
-A router that picks K of E experts for each token, all sets equally likely, gives each expert
-Binomial(T, K/E) of T tokens: on average the even share, K·T/E, and never exactly that.
+A router that picks K of E experts for each token, all sets equally likely, sends each expert
+Binomial(T, K/E) of T tokens: on average the even share, K·T/E, and hardly ever exactly that.
 """
 
 import math
@@ -16,7 +16,7 @@ def chance_cv(num_experts: int, top_k: int, tokens: int) -> float:
 def chance_band(num_experts: int, top_k: int, tokens: int, z: float = 2.0) -> tuple[float, float]:
     """The even share minus and plus `z` standard deviations of one expert's load, in tokens.
 
-    At `z` = 2, chance leaves about 1 expert in 20 outside.
+    At `z` = 2, about 1 expert in 20 falls outside by chance.
     """
     share = _share(num_experts, top_k, tokens)
     if not (z > 0 and math.isfinite(z)):

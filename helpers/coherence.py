@@ -1,7 +1,7 @@
 """Reads a story sentence by sentence and says where it contradicts itself.
 
-Nothing but the text is used: the wordings of `helpers.stories` are read back as events, and each
-event is held against what the sentences before it said.
+Only the text is used: the wordings of `helpers.stories` are read back as events, and each event is
+compared with what the sentences before it said.
 """
 
 import re
@@ -19,7 +19,7 @@ class Coherence:
     """True where a story never contradicts itself, and otherwise why it does.
 
     Each problem starts with what is wrong: name, kind, thing, colour, place, owner, or sentence
-    (one that no story of this world has, or a beginning or end that is missing).
+    (one that no story of this world has, or a missing beginning or end).
     """
 
     problems: tuple[str, ...]
@@ -29,7 +29,7 @@ class Coherence:
 
 
 def coherence(text: str) -> Coherence:
-    """Whether `text` is a whole story in which names, things, colours, places and owners agree."""
+    """Whether `text` is a complete story whose names, things, colours, places and owners agree."""
     sentences = re.split(r"(?<=\.)\s+", text.strip())
     events = [_read(sentence) for sentence in sentences]
     scene = _Scene()
@@ -73,8 +73,8 @@ def _read(sentence: str) -> tuple[str, dict[str, str]] | None:
 class _Scene:
     """What the sentences so far have said; a thing lies at a place or has a holder, or neither."""
 
-    kind: dict[str, str] = field(default_factory=dict)
-    colour: dict[str, str] = field(default_factory=dict)
+    kind: dict[str, str | None] = field(default_factory=dict)
+    colour: dict[str, str | None] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
     holder: dict[str, str] = field(default_factory=dict)
     lying: dict[str, str] = field(default_factory=dict)

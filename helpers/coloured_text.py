@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jaxtyping import Int
 from torch import Tensor
 
-from helpers.palette import choices, one_each, text_background
+from helpers.palette import choices, text_background, validate_length
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class ColouredText:
 def colour_text(
     pieces: Sequence[str], experts: Int[Tensor, " T"], num_experts: int
 ) -> ColouredText:
-    """The text of the tokens `pieces`, each marked with its expert; of K, pass the first column.
+    """The text of the tokens `pieces`, each marked with its expert; of K experts, pass the first.
 
-    Line ends and spaces are kept; what a piece holds is shown, never run as HTML.
+    Line ends and spaces are kept; HTML in a piece is shown as text, never interpreted.
     """
     chosen = choices("experts", experts, "T", num_experts)
-    one_each("pieces", pieces, "token of experts", len(chosen))
+    validate_length("pieces", pieces, "token of experts", len(chosen))
     return ColouredText(tuple(pieces), tuple(chosen.tolist()))
 
 

@@ -1,7 +1,5 @@
 """A trained attention whose keys and values pass through latents, beside the one it came from.
 
-Latents are any object with `.down(x)` → two latents and `.up(k, v)` → keys and values
-`(B, L, heads, width)`; how they are cut into heads does not matter here.
 Letters: B batch, L positions, D = d_model, H heads, W = heads·width = D.
 """
 
@@ -9,6 +7,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -18,17 +17,29 @@ from torch.nn import functional as F
 from helpers.llama import CausalSelfAttention, Decoder, rotate
 
 
+@runtime_checkable
+class Latents(Protocol):
+    """Projections of `(B, L, D)` to two latents, and of these to keys and values.
+
+    `up` returns two `(B, L, heads, width)`; how they are cut into heads does not matter here.
+    """
+
+    def down(self, x: Tensor, /) -> tuple[Tensor, ...]: ...
+
+    def up(self, k: Tensor, v: Tensor, /) -> tuple[Tensor, ...]: ...
+
+
 def key_and_value_weights(
     attention: CausalSelfAttention,
 ) -> tuple[Float[Tensor, "D D"], Float[Tensor, "D D"]]:
-    """The weights that make keys and values of all heads, as `nn.Linear` holds them; a copy."""
+    """A copy of the key and value weights of all heads, as `nn.Linear` holds them."""
     _, keys, values = attention.qkv.weight.detach().clone().chunk(3)
     return keys, values
 
 
 @torch.no_grad()
 def attention_inputs(model: Decoder, ids: Int[Tensor, "B L"]) -> list[Float[Tensor, "B L D"]]:
-    """What the attention of each layer receives: the stream of the model, normed."""
+    """What the attention of each layer receives: the normed residual stream."""
     x, inputs = model.embed(ids), []
     for block in model.blocks:
         inputs.append(block.attention_norm(x))
@@ -40,15 +51,15 @@ def attention_inputs(model: Decoder, ids: Int[Tensor, "B L"]) -> list[Float[Tens
 def standard_output(
     attention: CausalSelfAttention, x: Float[Tensor, "B L D"]
 ) -> Float[Tensor, "B L D"]:
-    """What the attention gives with its own keys and values."""
+    """What the attention returns with its own keys and values."""
     return attention(x)
 
 
 @torch.no_grad()
 def converted_output(
-    attention: CausalSelfAttention, x: Float[Tensor, "B L D"], latents: nn.Module
+    attention: CausalSelfAttention, x: Float[Tensor, "B L D"], latents: Latents
 ) -> Float[Tensor, "B L D"]:
-    """What the attention gives with keys and values that went through `latents`."""
+    """What the attention returns with keys and values that went through `latents`."""
     return ConvertedAttention(attention, latents)(x)
 
 
@@ -56,7 +67,7 @@ def converted_output(
 def uniform_attention(
     attention: CausalSelfAttention, x: Float[Tensor, "B L D"]
 ) -> Float[Tensor, "B L D"]:
-    """What the attention gives if each token attends evenly to itself and all before it."""
+    """What the attention returns if each token attends evenly to itself and all before it."""
     values = attention.qkv(x).chunk(3, dim=-1)[-1]
     seen = torch.arange(1, x.shape[1] + 1, dtype=x.dtype).unsqueeze(-1)  # (L, 1)
     return attention.out(values.cumsum(dim=1) / seen)
@@ -82,7 +93,7 @@ def mean_output(
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two outputs are: the cosine of each token's two vectors, over all tokens."""
+    """How similar two outputs are: the cosine of each token's two vectors, over all tokens."""
 
     mean: float
     fifth_percentile: float  # a twentieth of the tokens lie below
@@ -99,17 +110,18 @@ def agreement(got: Float[Tensor, "*batch D"], want: Float[Tensor, "..."]) -> Agr
 
 
 class ConvertedAttention(nn.Module):
-    """An attention called as the one it came from, whose keys and values go through `latents`.
+    """An attention, called like the one it came from, whose keys and values go through `latents`.
 
-    It holds copies of both, which can be trained on. RoPE turns the keys after they are expanded,
-    so what a cache would hold are the latents.
+    It holds copies of both, which can be trained further. RoPE rotates the keys after they are
+    expanded, so a cache would hold the latents.
     """
 
-    def __init__(self, attention: CausalSelfAttention, latents: nn.Module):
+    def __init__(self, attention: CausalSelfAttention, latents: Latents):
         super().__init__()
         query_weight = attention.qkv.weight.detach().chunk(3)[0]
         self.num_heads = attention.num_heads
-        self.query = nn.Linear(*query_weight.T.shape, bias=False).to(query_weight)
+        width, d_model = query_weight.shape
+        self.query = nn.Linear(d_model, width, bias=False).to(query_weight)
         self.query.load_state_dict({"weight": query_weight})
         self.latents = copy.deepcopy(latents)
         self.out = copy.deepcopy(attention.out)
@@ -123,7 +135,7 @@ class ConvertedAttention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(-2))
 
 
-def converted_model(model: Decoder, latents_per_layer: Sequence[nn.Module]) -> Decoder:
+def converted_model(model: Decoder, latents_per_layer: Sequence[Latents]) -> Decoder:
     """A copy of `model` in which the attention of layer i goes through `latents_per_layer[i]`."""
     if len(latents_per_layer) != len(model.blocks):
         raise ValueError(

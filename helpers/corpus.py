@@ -37,7 +37,7 @@ class Corpus:
     ) -> "Corpus":
         """A corpus of `documents` (`three_domains()` where none are given).
 
-        The tokenizer learns from the part to train on alone, and has at most `vocab_size` tokens.
+        The tokenizer learns from the training part alone, and has at most `vocab_size` tokens.
         """
         documents = three_domains(seed) if documents is None else list(documents)
         for document in documents:
@@ -60,11 +60,11 @@ class Corpus:
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are."""
+        """The number of different tokens."""
         return self.tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`; `decode` gives back exactly the same text."""
+        """The ids of `text`; `decode` restores exactly the same text."""
         return self.tokenizer.encode(text).ids
 
     def decode(self, ids: Sequence[int] | Int[Tensor, " T"]) -> str:
@@ -72,16 +72,16 @@ class Corpus:
         return self.tokenizer.decode(_as_list(ids), skip_special_tokens=False)
 
     def pieces(self, ids: Sequence[int] | Int[Tensor, " T"]) -> list[str]:
-        """Each token as text to look at: a space is `·`, a line end `↵`, part of a letter `�`."""
+        """Each token as readable text: a space is `·`, a line end `↵`, part of a letter `�`."""
         texts = self.tokenizer.decode_batch([[i] for i in _as_list(ids)], skip_special_tokens=False)
         return [text.replace(" ", "·").replace("\n", "↵") for text in texts]
 
     def batch(
         self, rows: int, length: int, generator: torch.Generator
     ) -> tuple[Int[Tensor, "{rows} {length}+1"], Int[Tensor, " {rows}"]]:
-        """Random windows of the texts to train on, and the domain of each.
+        """Random windows of the training texts, and the domain of each.
 
-        Every domain has the same share of rows, to within one. All tokens are real.
+        Every domain has the same share of rows, to within one; there is no padding.
         """
         self._check_window(self.train, rows, length)
         first = torch.randint(len(self.domains), (1,), generator=generator)
@@ -96,7 +96,7 @@ class Corpus:
     def held_out(
         self, rows_per_domain: int, length: int
     ) -> tuple[Int[Tensor, "rows {length}+1"], Int[Tensor, " rows"]]:
-        """Windows evenly spread over the held-out texts, always the same, and their domains.
+        """Windows spread evenly over the held-out texts, always the same, and their domains.
 
         They overlap where the texts have fewer than `rows_per_domain * length` tokens.
         """
@@ -139,9 +139,17 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
+def end_token(tokenizer: Tokenizer) -> int:
+    """The id of the end of a text; raises a ValueError unless the tokenizer has one."""
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    if end is None:
+        raise ValueError(f"the tokenizer must have a token {END_OF_TEXT}, and it does not")
+    return end
+
+
 def _ids(tokenizer: Tokenizer, documents: list[Document], domain: str) -> Tensor:
     texts = [document.text for document in documents if document.domain == domain]
-    end = tokenizer.token_to_id(END_OF_TEXT)
+    end = end_token(tokenizer)
     encoded = tokenizer.encode_batch_fast(texts)
     return torch.tensor([i for text in encoded for i in [*text.ids, end]])
 

@@ -1,9 +1,9 @@
-"""Curves over training, and times to compare.
+"""Curves over training, and comparisons of times.
 
 Letters: S steps, E experts. A curve may be a list of floats, an array or a tensor with one axis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +22,7 @@ from helpers.palette import (
     line_style,
     name_axes,
     numbers,
-    one_each,
+    validate_length,
 )
 
 Curve = Sequence[float] | np.ndarray | Tensor
@@ -31,7 +31,7 @@ Curve = Sequence[float] | np.ndarray | Tensor
 def plot_losses(
     losses: dict[str, Curve], title: str, smooth: int = 20, ax: Axes | None = None
 ) -> None:
-    """Draws each run's loss a step, faint, and its mean over the last `smooth` steps."""
+    """Draws each run's loss per step, faint, and its mean over the last `smooth` steps."""
     curves = _curves("losses", losses)
     if smooth < 1:
         raise ValueError(f"smooth must be at least 1 step, got {smooth}")
@@ -40,7 +40,7 @@ def plot_losses(
         mean = _running_mean(curve, smooth)
         ax.plot(curve, color=line_style(i)["color"], alpha=0.2, linewidth=0.8)
         ax.plot(mean, **line_style(i), label=f"{name}, at the end {mean[-1]:.2f}")
-    name_axes(ax, title, "training step", "loss, nats a token")
+    name_axes(ax, title, "training step", "loss, nats per token")
     ax.legend(frameon=False)
 
 
@@ -49,7 +49,7 @@ def plot_balance(
 ) -> None:
     """Draws each run's `"cv"` and `"max_violation"` over training, two panels side by side.
 
-    `floor` is the CV that pure chance gives for the tokens of one measurement.
+    `floor` is the CV that pure chance yields with the tokens of one measurement.
     """
     if not floor >= 0:
         raise ValueError(f"floor must be a CV of 0 or more, got {floor}")
@@ -72,7 +72,7 @@ def plot_balance(
 def plot_bias_paths(
     paths: Float[Tensor, "S E"], title: str, frozen_from: int | None = None, ax: Axes | None = None
 ) -> None:
-    """Draws each expert's bias over training, less the mean of all, which changes no choice.
+    """Draws each expert's bias over training, minus the mean of all, which changes no choice.
 
     Steps from `frozen_from` on, where the step of the update is annealed to zero, are shaded.
     """
@@ -81,7 +81,7 @@ def plot_bias_paths(
         raise ValueError(f"frozen_from must be a step from 0 to {len(bias) - 1}, got {frozen_from}")
     bias = bias - bias.mean(1, keepdims=True)
     ax = axes_or_new(ax)
-    # One collection draws several times faster than a line for each expert.
+    # One collection draws several times faster than one line per expert.
     lines = [np.column_stack([np.arange(len(bias)), path]) for path in bias.T]
     colours = [line_colour(expert) for expert in range(len(lines))]
     ax.add_collection(LineCollection(lines, colors=colours, linewidths=1), autolim=True)
@@ -103,22 +103,22 @@ def plot_bias_paths(
 
 
 def plot_times(
-    times: dict[str, float | Curve],
+    times: Mapping[str, float | Curve],
     title: str,
     sizes: Sequence[int] | None = None,
     size_axis: str = "tokens in the batch",
     ax: Axes | None = None,
 ) -> None:
-    """Draws milliseconds: a bar for each name, or, with `sizes`, a curve over the sizes.
+    """Draws milliseconds: a bar per name or, with `sizes`, a curve per name over the sizes.
 
-    With `sizes` each entry of `times` has one time for each size, and both axes are logarithmic.
+    With `sizes` each entry of `times` has one time per size, and both axes are logarithmic.
     """
     if sizes is None:
         _draw_time_bars(times, title, axes_or_new(ax, 6.4, 1.3 + 0.45 * len(times)))
         return
     curves = _curves("times", times)
     for name, curve in curves.items():
-        one_each(f"times[{name!r}]", curve, "size", len(sizes))
+        validate_length(f"times[{name!r}]", curve, "size", len(sizes))
     ax = axes_or_new(ax)
     for i, (name, curve) in enumerate(curves.items()):
         ax.plot(sizes, _positive(name, curve), **line_style(i), marker="osD^v"[i % 5], label=name)
@@ -129,7 +129,7 @@ def plot_times(
     ax.legend(frameon=False)
 
 
-def _draw_time_bars(times: dict[str, float], title: str, ax: Axes) -> None:
+def _draw_time_bars(times: Mapping[str, float | Curve], title: str, ax: Axes) -> None:
     values = _positive("times", numbers("times", list(times.values()), "N"))
     bars = ax.barh(list(times), values, color=USUAL)
     ax.bar_label(bars, [f" {value:,.3g} ms" for value in values])
@@ -145,7 +145,7 @@ def _draw_log(ax: Axes, curves: dict[str, np.ndarray]) -> None:
 
 
 def _plain_log(ax: Axes, which: str) -> None:
-    """Logarithmic, with 0.1, 0.2, 0.5, 1, 2, … written out instead of powers of ten."""
+    """Makes the axes logarithmic, with 0.1, 0.2, 0.5, 1, 2, … in place of powers of ten."""
     for letter in which:
         ax.set(**{f"{letter}scale": "log"})
         axis = getattr(ax, f"{letter}axis")
@@ -154,7 +154,7 @@ def _plain_log(ax: Axes, which: str) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def _curves(name: str, curves: dict[str, Curve]) -> dict[str, np.ndarray]:
+def _curves(name: str, curves: Mapping[str, float | Curve]) -> dict[str, np.ndarray]:
     if not curves:
         raise ValueError(f"{name} must name at least one curve, got none")
     return {key: numbers(f"{name}[{key!r}]", curve, "S") for key, curve in curves.items()}

@@ -1,15 +1,15 @@
 """One step of decoding, timed: standard attention beside latents expanded and latents absorbed.
 
 A step is a whole attention: one new token is projected, joins the cache, attends to everything in
-it and leaves through the output projection.
+it and passes the output projection.
 Letters: B batch, S positions cached, D = d_model, H = num_heads, d = d_head, R = d_latent,
 r = d_rope.
 """
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from helpers.llama import rotate
 from helpers.timing import median_milliseconds
 
 WAYS = ("MHA, SDPA", "MHA, matmul", "latents expanded", "latents absorbed")
-COPIED = 2**28  # bytes: far more than a processor keeps near
+COPIED = 2**28  # bytes: far more than a processor's own cache holds
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class StepSizes:
     d_rope: int
 
     def standard_bytes(self, context: int, itemsize: int = 4) -> int:
-        """Keys and values of all heads, read once: 2·H·d numbers a position."""
+        """Keys and values of all heads, read once: 2·H·d numbers per position."""
         return 2 * self.num_heads * self.d_head * context * itemsize
 
     def absorbed_bytes(self, context: int, itemsize: int = 4) -> int:
-        """Latents and rotary keys, read once: R + r numbers a position.
+        """Latents and rotary keys, read once: R + r numbers per position.
 
-        It is the least. The latents are needed again to mix them, and that reading is free only
-        where they stay in the processor's own cache.
+        This is the least. The latents are read again to be mixed, which is free only where they
+        stay in the processor's own cache.
         """
         return (self.d_latent + self.d_rope) * context * itemsize
 
@@ -55,12 +55,31 @@ class StepSizes:
         return self.absorbed_bytes(context, itemsize) + 2 * standard
 
 
+@runtime_checkable
+class Cache(Protocol):
+    """What an attention remembers: `append` adds one tensor `(B, L, width)` per part."""
+
+    def append(self, *parts: Tensor) -> tuple[Tensor, ...]: ...
+
+
+@runtime_checkable
+class CachingAttention(Protocol):
+    """An attention with latents that makes its own cache."""
+
+    def __call__(self, x: Tensor, cache: Cache, /) -> Tensor: ...
+
+    def new_cache(self, batch: int, capacity: int, /) -> Any: ...
+
+
 class StandardDecoding(nn.Module):
     """Multi-head attention with RoPE after `context` tokens whose keys and values are random.
 
     Keys and values lie in two contiguous buffers `(1, H, context + room, d)`. Each step takes one
     token `(1, 1, D)` and uses up one place of the room.
     """
+
+    keys: Tensor
+    values: Tensor
 
     def __init__(self, sizes: StepSizes, context: int, room: int):
         super().__init__()
@@ -97,7 +116,7 @@ class StandardDecoding(nn.Module):
 
 @torch.no_grad()
 def decode_milliseconds(
-    attention: Callable[..., nn.Module],
+    attention: Callable[..., Any],
     absorbed: Callable[..., Tensor],
     sizes: StepSizes,
     contexts: Iterable[int],
@@ -107,9 +126,9 @@ def decode_milliseconds(
 ) -> dict[str, list[float]]:
     """The median milliseconds of one step after each of `contexts`, for each of `WAYS`.
 
-    `attention` is called with the sizes by name; what it makes is called with `(x, cache)`, as
-    `absorbed` is with it in front, and its `new_cache(batch, capacity)` takes latents and rotary
-    keys. The four ways take turns, and what is cached is random.
+    `attention(**sizes)` returns a `CachingAttention` whose cache takes latents and rotary keys;
+    `absorbed(attention, x, cache)` is its step without expanding them. The four ways take turns,
+    and what is cached is random.
     """
     made = attention(**asdict(sizes)).to(dtype)
     x = torch.randn(1, 1, sizes.d_model, dtype=dtype)
@@ -132,9 +151,9 @@ def decode_milliseconds(
 
 
 def filled_cache(
-    attention: nn.Module, sizes: StepSizes, context: int, room: int, dtype: torch.dtype
-) -> object:
-    """A cache of `attention` with `context` random latents and rotary keys, and `room` more."""
+    attention: CachingAttention, sizes: StepSizes, context: int, room: int, dtype: torch.dtype
+) -> Cache:
+    """A cache of `attention` with `context` random latents and rotary keys, and room for more."""
     cache = attention.new_cache(1, context + room)
     widths = sizes.d_latent, sizes.d_rope
     cache.append(*(torch.randn(1, context, width, dtype=dtype) for width in widths))
@@ -142,15 +161,11 @@ def filled_cache(
 
 
 def copy_bandwidth(turns: int = 5) -> float:
-    """How many bytes a second this machine moves, at best, when it copies a large tensor.
+    """How many bytes per second this machine moves when it copies a large tensor; the median.
 
     Every byte counts twice, as it is read and written.
     """
     source = torch.ones(COPIED // 4)
     target = torch.empty_like(source)
-    seconds = []
-    for _ in range(turns + 1):
-        start = time.perf_counter()
-        target.copy_(source)
-        seconds.append(time.perf_counter() - start)
-    return 2 * source.nbytes / min(seconds[1:])
+    milliseconds = median_milliseconds({"copy": lambda: target.copy_(source)}, turns)
+    return 2000 * source.nbytes / milliseconds["copy"]

@@ -1,14 +1,15 @@
 """The sizes and options of a DeepSeek, and which of them its parts take."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from helpers.attention_sizes import refuse_bad_sizes
-from helpers.published import V2_LITE, V3, PublishedModel
+from helpers.attention_sizes import validate_sizes
+from helpers.published import V2_LITE, V3, LatentAttention, PublishedModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeepSeekConfig:
-    """A DeepSeek in numbers; its first `dense_layers` layers have a SwiGLU in place of experts."""
+    """A DeepSeek in numbers; its first `dense_layers` layers have a SwiGLU instead of experts."""
 
     vocab_size: int
     num_layers: int
@@ -35,7 +36,7 @@ class DeepSeekConfig:
     norm_eps: float = 1e-6
 
     def __post_init__(self):
-        refuse_bad_sizes(self.d_rope, vocab_size=self.vocab_size, num_layers=self.num_layers)
+        validate_sizes(self.d_rope, vocab_size=self.vocab_size, num_layers=self.num_layers)
         if not 0 <= self.dense_layers <= self.num_layers:
             raise ValueError(
                 f"dense_layers must be between 0 and num_layers={self.num_layers}, "
@@ -44,31 +45,33 @@ class DeepSeekConfig:
 
     @classmethod
     def v3(cls) -> "DeepSeekConfig":
-        """DeepSeek-V3; scale and groups stand in its config_671B.json. Without YaRN."""
+        """DeepSeek-V3, with scale and groups from its config_671B.json; without YaRN."""
         return cls(**_sizes(V3), scale=2.5, num_groups=8, top_groups=4)
 
     @classmethod
     def v2_lite(cls) -> "DeepSeekConfig":
-        """DeepSeek-V2-Lite, whose router is a softmax that is not renormalised. Without YaRN."""
+        """DeepSeek-V2-Lite, whose router is a softmax that is not renormalised; without YaRN."""
         return cls(**_sizes(V2_LITE), affinity="softmax", renormalise=False)
 
-    def attention(self) -> dict:
+    def attention(self) -> dict[str, Any]:
         """The arguments of `MultiHeadLatentAttention`."""
         names = "d_model num_heads d_head d_latent d_rope q_latent d_value theta"
         return self._chosen(names)
 
-    def experts(self) -> dict:
+    def experts(self) -> dict[str, Any]:
         """The arguments of `DeepSeekMoE`."""
         sizes = "d_model num_experts top_k expert_dim num_shared num_segments"
         router = "affinity renormalise scale num_groups top_groups"
         return self._chosen(f"{sizes} {router}")
 
-    def _chosen(self, names: str) -> dict:
+    def _chosen(self, names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names.split()}
 
 
-def _sizes(model: PublishedModel) -> dict:
+def _sizes(model: PublishedModel) -> dict[str, Any]:
     attention, experts = model.attention, model.experts
+    if not isinstance(attention, LatentAttention) or experts is None:
+        raise ValueError(f"{model.name} must have latent attention and experts")
     return {
         "vocab_size": model.vocab_size,
         "num_layers": model.layers,

@@ -1,7 +1,7 @@
-"""Pictures that follow sliders, and the two that D1 and D2 use.
+"""Pictures that follow sliders, and the two of them that D1 and D2 use.
 
-`interact` and `Output` would break the comparison of stored outputs that nbval makes, so an
-explorer is an image redrawn on every change; the `draw_…` functions draw the same without sliders.
+`interact` and `Output` would break nbval's comparison of stored outputs, so an explorer is an image
+that is redrawn on every change; the `draw_…` functions draw the same without sliders.
 Letters: T tokens, E experts, K = top_k, S steps.
 """
 
@@ -26,15 +26,15 @@ from helpers.curve_plots import plot_bias_paths
 from helpers.load_plots import plot_load
 from helpers.palette import CHANCE, REFERENCE, USUAL, name_axes, numbers
 
-WIDTH, HEIGHT, DPI = 9.0, 3.6, 90  # inches, inches, dots an inch: few, for a redraw in under 0.2 s
+WIDTH, HEIGHT, DPI = 9.0, 3.6, 90  # inches, inches, dots per inch: few, to redraw in under 0.2 s
 
 WORDS = {"description_width": "6em"}  # room for the longest slider's name
 
 
 class Explorer(widgets.VBox):
-    """Sliders above a picture that `draw(figure, **values)` draws anew when one of them moves.
+    """Sliders above a picture that `draw(figure, **values)` draws again when one of them moves.
 
-    `figure` comes empty. What `draw` raises is raised at construction, and later shown as one line
+    `figure` is empty. What `draw` raises is raised by the constructor, and later shown as one line
     in place of the picture.
     """
 
@@ -49,7 +49,7 @@ class Explorer(widgets.VBox):
 
     @property
     def values(self) -> dict[str, object]:
-        """What `draw` is called with now."""
+        """The sliders' current values, with which `draw` is called."""
         return {name: slider.value for name, slider in self.sliders.items()}
 
     def _png(self) -> bytes:
@@ -81,7 +81,7 @@ def router_explorer(scores: Float[Tensor, "T E"]) -> Explorer:
     most = numbers("scores", scores, "T E").shape[1]
     num_experts = widgets.IntSlider(most, 1, most, description="experts", style=WORDS)
     top_k = widgets.IntSlider(min(2, most), 1, most, description="top-k", style=WORDS)
-    # Linked before the explorer observes them: top-k is clamped before anything is drawn.
+    # Linked before the explorer observes them, so that top-k is clamped before anything is drawn.
     dlink((num_experts, "value"), (top_k, "max"))
     temperature = widgets.FloatLogSlider(
         1.0, base=10, min=-1, max=1, step=0.1, description="temperature", style=WORDS
@@ -101,7 +101,7 @@ def draw_router_view(
     top_k: int,
     temperature: float,
 ) -> None:
-    """Draws the load and the top gates of a router with the first `num_experts` logits of `scores`.
+    """Draws the load and the top gates of a router over the first `num_experts` of `scores`.
 
     The logits are divided by `temperature` before the softmax; the gates of the chosen `top_k`
     are renormalised.
@@ -176,7 +176,7 @@ def draw_bias_step_view(figure: Figure, step: float) -> None:
 
 
 def _balance(step: float) -> tuple[Float[Tensor, " S"], Float[Tensor, "S E"]]:
-    """The CV of each step's load, and the bias that met it."""
+    """The CV of each step's load, and the bias that the step was routed with."""
     batches = _skewed_affinities()
     bias, cv, paths = torch.zeros(batches.shape[1]), [], []
     for i in range(STEPS):
@@ -189,7 +189,7 @@ def _balance(step: float) -> tuple[Float[Tensor, " S"], Float[Tensor, "S E"]]:
 
 @cache
 def _skewed_affinities() -> Float[Tensor, "batches E T"]:
-    """Four batches' affinities, in which a later expert is on average liked better."""
+    """The affinities of four batches, on average higher for later experts."""
     experts, tokens = BALANCING["num_experts"], BALANCING["tokens"]
     noise = torch.randn(4, experts, tokens, generator=torch.Generator().manual_seed(0))
     return torch.sigmoid(noise + torch.linspace(-1, 1, experts)[:, None])
@@ -209,7 +209,7 @@ def _verdict(cv: Float[Tensor, " S"], floor: float) -> str:
 
 
 def _two_panels(figure: Figure) -> list[Axes]:
-    # Margins by hand: a layout engine measures every text once more.
+    # Margins by hand, since a layout engine measures every text once more.
     margins = {"left": 0.08, "right": 0.93, "bottom": 0.26, "top": 0.9, "wspace": 0.27}
     panels = list(figure.subplots(1, 2, gridspec_kw=margins))
     for ax in panels:

@@ -1,4 +1,4 @@
-"""An exercise's code, cut out of its solution module: whole, or with the asked lines emptied."""
+"""An exercise's code, taken from its solution module: whole, or with the asked lines removed."""
 
 import ast
 
@@ -8,14 +8,14 @@ BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 def source_of(module: str, name: str) -> str:
     """The text of the top-level function or class `name` in the text of `module`, with fences.
 
-    Decorators and the comments that end its body belong to it. Nothing is executed. Raises
-    `ValueError` where `module` has no such name.
+    Decorators and the comments that end its body belong to it. Nothing is executed. Raises a
+    ValueError unless `module` has that name.
     """
     for node in ast.parse(module).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             lines = module.split("\n")
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            return "\n".join(lines[first - 1 : _end(lines, node.end_lineno)])
+            return "\n".join(lines[first - 1 : _end(lines, node.end_lineno or first)])
     raise ValueError(f"it has no top-level function or class {name}")
 
 
@@ -30,16 +30,16 @@ def _end(lines: list[str], end: int) -> int:
 
 
 def solved(source: str) -> str:
-    """`source` without the comments that fence its solution."""
+    """`source` without the two comments around its solution."""
     lines = source.split("\n")
-    marks = {number for fence in fences(lines) for number in fence}
+    marks = {number for fence in spans(lines) for number in fence}
     return "\n".join(line for number, line in enumerate(lines) if number not in marks)
 
 
 def stub(source: str) -> str:
-    """`source` with each fence emptied to one `raise NotImplementedError`, as deep as the fence."""
+    """`source` with each fence replaced by `raise NotImplementedError`, indented as the fence."""
     lines = source.split("\n")
-    for begin, end in reversed(fences(lines)):
+    for begin, end in reversed(spans(lines)):
         lines[begin : end + 1] = [lines[begin].replace(BEGIN, "raise NotImplementedError")]
     emptied = "\n".join(lines)
     try:
@@ -49,10 +49,10 @@ def stub(source: str) -> str:
     return emptied
 
 
-def fences(lines: list[str]) -> list[tuple[int, int]]:
-    """Where each fence begins and ends, as indices into `lines`.
+def spans(lines: list[str]) -> list[tuple[int, int]]:
+    """The first and last line of each fence, as indices into `lines`.
 
-    Raises `ValueError` unless there are one or two, in order and not empty.
+    Raises a ValueError unless there are one or two fences, in order and not empty.
     """
     marks = [n for n, line in enumerate(lines) if "BEGIN SOLUTION" in line or "END SOL" in line]
     if [lines[n].strip() for n in marks] not in ([BEGIN, END], [BEGIN, END] * 2):

@@ -1,10 +1,11 @@
-"""transformers' names and sizes of latent attention, and ours.
+"""transformers' names and sizes of latent attention beside ours.
 
 Read from transformers 5.23, `DeepseekV3Attention` and `DeepseekV2Attention`; the names in
 DeepSeek's own checkpoints are the same.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -23,11 +24,11 @@ REST = {
 LATENT_AND_KEY = "kv_a_proj_with_mqa.weight"
 
 
-def attention_sizes(config: object) -> dict[str, int | float | None]:
+def attention_sizes(config: Any) -> dict[str, Any]:
     """The arguments of `MultiHeadLatentAttention` that a transformers config asks for.
 
     Raises a ValueError with one sentence for what this attention does not compute: YaRN and other
-    stretched rotary frequencies, halves instead of pairs, and projections with a bias.
+    scaled rotary frequencies, halves instead of pairs, and projections with a bias.
     """
     rope = config.rope_parameters
     if rope["rope_type"] != "default":
@@ -49,9 +50,9 @@ def attention_sizes(config: object) -> dict[str, int | float | None]:
 
 
 def attention_weights(theirs: Mapping[str, Tensor], d_latent: int) -> dict[str, Tensor]:
-    """The state of a `MultiHeadLatentAttention` from that of transformers' attention.
+    """The state of a `MultiHeadLatentAttention`, from `theirs`, that of transformers' attention.
 
-    Raises a ValueError that names a tensor which is missing.
+    Raises a ValueError that names the first missing tensor.
     """
     names = REST | (LATENT_QUERIES if "q_a_proj.weight" in theirs else QUERIES)
     missing = [name for name in (*names.values(), LATENT_AND_KEY) if name not in theirs]

@@ -1,12 +1,13 @@
-"""transformers' names of a whole DeepSeek, and ours; a model in memory or a folder of safetensors.
+"""A whole DeepSeek of transformers, in memory or in a folder of safetensors, under our names.
 
-Read from transformers 5.23, `DeepseekV3ForCausalLM` and `DeepseekV2ForCausalLM`. Experts come
-fused, as transformers holds them in memory, or one by one, as they lie in checkpoints.
+Read from transformers 5.23, `DeepseekV3ForCausalLM` and `DeepseekV2ForCausalLM`. Experts are fused,
+as transformers holds them in memory, or separate, as in checkpoints.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -20,12 +21,12 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
-def read_model(source: nn.Module | str | Path) -> tuple[dict, dict[str, Tensor]]:
-    """The fields of `DeepSeekConfig`, and the state of a `DeepSeek`, from what transformers has.
+def read_model(source: nn.Module | str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The fields of `DeepSeekConfig` and the state of a `DeepSeek`, from a model of transformers.
 
     Raises a ValueError or FileNotFoundError with one sentence for what cannot become the same
-    model: another kind, YaRN, FP8 weights, a tensor missing. Layers for multi-token prediction
-    are left out.
+    model: another kind, YaRN, FP8 weights, a missing tensor. Layers for multi-token prediction are
+    left out.
     """
     if isinstance(source, nn.Module):
         config, theirs = getattr(source, "config", None), source.state_dict()
@@ -35,7 +36,7 @@ def read_model(source: nn.Module | str | Path) -> tuple[dict, dict[str, Tensor]]
     return fields, model_weights(theirs, fields)
 
 
-def _read_folder(folder: Path) -> tuple[object, dict[str, Tensor]]:
+def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"the folder must hold a config.json, and {folder} does not")
     config = AutoConfig.from_pretrained(folder)
@@ -53,7 +54,7 @@ def _read_folder(folder: Path) -> tuple[object, dict[str, Tensor]]:
     return config, weights
 
 
-def model_fields(config: object) -> dict:
+def model_fields(config: Any) -> dict[str, Any]:
     """The fields of `DeepSeekConfig` that a transformers config asks for."""
     kind = getattr(config, "model_type", type(config).__name__)
     if kind not in KINDS:
@@ -85,7 +86,7 @@ def model_fields(config: object) -> dict:
     )
 
 
-def _routing(config: object, kind: str) -> dict:
+def _routing(config: Any, kind: str) -> dict[str, Any]:
     if kind == "deepseek_v3":
         groups = {"num_groups": config.n_group, "top_groups": config.topk_group}
         return {"affinity": "sigmoid", "renormalise": config.norm_topk_prob, **groups}
@@ -98,73 +99,76 @@ def _routing(config: object, kind: str) -> dict:
 
 
 def model_weights(theirs: Mapping[str, Tensor], fields: Mapping) -> dict[str, Tensor]:
-    """The state of a `DeepSeek` with these fields; a tensor that is missing is named."""
-    given = _Given({name.removeprefix("model."): value for name, value in theirs.items()})
+    """The state of a `DeepSeek` with these fields, from `theirs`, that of transformers' model.
+
+    Raises a ValueError that names the first missing tensor.
+    """
+    weights = _Weights({name.removeprefix("model."): value for name, value in theirs.items()})
     made = {
-        "embed.weight": given["embed_tokens.weight"],
-        "norm.weight": given["norm.weight"],
-        "head.weight": given["lm_head.weight"],
+        "embed.weight": weights["embed_tokens.weight"],
+        "norm.weight": weights["norm.weight"],
+        "head.weight": weights["lm_head.weight"],
     }
     for layer in range(fields["num_layers"]):
         made |= _prefixed(
-            f"blocks.{layer}.", _layer(given.under(f"layers.{layer}."), fields, layer)
+            f"blocks.{layer}.", _layer(weights.under(f"layers.{layer}."), fields, layer)
         )
     return made
 
 
-def _layer(given: "_Given", fields: Mapping, layer: int) -> dict[str, Tensor]:
-    attention = attention_weights(given.under("self_attn."), fields["d_latent"])
+def _layer(weights: "_Weights", fields: Mapping, layer: int) -> dict[str, Tensor]:
+    attention = attention_weights(weights.under("self_attn."), fields["d_latent"])
     made = {
-        "attention_norm.weight": given["input_layernorm.weight"],
-        "ffn_norm.weight": given["post_attention_layernorm.weight"],
+        "attention_norm.weight": weights["input_layernorm.weight"],
+        "ffn_norm.weight": weights["post_attention_layernorm.weight"],
         **_prefixed("attention.", attention),
     }
-    mlp = given.under("mlp.")
+    mlp = weights.under("mlp.")
     if layer < fields["dense_layers"]:
         return made | _prefixed("ffn.", _swiglu(mlp))
     return made | _prefixed("ffn.", _experts(mlp, fields))
 
 
-def _experts(mlp: "_Given", fields: Mapping) -> dict[str, Tensor]:
+def _experts(mlp: "_Weights", fields: Mapping) -> dict[str, Tensor]:
     made = {
         "router.gate.weight": mlp["gate.weight"],
         **_prefixed("shared.experts.", _swiglu(mlp.under("shared_experts."))),
     }
     if fields["affinity"] == "sigmoid":
         made["router.bias"] = mlp["gate.e_score_correction_bias"]
-    else:  # V2 has no bias: zeros choose the same
+    else:  # V2 has no bias, and zeros do not change its choice
         made["router.bias"] = mlp["gate.weight"].new_zeros(fields["num_experts"])
     for i in range(fields["num_experts"]):
         made |= _prefixed(f"experts.experts.{i}.", _expert(mlp.under("experts."), i))
     return made
 
 
-def _expert(experts: "_Given", i: int) -> dict[str, Tensor]:
-    """One expert, fused with the others (gate rows, then up rows) or on its own."""
+def _expert(experts: "_Weights", i: int) -> dict[str, Tensor]:
+    """One expert, fused with the others (gate rows, then up rows) or separate."""
     if "gate_up_proj" not in experts:
         return _swiglu(experts.under(f"{i}."))
     gate, up = experts["gate_up_proj"][i].chunk(2)
     return {"gate.weight": gate, "up.weight": up, "down.weight": experts["down_proj"][i]}
 
 
-def _swiglu(given: "_Given") -> dict[str, Tensor]:
-    return {f"{name}.weight": given[f"{name}_proj.weight"] for name in SWIGLU}
+def _swiglu(weights: "_Weights") -> dict[str, Tensor]:
+    return {f"{name}.weight": weights[f"{name}_proj.weight"] for name in SWIGLU}
 
 
 def _prefixed(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + name: weight for name, weight in weights.items()}
 
 
-class _Given(dict):
-    """Weights by name, those below a prefix, and one sentence for a name that is missing."""
+class _Weights(dict[str, Tensor]):
+    """Weights by name, with a view of those under a prefix; a missing one raises a ValueError."""
 
     def __init__(self, weights: Mapping[str, Tensor], prefix: str = ""):
         super().__init__(weights)
         self.prefix = prefix
 
-    def under(self, prefix: str) -> "_Given":
+    def under(self, prefix: str) -> "_Weights":
         inside = {k.removeprefix(prefix): v for k, v in self.items() if k.startswith(prefix)}
-        return _Given(inside, self.prefix + prefix)
+        return _Weights(inside, self.prefix + prefix)
 
     def __missing__(self, name: str) -> Tensor:
         raise ValueError(f"the weights must hold {self.prefix}{name}, and they do not")

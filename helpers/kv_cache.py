@@ -1,11 +1,11 @@
-"""What a KV cache costs: numbers a token and layer, bytes at a context, and against which baseline.
+"""What a KV cache costs: numbers per token and layer, bytes at a context, and beside a baseline.
 
 V2p is arXiv 2405.04434, by DeepSeek; its table 1 has the formulas.
 """
 
 from dataclasses import dataclass
 
-from helpers.attention_sizes import refuse_bad_sizes
+from helpers.attention_sizes import validate_sizes
 from helpers.published import (
     LLAMA_2_70B,
     MIXTRAL_8X7B,
@@ -26,11 +26,11 @@ PAPERS = {
 
 
 def cached_numbers(attention: GroupedQueryAttention | LatentAttention) -> int:
-    """The numbers cached for one token in one layer.
+    """The numbers cached per token and layer.
 
     Keys and values of the `kv_heads`, or the latent and the one rotary key (V2p, table 1).
     """
-    _refuse_bad_attention(attention)
+    _validate_attention(attention)
     if isinstance(attention, LatentAttention):
         return attention.d_latent + attention.d_rope
     return 2 * attention.kv_heads * attention.d_head
@@ -39,28 +39,28 @@ def cached_numbers(attention: GroupedQueryAttention | LatentAttention) -> int:
 def cache_bytes(
     numbers: int, layers: int, context: int, *, batch: int = 1, bytes_per_number: int = 2
 ) -> int:
-    """The bytes of a cache of `context` tokens a sequence; `numbers` is for a token and layer."""
-    refuse_bad_sizes(numbers=numbers, layers=layers, context=context, batch=batch)
-    refuse_bad_sizes(bytes_per_number=bytes_per_number)
+    """The bytes of a cache of `context` tokens per sequence; `numbers` is per token and layer."""
+    validate_sizes(numbers=numbers, layers=layers, context=context, batch=batch)
+    validate_sizes(bytes_per_number=bytes_per_number)
     return numbers * layers * context * batch * bytes_per_number
 
 
 def in_gb(size: int) -> str:
-    """The size of `size` bytes in GB of 10**9 bytes, or in MB if it is below 0.01 GB."""
+    """`size` bytes in GB of 10**9 bytes, or in MB below 0.01 GB, as text with its unit."""
     value, unit = (size / 1e9, "GB") if size >= 1e7 else (size / 1e6, "MB")
     return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 def same_heads_mha(attention: GroupedQueryAttention | LatentAttention) -> GroupedQueryAttention:
-    """Standard attention, a key and a value for each head, with as many heads of `d_head`."""
-    _refuse_bad_attention(attention)
+    """Standard attention with the same heads of `d_head`, each with its own key and value."""
+    _validate_attention(attention)
     return GroupedQueryAttention(attention.heads, attention.heads, attention.d_head)
 
 
 def ways_to_cache(
     heads: int, d_head: int, kv_heads: int, d_latent: int, d_rope: int
 ) -> dict[str, int]:
-    """The numbers cached for one token in one layer, for each way; `PAPERS` has where it is from.
+    """The numbers cached per token and layer, for each way; `PAPERS` names the paper of each.
 
     The plan has one latent of width `d_latent` for the keys and another for the values.
     """
@@ -80,7 +80,7 @@ def ways_to_cache(
 class CacheRow:
     """One model's cache beside that of a named baseline, for one sequence in 2-byte numbers.
 
-    `numbers` is for a token and layer; `bytes_cached` and `baseline_bytes` are for the same context
+    `numbers` is per token and layer; `bytes_cached` and `baseline_bytes` are for the same context
     and number of layers.
     """
 
@@ -93,15 +93,15 @@ class CacheRow:
 
     @property
     def ratio(self) -> float:
-        """How many times the baseline's cache is larger."""
+        """How many times larger the baseline's cache is."""
         return self.baseline_bytes / self.bytes_cached
 
 
 def cache_rows(context: int = 4096) -> list[CacheRow]:
     """The caches of published models at `context` tokens, each against MHA with the same heads.
 
-    The plan counts LLaMA-2-70B as if each of its 64 heads had a key and a value; it was published
-    with 8 (`config.json` of Llama-2-70b-hf).
+    The plan counts LLaMA-2-70B as if each of its 64 heads had its own key and value; it was
+    published with 8 KV heads (`config.json` of Llama-2-70b-hf).
     """
     as_planned = same_heads_mha(LLAMA_2_70B.attention)
     models = (MIXTRAL_8X7B, V2_LITE, V2, V3)
@@ -136,13 +136,13 @@ def _in_words(attention: GroupedQueryAttention | LatentAttention) -> str:
     return f"GQA, {attention.heads} heads share {attention.kv_heads} KV heads"
 
 
-def _refuse_bad_attention(attention: object) -> None:
+def _validate_attention(attention: object) -> None:
     if isinstance(attention, LatentAttention):
-        refuse_bad_sizes(attention.d_rope, heads=attention.heads, d_head=attention.d_head)
-        refuse_bad_sizes(d_latent=attention.d_latent)
+        validate_sizes(attention.d_rope, heads=attention.heads, d_head=attention.d_head)
+        validate_sizes(d_latent=attention.d_latent)
     elif isinstance(attention, GroupedQueryAttention):
         heads, kv_heads = attention.heads, attention.kv_heads
-        refuse_bad_sizes(heads=heads, kv_heads=kv_heads, d_head=attention.d_head)
+        validate_sizes(heads=heads, kv_heads=kv_heads, d_head=attention.d_head)
         if heads % kv_heads:
             raise ValueError(f"kv_heads must divide heads={heads}, got {kv_heads}")
     else:

@@ -4,6 +4,7 @@ Letters: B batch, L positions, T = B·L tokens, D = d_model, F = expert_dim, H h
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -39,7 +40,7 @@ class RMSNorm(nn.Module):
 def rotate(
     x: Float[Tensor, "*batch L H d"], start: int = 0, theta: float = 10_000.0
 ) -> Float[Tensor, "*batch L H d"]:
-    """`x` with each pair of neighbours (0, 1), (2, 3), … turned by its position's angle (RoPE).
+    """`x` with each pair of neighbours (0, 1), (2, 3), … rotated by its position's angle (RoPE).
 
     The pairs are interleaved, as in DeepSeek's code; `start` is the position of the first row.
     """
@@ -55,7 +56,7 @@ def rotate(
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head attention with RoPE in which no position sees a later one."""
+    """Causal multi-head attention with RoPE: no position sees a later one."""
 
     def __init__(self, d_model: int, num_heads: int):
         super().__init__()
@@ -76,7 +77,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """One decoder layer: attention and a feed-forward part, each behind a norm and a residual."""
+    """One decoder layer: attention and a feed-forward part, each with a norm and a residual."""
 
     def __init__(self, d_model: int, num_heads: int, ffn: nn.Module):
         super().__init__()
@@ -93,7 +94,7 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """A small LLaMA-style language model whose feed-forward part you choose.
 
-    `make_ffn()` is called once a layer and returns a module `(B, L, D)` → `(B, L, D)`.
+    `make_ffn()` is called once per layer and returns a module `(B, L, D)` → `(B, L, D)`.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Decoder(nn.Module):
     ):
         super().__init__()
         self.embed = nn.Embedding(vocab_size, d_model)
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(
             Block(d_model, num_heads, make_ffn()) for _ in range(num_layers)
         )
         self.norm = RMSNorm(d_model)

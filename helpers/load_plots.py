@@ -26,13 +26,13 @@ from helpers.palette import (
 def plot_load(
     load: Int[Tensor, " E"], top_k: int, tokens: int, title: str, ax: Axes | None = None
 ) -> None:
-    """Draws one load of `tokens` tokens; hatched bars are outside the band of pure chance."""
+    """Draws the load of `tokens` tokens; hatched bars lie outside the band of pure chance."""
     counts = _counts("load", load, top_k, tokens)
     ax = axes_or_new(ax)
     _draw_bars(ax, counts, top_k, tokens)
     name_axes(ax, title, "expert", "tokens")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "frameon": False}
-    ax.legend(**below, ncols=2, fontsize="small")
+    below = 0.5, -0.16
+    ax.legend(loc="upper center", bbox_to_anchor=below, frameon=False, ncols=2, fontsize="small")
 
 
 def plot_load_before_after(
@@ -42,7 +42,7 @@ def plot_load_before_after(
     title: str,
     figure: Figure | None = None,
 ) -> None:
-    """Draws two or more named loads of `tokens` tokens side by side, on one scale."""
+    """Draws two or more named loads of `tokens` tokens each, side by side on one scale."""
     if len(loads) < 2:
         raise ValueError(
             f"loads must name at least two loads to set side by side, got {len(loads)}"
@@ -83,7 +83,7 @@ def _top(load: np.ndarray, top_k: int, tokens: int) -> float:
 
 def _counts(name: str, load: object, top_k: int, tokens: int) -> np.ndarray:
     counts = numbers(name, load, "E")
-    chance_band(len(counts), top_k, tokens)  # refuses a top_k or tokens that cannot be
+    chance_band(len(counts), top_k, tokens)  # raises for an impossible top_k or tokens
     if (counts < 0).any() or not 0 < counts.sum() <= top_k * tokens:
         raise ValueError(
             f"{name} must hold from 1 to top_k * tokens = {top_k * tokens} choices, "

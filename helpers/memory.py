@@ -1,4 +1,4 @@
-"""What a model occupies, measured on its tensors: weights, caches, and what training keeps.
+"""The memory of a model, measured on its tensors: weights, caches, and what training keeps.
 
 Letters: B batch, L positions.
 """
@@ -18,10 +18,10 @@ def weight_bytes(model: nn.Module) -> int:
 def activation_bytes(model: nn.Module, ids: Int[Tensor, "B L"]) -> int:
     """The bytes that autograd keeps between the forward and the backward pass of one batch.
 
-    Each stretch of memory counts once, and weights not at all.
+    Each block of memory counts once, and weights do not count.
     """
     weights = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
-    kept: dict[int, Tensor] = {}  # the tensors live on, so no address is used twice
+    kept: dict[int, Tensor] = {}  # the tensors stay alive, so no address is used twice
 
     def keep(tensor: Tensor) -> Tensor:
         if (where := tensor.untyped_storage().data_ptr()) not in weights:
@@ -35,5 +35,5 @@ def activation_bytes(model: nn.Module, ids: Int[Tensor, "B L"]) -> int:
 
 
 def standard_cache_bytes(num_layers: int, d_model: int, tokens: int, itemsize: int = 4) -> int:
-    """The bytes of a standard transformer's keys and values of `tokens` positions."""
+    """The bytes of a standard transformer's keys and values for `tokens` positions."""
     return 2 * num_layers * d_model * tokens * itemsize

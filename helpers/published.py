@@ -1,6 +1,7 @@
-"""Published configurations, counted: parameters in all and per token, and what training cost.
+"""Published configurations: their parameters in all and per token, and what training cost.
 
-The tags of the sources: V2p arXiv 2405.04434, V3p arXiv 2412.19437 (version 1), both by DeepSeek.
+The tags of the sources: V2p is arXiv 2405.04434, V3p is arXiv 2412.19437 (version 1); both are
+DeepSeek's.
 """
 
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ MODELS = (LLAMA_2_70B, MIXTRAL_8X7B, V2_LITE, V2, V3)
 
 
 def total_parameters(model: PublishedModel) -> int:
-    """Every trained number of the model, embedding and output head counted apart.
+    """Every trained number of the model; embedding and output head both count.
 
     V3's balancing biases, 256 in each of 58 layers, are not trained by gradients and not counted
     (transformers holds them in a buffer), nor is its layer for multi-token prediction.
@@ -140,19 +141,19 @@ def total_parameters(model: PublishedModel) -> int:
 def active_parameters(model: PublishedModel) -> int:
     """The parameters that one token uses: of the routed experts only its `top_k`.
 
-    The whole input embedding counts, although a token reads one row of it.
+    The whole input embedding counts, although a token reads only one row of it.
     """
     chosen = model.experts.top_k if model.experts else 0
     return _parameters(model, chosen)
 
 
 def embedding_parameters(model: PublishedModel) -> int:
-    """The input embedding alone, for counts that leave it out."""
+    """The parameters of the input embedding, for counts that leave it out."""
     return model.vocab_size * model.d_model
 
 
 def _parameters(model: PublishedModel, experts_counted: int) -> int:
-    """The model's parameters with `experts_counted` routed experts in each layer of experts."""
+    """The model's parameters, with `experts_counted` routed experts per layer that has experts."""
     norms = 2 * model.d_model
     layers = model.layers * (model.attention.parameters(model.d_model) + norms)
     dense = model.dense_layers * _swiglu(model.d_model, model.dense_dim)
@@ -172,7 +173,7 @@ def _swiglu(d_model: int, width: int) -> int:
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """The GPU-hours of one training run, as published; `excludes` is what they leave out."""
+    """The GPU-hours of one training run, as published; `excludes` says what they leave out."""
 
     name: str
     gpu: str

@@ -1,12 +1,12 @@
 """The options of DeepSeek's router, and which of them go together."""
 
 
-def refuse_bad_router(
+def validate_router(
     num_experts: int, top_k: int, affinity: str, num_groups: int, top_groups: int
 ) -> None:
-    """Nothing if these options make a router, else `ValueError` about the first bad one.
+    """Raises a ValueError about the first bad option unless they make a router.
 
-    `top_k` experts are taken from the `top_groups` best of `num_groups` groups, of at least 2 each.
+    `top_k` experts are chosen in the `top_groups` best of `num_groups` groups, of at least 2 each.
     """
     if affinity not in ("sigmoid", "softmax"):
         raise ValueError(f'affinity must be "sigmoid" or "softmax", got {affinity!r}')

@@ -1,7 +1,7 @@
-"""A small story world: who owns what, and where everybody is, can be read off each text.
+"""A small story world, in which each text tells who owns what and where everybody is.
 
 A plot is a list of events, an event has several wordings, and `helpers.coherence` reads the same
-wordings back. Letters: a, b, c are persons, x and y things, p, q and h (the hero's home) places.
+wordings back. Letters: a, b, c are people, x and y things, p, q and h (the hero's home) places.
 """
 
 import random
@@ -222,9 +222,10 @@ class Thing:
 
 @dataclass(frozen=True)
 class Story:
-    """A text and what is true in it; `owner` has the thing in the end, the hero comes first.
+    """A text and what is true in it; `owner` has the thing in the end.
 
-    `people` are all names in order of appearance and `places` all places, home first.
+    `people` are all names in order of appearance, the hero first, and `places` all places, the
+    hero's home first.
     """
 
     text: str
@@ -238,6 +239,7 @@ class Story:
     places: tuple[str, ...]
 
 
+Roles = dict[str, Person | Thing | str]  # by letter
 WORDINGS = {key.split()[0]: (key.split()[1:], wordings) for key, wordings in EVENTS.items()}
 
 
@@ -245,25 +247,26 @@ def tell(rng: random.Random) -> Story:
     """A new story, drawn from `rng`: a plot, its people, things and places, and the wordings."""
     plot = rng.choice(list(PLOTS))
     steps = [step.split() for step in PLOTS[plot].split(", ")]
-    roles = _cast(rng)
+    people, things, places = _cast(rng)
+    roles: Roles = {**people, **things, **places}
     text = " ".join(_sentence(rng, event, letters, roles) for event, *letters in steps)
     used = list(dict.fromkeys(letter for _, *letters in steps for letter in letters))
     _, owner, thing = steps[-1]
     return Story(
         text,
         plot,
-        hero=roles["a"].name,
-        kind=roles["a"].kind,
-        thing=roles[thing].noun,
-        colour=roles[thing].colour,
-        owner=roles[owner].name,
-        people=tuple(roles[role].name for role in used if role in "abc"),
-        places=tuple(roles[role] for role in used if role in "hpq"),
+        hero=people["a"].name,
+        kind=people["a"].kind,
+        thing=things[thing].noun,
+        colour=things[thing].colour,
+        owner=people[owner].name,
+        people=tuple(people[letter].name for letter in used if letter in people),
+        places=tuple(places[letter] for letter in used if letter in places),
     )
 
 
 def stories(count: int, seed: int) -> list[Story]:
-    """`count` stories of which no two have the same text; the same seed tells the same ones."""
+    """`count` stories, no two with the same text; the same seed tells the same stories."""
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
     rng = random.Random(seed)
@@ -274,21 +277,25 @@ def stories(count: int, seed: int) -> list[Story]:
     return list(found.values())
 
 
-def _cast(rng: random.Random) -> dict[str, Person | Thing | str]:
-    """Somebody or something for every letter; no two share a name, kind, noun, colour or place.
+def _cast(rng: random.Random) -> tuple[dict[str, Person], dict[str, Thing], dict[str, str]]:
+    """People, things and places by letter; no two share a name, kind, noun, colour or place.
 
-    Each role has names of its own, and homes are no places to go to: a small model learns to copy
-    a name long before it learns to avoid one.
+    Each role has names of its own, and so have homes: a small model learns to copy a name long
+    before it learns to avoid one.
     """
     names = [rng.choice(HEROES), rng.choice(SECONDS), rng.choice(THIRDS)]
     people = map(Person, names, rng.sample(KINDS, 3))
     things = map(Thing, rng.sample(THINGS, 2), rng.sample(COLOURS, 2))
     places = [rng.choice(HOMES), *rng.sample(FAR, 2)]
-    return dict(zip("abcxyhpq", [*people, *things, *places], strict=True))
+    return (
+        dict(zip("abc", people, strict=True)),
+        dict(zip("xy", things, strict=True)),
+        dict(zip("hpq", places, strict=True)),
+    )
 
 
-def _sentence(rng: random.Random, event: str, letters: list[str], roles: dict) -> str:
+def _sentence(rng: random.Random, event: str, letters: list[str], roles: Roles) -> str:
     slots, wordings = WORDINGS[event]
-    words = {slot: rng.choice(options) for slot, options in FILLERS.items()}
-    words |= {slot: roles[letter] for slot, letter in zip(slots, letters, strict=True)}
-    return rng.choice(wordings).format(**words)
+    fillers = {slot: rng.choice(options) for slot, options in FILLERS.items()}
+    named = {slot: roles[letter] for slot, letter in zip(slots, letters, strict=True)}
+    return rng.choice(wordings).format(**fillers, **named)

@@ -1,4 +1,4 @@
-"""A box to write with a model of stories: a beginning, a temperature, and the text it makes.
+"""A widget to write with a story model: a beginning, a temperature, and the story it makes of them.
 
 The text is shown in an HTML widget, since `Output` would break the comparison of stored outputs.
 """
@@ -17,7 +17,7 @@ from helpers.traffic import layers_of
 
 @torch.no_grad()
 def show_experts(model: nn.Module, rows: StoryRows, text: str, layer: int = 0) -> ColouredText:
-    """`text` with each token in the colour of the first expert that `layer`'s router names."""
+    """`text` with each token in the colour of the first expert that the router of `layer` chose."""
     layers = layers_of(model)
     if not 0 <= layer < len(layers):
         raise ValueError(f"layer must be between 0 and {len(layers) - 1}, got {layer}")
@@ -47,7 +47,7 @@ class StoryBox(widgets.VBox):
         super().__init__([self.beginning, self.temperature, self.button, self.story])
 
     def write(self) -> None:
-        """A new story, coloured by expert; what goes wrong is one line in its place."""
+        """Shows a new story, coloured by expert, or an error as one line in its place."""
         try:
             (text,) = sample_stories(
                 self.model,

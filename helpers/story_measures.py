@@ -1,11 +1,12 @@
-"""How good a model of stories is: loss and balance on held-out stories, coherence of its own.
+"""How good a story model is: loss and balance on held-out stories, coherence of its own.
 
-A model takes ids `(B, L)` and gives logits `(B, L, V)`. Letters: E = num_experts, P prompt.
+A model takes ids `(B, L)` and returns logits `(B, L, V)`. Letters: E = num_experts, P prompt.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -23,9 +24,9 @@ SAMPLED_AT_ONCE = 100  # rows
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Measured on held-out stories, real tokens only: loss in nats a token, each layer's load.
+    """Measured on the real tokens of held-out stories: loss in nats per token, each layer's load.
 
-    `told` is the loss of names that the story has told before: who cannot copy has to guess.
+    `told` is the loss of names that the story has told before: a model that cannot copy guesses.
     """
 
     loss: float
@@ -41,7 +42,7 @@ class HeldOut:
 
 @torch.no_grad()
 def held_out(model: nn.Module, rows: StoryRows, count: int = 400) -> HeldOut:
-    """The losses and the loads of the first `count` held-out stories."""
+    """The losses and the loads on the first `count` held-out stories."""
     ids, real = rows.held_ids[:count], rows.held_real[:count]
     losses, loads = [], []
     for part, kept in zip(ids.split(SAMPLED_AT_ONCE), real.split(SAMPLED_AT_ONCE), strict=True):
@@ -50,27 +51,28 @@ def held_out(model: nn.Module, rows: StoryRows, count: int = 400) -> HeldOut:
         losses.append(loss.view(targets.shape))
         loads.append([_load(layer, kept[:, :-1]) for layer in layers_of(model)])
     loss, told = torch.cat(losses), names_told(rows, ids)[:, 1:]
-    summed = tuple(sum(layer) for layer in zip(*loads, strict=True))
+    summed = tuple(torch.stack(layer).sum(dim=0) for layer in zip(*loads, strict=True))
     return HeldOut(float(loss[real[:, 1:]].mean()), float(loss[told].mean()), summed)
 
 
 def names_told(rows: StoryRows, ids: Int[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
-    """Which tokens are a name that stands earlier in its row; names of one token only."""
+    """Which tokens are a name that occurs earlier in its row; names of one token only."""
     found = [rows.tokenizer.token_to_id(f"Ġ{name}") for name in NAMES]
     is_name = torch.isin(ids, torch.tensor([i for i in found if i is not None]))
     earlier = (ids[:, :, None] == ids[:, None, :]).tril(-1).any(dim=-1)
     return is_name & earlier
 
 
-def _load(layer: nn.Module, real: Bool[Tensor, "B L"]) -> Int[Tensor, " E"]:
+def _load(layer: Any, real: Bool[Tensor, "B L"]) -> Int[Tensor, " E"]:
     rows = real.reshape(-1).repeat_interleave(len(layer.last_experts) // real.numel())
     return torch.bincount(layer.last_experts[rows].flatten(), minlength=len(layer.experts))
 
 
 def bigram_loss(rows: StoryRows) -> float:
-    """Nats a held-out token of a table of token pairs, counted on the stories to train on.
+    """The loss of a table of token pairs, counted on the training stories, in nats per token.
 
-    Add-one smoothing over the pairs a token was seen with, and the plain frequency of the rest.
+    It is measured on held-out tokens. The counts after each token are smoothed by one occurrence,
+    shared out by the frequency of the next token.
     """
     size = rows.vocab_size
     real = rows.real[:, 1:]
@@ -90,10 +92,11 @@ def sample_stories(
     temperature: float = 0.8,
     prompt: str = "",
 ) -> list[str]:
-    """`count` stories that the model writes; what comes after the end mark is cut off."""
+    """`count` stories that the model writes, each cut off at its end mark."""
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    length, texts = rows.ids.shape[1], []
+    length = rows.ids.shape[1]
+    texts: list[str] = []
     while len(texts) < count:
         ids = rows.prompt(prompt, min(SAMPLED_AT_ONCE, count - len(texts)))
         room = max(length - ids.shape[1], 1)
@@ -103,8 +106,8 @@ def sample_stories(
 
 @dataclass(frozen=True)
 class Scores:
-    """Of sampled stories: how many, the share that is coherent, how many differ from each other,
-    how many stand in the training set, and what is wrong with the others, most frequent first."""
+    """Of sampled stories: how many, the share that is coherent, how many are distinct, how many
+    are copies from the training set, and what is wrong with the others, most frequent first."""
 
     count: int
     coherent: float
@@ -114,7 +117,7 @@ class Scores:
 
 
 def story_scores(texts: Sequence[str], rows: StoryRows) -> Scores:
-    """The scores of sampled `texts`; a story is coherent or not, by `helpers.coherence`."""
+    """The scores of sampled `texts`; `helpers.coherence` decides which are coherent."""
     judged = [coherence(text) for text in texts]
     kinds = Counter(found.problems[0].partition(":")[0] for found in judged if not found)
     known = {story.text for story in rows.train}

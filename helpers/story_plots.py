@@ -1,4 +1,4 @@
-"""Curves of a run on stories, and what models occupy."""
+"""The curves of a run on stories, and bars of the memory that models occupy."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -15,11 +15,11 @@ from helpers.palette import (
     line_colour,
     name_axes,
     numbers,
-    one_each,
+    validate_length,
 )
 from helpers.story_run import MEASURED, Point
 
-TITLE_WIDTH = 18  # letters a line, over a panel
+TITLE_WIDTH = 18  # letters per line, above a panel
 
 
 def plot_story_curves(
@@ -31,7 +31,7 @@ def plot_story_curves(
 ) -> None:
     """Draws the loss of each batch, two held-out losses, and the coherence of sampled stories.
 
-    `bigram` is the loss of a table of token pairs, drawn as a level to beat.
+    `bigram` is the loss of a table of token pairs, drawn as the level to beat.
     """
     curve = numbers("losses", losses, "S")
     if not points:
@@ -43,7 +43,7 @@ def plot_story_curves(
     told = [p.told for p in points]
     ax.plot(steps, told, color=line_colour(2), marker="v", label="of a name told before")
     ax.axhline(bigram, color=REFERENCE, linestyle="--", linewidth=1, label="of a table of pairs")
-    name_axes(ax, title, "training step", "loss, nats a token")
+    name_axes(ax, title, "training step", "loss, nats per token")
     ax.set_ylim(0, min(max(curve), 7.5))
     right = ax.twinx()
     right.plot(
@@ -54,7 +54,7 @@ def plot_story_curves(
     right.set_ylabel("share of coherent stories")
     right.spines["top"].set_visible(False)
     handles = [line for axes in (ax, right) for line in axes.get_legend_handles_labels()[0]]
-    ax.legend(handles, [h.get_label() for h in handles], loc="center right", frameon=False)
+    ax.legend(handles, [str(h.get_label()) for h in handles], loc="center right", frameon=False)
 
 
 def plot_memory(
@@ -63,10 +63,10 @@ def plot_memory(
     title: str,
     figure: Figure | None = None,
 ) -> None:
-    """Draws a panel a kind of memory, with a bar for each of `models` in megabytes."""
+    """Draws a panel per kind of memory, with a bar for each of `models` in megabytes."""
     for kind, values in megabytes.items():
         numbers(f"megabytes[{kind!r}]", values, "M")
-        one_each(f"megabytes[{kind!r}]", values, "model", len(models))
+        validate_length(f"megabytes[{kind!r}]", values, "model", len(models))
     figure = figure_or_new(figure, 9.4, 1.5 + 0.3 * len(models))
     panels = figure.subplots(1, len(megabytes), sharey=True, squeeze=False)[0]
     for ax, (kind, values) in zip(panels, megabytes.items(), strict=True):

@@ -1,4 +1,4 @@
-"""Texts to train on that need no download: Python's own prose and code, stories, and your files."""
+"""Training texts that need no download: Python's own prose and code, stories, and your files."""
 
 import importlib
 import os
@@ -36,9 +36,9 @@ class Document:
 
 
 def python_prose() -> list[Document]:
-    """Python's language reference, a document a topic, as `help()` shows it, sorted by title.
+    """Python's language reference as `help()` shows it, one document per topic, sorted by title.
 
-    Many topics quote others; a paragraph stays in the longest topic that has it.
+    Many topics quote others; a repeated paragraph is kept in the longest topic that has it.
     """
     try:
         topics = importlib.import_module("pydoc_data.topics").topics
@@ -52,7 +52,7 @@ def python_prose() -> list[Document]:
 
 
 def python_code() -> list[Document]:
-    """The source of well-readable modules of the standard library, sorted by name."""
+    """The source of readable modules of the standard library, sorted by name."""
     paths = [Path(sysconfig.get_path("stdlib"), f"{name}.py") for name in sorted(MODULES.split())]
     found = [
         Document("code", path.stem, path.read_text(encoding="utf-8"))
@@ -68,12 +68,12 @@ def python_code() -> list[Document]:
 
 
 def story_documents(count: int, seed: int) -> list[Document]:
-    """`count` different stories, titled by their plots."""
+    """`count` different stories, each titled with its plot."""
     return [Document("stories", story.plot, story.text) for story in stories(count, seed)]
 
 
 def read_text(path: str | os.PathLike) -> Document:
-    """A text file of yours as a document; its domain is the file's name without the ending."""
+    """A text file of yours as a document; its domain is the file's name without the suffix."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must name a text file, and there is none at {path}")
@@ -107,10 +107,10 @@ def three_domains(seed: int = 0) -> list[Document]:
 def split(
     documents: Iterable[Document], held_out: float = 0.1, seed: int = 0
 ) -> tuple[list[Document], list[Document]]:
-    """Documents to train on and others to measure on, `held_out` of each domain's characters.
+    """Documents to train on, and `held_out` of each domain's characters to measure on.
 
     No text is in both, a repeated text is used once, and documents stay whole; only a domain of a
-    single document is cut, at the end of a line where there is one.
+    single document is cut, at the end of a line if there is one.
     """
     if not 0 < held_out < 1:
         raise ValueError(f"held_out must be between 0 and 1, got {held_out}")
@@ -130,7 +130,7 @@ def split(
 
 
 def _without_repeats(topics: dict[str, str]) -> dict[str, str]:
-    """The topics, each without the paragraphs that a longer one has already."""
+    """The topics, each without the paragraphs that a longer topic has."""
     seen: set[str] = set()
     kept = {}
     for title in sorted(topics, key=lambda title: (-len(topics[title]), title)):
@@ -160,7 +160,7 @@ def _fill(documents: Iterable[Document], budget: int) -> list[Document]:
 
 
 def _cut(document: Document, held_out: float) -> tuple[list[Document], list[Document]]:
-    """The document's first part to train on and its last part to hold out."""
+    """The document's first part, to train on, and its last part, to hold out."""
     text = document.text
     middle = int(len(text) * (1 - held_out))
     line_end = text.find("\n", middle) + 1

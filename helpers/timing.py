@@ -1,12 +1,20 @@
-"""Times of several calls side by side, taken in turn so that a slow moment hits all alike."""
+"""Times of several calls, measured in turn, so that a slow moment of the machine hits all alike.
+
+`torch.utils.benchmark.Timer` measures one call after another, with warm-up runs of its own.
+"""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
 
 
-def median_milliseconds(calls: Mapping[str, Callable[[], object]], turns: int = 7) -> dict:
-    """The median wall-clock time of each call in milliseconds, after one turn to warm up."""
+def median_milliseconds(
+    calls: Mapping[str, Callable[[], object]], turns: int = 7
+) -> dict[str, float]:
+    """The median wall-clock time of each call, in milliseconds.
+
+    The calls run in turn, `turns` + 1 times each; the first turn warms them up and does not count.
+    """
     if turns < 1:
         raise ValueError(f"turns must be at least 1, got {turns}")
     times: dict[str, list[float]] = {name: [] for name in calls}

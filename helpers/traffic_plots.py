@@ -18,7 +18,7 @@ from helpers.palette import (
     choices,
     name_axes,
     numbers,
-    one_each,
+    validate_length,
 )
 
 MOST_TOKENS = 32
@@ -32,12 +32,12 @@ def plot_token_experts(
     title: str,
     ax: Axes | None = None,
 ) -> None:
-    """Draws a row for each token and, in its experts' columns, their gate weights.
+    """Draws a row per token with the gate weights in the columns of its experts.
 
-    `pieces` are the tokens' texts, at most 32; a space is shown as `␣`, a line's end as `⏎`.
+    `pieces` are the tokens' texts, at most 32; a space is shown as `␣`, the end of a line as `⏎`.
     """
     weights = _gate_matrix(gates, experts, num_experts)
-    one_each("pieces", pieces, "row of gates", len(weights))
+    validate_length("pieces", pieces, "row of gates", len(weights))
     if len(pieces) > MOST_TOKENS:
         raise ValueError(f"pieces must be at most {MOST_TOKENS} to be read, got {len(pieces)}")
     size = (4 + 0.42 * min(num_experts, MOST_NUMBERED), 1.2 + 0.27 * len(pieces))
@@ -56,11 +56,11 @@ def plot_domain_traffic(
 ) -> None:
     """Draws each row's load relative to its even share: 1.0 is balanced, 0 an unused expert.
 
-    Each row is divided by its own mean, so counts serve as well as shares. Rows may be domains,
+    Each row is divided by its own mean, so counts work as well as shares. Rows may be domains,
     segments or layers; `row_axis` names them.
     """
     load = numbers("shares", shares, "R E")
-    one_each("domains", domains, "row of shares", len(load))
+    validate_length("domains", domains, "row of shares", len(load))
     empty = (load < 0).any(1) | (load.sum(1) == 0)
     if empty.any():
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Trains a language model on a corpus, and measures it on texts that were held out.
+"""Trains a language model on a corpus, and measures it on held-out texts.
 
-A model takes ids `(B, L)` and gives logits `(B, L, V)`, as `helpers.llama.Decoder` does.
+A model takes ids `(B, L)` and returns logits `(B, L, V)`, as `helpers.llama.Decoder` does.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ ExtraLoss = Callable[[nn.Module], Float[Tensor, ""]]
 
 
 class Training:
-    """A training of `steps` batches that can be cut in parts: each `.run` goes on where it stopped.
+    """A training of `steps` steps that can be cut in parts: each `.run` goes on from the last.
 
-    `.losses` holds the cross-entropy of each batch so far, in nats a token. Two models trained
-    with the same seed see the same batches. `extra_loss(model)` is added to what is minimised and
+    `.losses` holds the cross-entropy of each batch so far, in nats per token. Two models trained
+    with the same seed see the same batches. `extra_loss(model)` is added to what is minimised but
     not to the losses; `after_step(step, model)` runs without gradients. AdamW with linear warm-up
-    and linear decay to zero at the last of `steps`, whatever the parts.
+    and linear decay to zero at the end of `steps`, whatever the parts.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Training:
         self._optimizer, self._schedule = optimiser_and_schedule(model, lr, steps)
 
     def run(self, steps: int) -> None:
-        """Trains for `steps` batches more, or for as many as are left of the whole.
+        """Trains for `steps` more steps, or for as many as are left.
 
-        The bar shows the whole training; after its last step this only shows the full bar.
+        The bar shows the whole training; after the last step a call only shows the full bar.
         """
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
@@ -98,7 +98,7 @@ def train_lm(
     after_step: AfterStep | None = None,
     extra_loss: ExtraLoss | None = None,
 ) -> list[float]:
-    """Trains `model` for all of `steps` at once, as `Training` does, and gives its losses."""
+    """Trains `model` for all of `steps` at once, as `Training` does, and returns its losses."""
     training = Training(model, corpus, steps, rows, length, lr, seed, after_step, extra_loss)
     training.run(steps)
     return training.losses
@@ -107,7 +107,7 @@ def train_lm(
 def held_out_loss(
     model: nn.Module, corpus: Corpus, rows_per_domain: int = 32, length: int = 64
 ) -> float:
-    """The mean cross-entropy in nats a token on held-out texts; every domain counts the same."""
+    """The mean cross-entropy on held-out texts, in nats per token; every domain counts the same."""
     by_domain = held_out_loss_by_domain(model, corpus, rows_per_domain, length)
     return sum(by_domain.values()) / len(by_domain)
 
@@ -116,7 +116,7 @@ def held_out_loss(
 def held_out_loss_by_domain(
     model: nn.Module, corpus: Corpus, rows_per_domain: int = 32, length: int = 64
 ) -> dict[str, float]:
-    """The mean cross-entropy in nats a token on the held-out texts of each domain."""
+    """The mean cross-entropy on the held-out texts of each domain, in nats per token."""
     ids, domain = corpus.held_out(rows_per_domain, length)
     was_training = model.training
     model.eval()

@@ -38,6 +38,7 @@ from helpers.coloured_text import colour_text
 from helpers.corpus import Corpus
 from helpers.curve_plots import plot_losses, plot_times
 from helpers.explorers import router_explorer
+from helpers.interfaces import ExpertList
 from helpers.llama import Decoder, SwiGLU
 from helpers.load_plots import plot_load
 from helpers.published import (

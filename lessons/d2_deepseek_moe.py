@@ -14,6 +14,7 @@
 
 # %% tags=["setup"]
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -46,7 +47,7 @@ from helpers.explorers import bias_step_explorer
 from helpers.llama import Decoder, SwiGLU
 from helpers.load_plots import plot_load_before_after
 from helpers.published import V2, V3
-from helpers.router_options import refuse_bad_router
+from helpers.router_options import validate_router
 from helpers.texts import story_documents
 from helpers.traffic import chosen_experts, layers_of, relative_load
 from helpers.traffic_plots import plot_domain_traffic, plot_token_experts

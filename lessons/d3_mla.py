@@ -16,6 +16,7 @@
 # %% tags=["setup"]
 import copy
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -44,7 +45,7 @@ from helpers.attention_plots import (
     plot_cache_growth,
     plot_cosine_over_rank,
 )
-from helpers.attention_sizes import refuse_bad_sizes
+from helpers.attention_sizes import validate_sizes
 from helpers.cache_explorer import cache_explorer
 from helpers.conversion import (
     agreement,

@@ -17,6 +17,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -43,6 +44,7 @@ from helpers.balancing import annealed, train_balanced
 from helpers.corpus import Corpus
 from helpers.deepseek_config import DeepSeekConfig
 from helpers.hf_model import read_model
+from helpers.interfaces import CachingModel
 from helpers.llama import CausalSelfAttention, Decoder, RMSNorm, SwiGLU
 from helpers.memory import activation_bytes, standard_cache_bytes, weight_bytes
 from helpers.published import V3, active_parameters, total_parameters

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from helpers.interfaces import ExpertList
 from helpers.llama import SwiGLU
 
 
@@ -55,11 +56,11 @@ def dispatch_combine(
     x: Float[Tensor, "T D"],
     gates: Float[Tensor, "T K"],
     experts: Int[Tensor, "T K"],
-    expert_array: nn.Module,
+    expert_array: ExpertList,
 ) -> Float[Tensor, "T D"]:
     """Each token's sum of `gate · expert(token)` over its K experts (arXiv 2401.04088, eq. 2).
 
-    An expert sees only the tokens that chose it, and one call an expert is enough.
+    An expert sees only the tokens that chose it, and one call per expert is enough.
     """
     # for each expert: find its tokens → run it on them → weight by the gate → add in place
     # BEGIN SOLUTION
@@ -74,7 +75,7 @@ def dispatch_combine(
 
 
 def expert_load(experts: Int[Tensor, "T K"], num_experts: int) -> Int[Tensor, " E"]:
-    """How many times each expert was chosen, int64, with a zero for one nobody chose."""
+    """How many times each expert was chosen, int64, with 0 for an expert that no token chose."""
     # BEGIN SOLUTION
     return torch.bincount(experts.flatten(), minlength=num_experts)
     # END SOLUTION
@@ -112,7 +113,7 @@ class MoELayer(nn.Module):
         self.experts = ExpertArray(d_model, expert_dim, num_experts)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        # one row a token → route → remember the choices → dispatch and combine → shape of x
+        # one row per token → route → remember the choices → dispatch and combine → shape of x
         # BEGIN SOLUTION
         tokens = x.reshape(-1, x.shape[-1])  # (T, D)
         gates, self.last_experts = self.router(tokens)
@@ -125,9 +126,9 @@ def sorted_dispatch(
     x: Float[Tensor, "T D"],
     gates: Float[Tensor, "T K"],
     experts: Int[Tensor, "T K"],
-    expert_array: nn.Module,
+    expert_array: ExpertList,
 ) -> Float[Tensor, "T D"]:
-    """The same as `dispatch_combine`, from one sort: each expert reads one unbroken run of rows."""
+    """The same as `dispatch_combine`, by one sort: each expert reads one contiguous run of rows."""
     # sort the T·K choices by expert → gather the rows → split by load → experts → add back
     # BEGIN SOLUTION
     order = experts.flatten().argsort(stable=True)  # (T·K,), choice c belongs to token c // K

@@ -4,19 +4,21 @@ Letters: B batch, L positions, T = B·L tokens, D = d_model, E = num_experts, K 
 m = num_segments, R = T·m rows.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from helpers.llama import SwiGLU
-from helpers.router_options import refuse_bad_router
+from helpers.router_options import validate_router
 from solutions.d1_moe import ExpertArray, dispatch_combine, expert_load
 
 
 class SharedExperts(nn.Module):
     """`num_shared` SwiGLU experts that every token passes through, their outputs summed.
 
-    They take any leading dimensions (arXiv 2401.06066, eq. 9).
+    Takes any leading dimensions (arXiv 2401.06066, eq. 9).
     """
 
     def __init__(self, d_model: int, expert_dim: int, num_shared: int):
@@ -37,7 +39,7 @@ def segment_tokens(x: Float[Tensor, "T D"], num_segments: int) -> Float[Tensor, 
     """
     if num_segments < 1 or x.shape[1] % num_segments:
         raise ValueError(f"num_segments must divide the width {x.shape[1]}, got {num_segments}")
-    # (T, D) → one row a slice
+    # (T, D) → one row per slice
     # BEGIN SOLUTION
     return x.reshape(-1, x.shape[1] // num_segments)
     # END SOLUTION
@@ -69,9 +71,9 @@ def keep_top_groups(
 ) -> Float[Tensor, "T E"]:
     """`scores` with -inf outside each token's `top_groups` best groups of neighbouring experts.
 
-    A group counts as much as the sum of its two highest scores (arXiv 2412.19437, section 2.1.2).
+    A group's score is the sum of its two highest scores (arXiv 2412.19437, section 2.1.2).
     """
-    refuse_bad_router(scores.shape[1], 1, "sigmoid", num_groups, top_groups)
+    validate_router(scores.shape[1], 1, "sigmoid", num_groups, top_groups)
     # (T, E) → (T, groups, experts) → score of a group → the best groups → -inf in the others
     # BEGIN SOLUTION
     groups = scores.unflatten(1, (num_groups, -1))  # (T, G, E/G)
@@ -85,10 +87,12 @@ def keep_top_groups(
 class BiasedRouter(nn.Module):
     """DeepSeek-V3's router: `bias` steers which experts are chosen and never enters a gate.
 
-    Called like `TopKRouter`; gates sum to `scale` with `renormalise` (arXiv 2412.19437,
+    Called like `TopKRouter`; with `renormalise` the gates sum to `scale` (arXiv 2412.19437,
     eqs. 12-16; the scale stands in the configuration only). `bias` is a buffer: it has no
     gradient and is moved by `update_bias`.
     """
+
+    bias: Tensor
 
     def __init__(
         self,
@@ -103,7 +107,7 @@ class BiasedRouter(nn.Module):
         top_groups: int = 1,
     ):
         super().__init__()
-        refuse_bad_router(num_experts, top_k, affinity, num_groups, top_groups)
+        validate_router(num_experts, top_k, affinity, num_groups, top_groups)
         self.top_k, self.affinity, self.renormalise = top_k, affinity, renormalise
         self.scale, self.num_groups, self.top_groups = scale, num_groups, top_groups
         self.gate = nn.Linear(d_model, num_experts, bias=False)
@@ -125,7 +129,7 @@ class BiasedRouter(nn.Module):
         # END SOLUTION
 
     @classmethod
-    def from_hf(cls, router: nn.Module) -> "BiasedRouter":
+    def from_hf(cls, router: Any) -> "BiasedRouter":
         """The same router as transformers' `DeepseekV3TopkRouter`: weights, bias and groups."""
         num_experts, d_model = router.weight.shape
         made = cls(
@@ -147,7 +151,7 @@ def update_bias(
 ) -> Float[Tensor, " E"]:
     """A new bias: `step` higher where the load is under the mean, `step` lower where it is over.
 
-    One step a batch, with the load of the whole batch (arXiv 2408.15664, algorithm 1). The sum of
+    One step per batch, with the load of the whole batch (arXiv 2408.15664, algorithm 1). The sum of
     the biases is free to drift: only their differences choose.
     """
     # the sign of how far each expert is under the mean load, times step
@@ -197,7 +201,7 @@ class DeepSeekMoE(nn.Module):
         self.shared = SharedExperts(d_model, expert_dim, num_shared)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        # one row a token → rows of segments → route, dispatch, merge → add the shared experts
+        # one row per token → rows of segments → route, dispatch, merge → add the shared experts
         # BEGIN SOLUTION
         tokens = x.reshape(-1, x.shape[-1])  # (T, D)
         rows = segment_tokens(tokens, self.num_segments)  # (T·m, D/m)
@@ -212,9 +216,9 @@ def rebalance(layer: DeepSeekMoE, real: Bool[Tensor, "B L"], step: float) -> Int
     """Moves `layer.router.bias` one step by the load of the last batch, and returns that load.
 
     Only tokens marked in `real` count: padding is routed too, and must not steer. The bias stays
-    the router's buffer. Called once a batch, after the optimiser.
+    the router's buffer. Called once per batch, after the optimiser.
     """
-    # rows of real tokens (m rows a token) → their load → the new bias, kept in the layer
+    # rows of real tokens (m rows per token) → their load → the new bias, kept in the layer
     # BEGIN SOLUTION
     rows = real.reshape(-1).repeat_interleave(layer.num_segments)  # (T·m,)
     bias = layer.router.bias

@@ -3,29 +3,43 @@
 Letters: B batch, L new positions, S positions seen so far, D = d_model, H = num_heads, N rows,
 R = d_latent, d = d_head, r = d_rope, v = d_value, W = H·d.
 V2p is arXiv 2405.04434; V3p is arXiv 2412.19437.
+
+| here                                    | in DeepSeek-V3's config.json and inference/model.py |
+|-----------------------------------------|-----------------------------------------------------|
+| d_latent, q_latent                      | kv_lora_rank, q_lora_rank                           |
+| d_head, d_rope, d_value                 | qk_nope_head_dim, qk_rope_head_dim, v_head_dim      |
+| theta, yarn_frequencies                 | rope_theta, precompute_freqs_cis                    |
+| QueryPath: q_down, q_norm, q_up         | wq_a, q_norm, wq_b; wq without q_latent             |
+| JointLatent: kv_down; RotaryKey: k_down | wkv_a, the rows of both in one weight               |
+| JointLatent: kv_norm, kv_up             | kv_norm, wkv_b                                      |
+| MultiHeadLatentAttention: out           | wo                                                  |
+| q_content, q_rotary; k_rotary           | q_nope, q_pe; k_pe                                  |
+| LatentCache of latents and rotary keys  | kv_cache and pe_cache                               |
+| absorbed_decode                         | the branch "absorb" of MLA.forward                  |
 """
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from helpers.attention_sizes import refuse_bad_sizes
+from helpers.attention_sizes import validate_sizes
 from helpers.hf_attention import attention_sizes, attention_weights
 from helpers.llama import RMSNorm, rotate
 
 
 class LatentProjections(nn.Module):
-    """The plan's two latents: keys and values are each squeezed to `d_latent` and expanded again.
+    """The plan's two latents: keys and values are each compressed to `d_latent` and expanded again.
 
-    `.down(x)` gives what is cached, `.up(k, v)` what attention needs. DeepSeek has one latent for
-    both (`JointLatent`).
+    `.down(x)` returns what is cached, `.up(k, v)` what attention needs. DeepSeek has one latent
+    for both (`JointLatent`).
     """
 
     def __init__(self, d_model: int, d_latent: int, num_heads: int, d_head: int):
         super().__init__()
-        refuse_bad_sizes(d_model=d_model, d_latent=d_latent, num_heads=num_heads, d_head=d_head)
+        validate_sizes(d_model=d_model, d_latent=d_latent, num_heads=num_heads, d_head=d_head)
         self.num_heads = num_heads
         self.k_down = nn.Linear(d_model, d_latent, bias=False)
         self.v_down = nn.Linear(d_model, d_latent, bias=False)
@@ -49,14 +63,14 @@ class LatentProjections(nn.Module):
 
 
 class LatentCache:
-    """Room for `capacity` positions of a batch, one buffer `(batch, capacity, width)` a part.
+    """Room for `capacity` positions of a batch: one buffer `(batch, capacity, width)` per part.
 
-    `len(cache)` is the number of positions used. The buffers take type and device of what is first
-    appended.
+    `len(cache)` is the number of positions used. The buffers take the dtype and device of what is
+    appended first.
     """
 
     def __init__(self, batch: int, capacity: int, *widths: int):
-        refuse_bad_sizes(batch=batch, capacity=capacity, **{f"width {w}": w for w in widths})
+        validate_sizes(batch=batch, capacity=capacity, **{f"width {w}": w for w in widths})
         if not widths:
             raise ValueError("a cache must have at least one width, got none")
         self.batch, self.capacity, self.widths = batch, capacity, widths
@@ -72,10 +86,10 @@ class LatentCache:
         return sum(buffer.nbytes for buffer in self.buffers)
 
     def append(self, *parts: Float[Tensor, "..."]) -> tuple[Float[Tensor, "_ _ _"], ...]:
-        """All positions so far, the new ones last: one view `(B, S, width)` for each width.
+        """Returns all positions so far, the new ones last: one view `(B, S, width)` per width.
 
-        Raises a ValueError, and keeps what it has, if there is not one part a width, a part has
-        another shape than `(batch, L, width)`, or there is no room for L more.
+        Raises a ValueError, and keeps what it has, unless there is one part per width, each of
+        shape `(batch, L, width)`, and room for L more.
         """
         # a ValueError for what does not fit → buffers, the first time → write the new rows behind
         # the used ones → views of all used rows
@@ -97,11 +111,11 @@ class LatentCache:
 
 
 class QueryPath(nn.Module):
-    """Queries of every head: a content part, and a rotary part turned by its position.
+    """The queries of every head: a content part, and a rotary part rotated by its position.
 
-    Pairs of neighbours are turned, as `helpers.llama.rotate` does. With `q_latent` the
-    queries come from a normed latent of that width, which saves activations in training and
-    nothing in the cache (V2p, section 2.1.2 and eqs. 37-40). Rows of `q_up` are per head, content
+    Pairs of neighbours are rotated, as `helpers.llama.rotate` does. With `q_latent` the queries
+    come from a normed latent of that width, which saves activations in training and nothing in
+    the cache (V2p, section 2.1.2 and eqs. 37-40). Rows of `q_up` are per head, content
     then rotary.
     """
 
@@ -116,8 +130,8 @@ class QueryPath(nn.Module):
         theta: float = 10_000.0,
     ):
         super().__init__()
-        refuse_bad_sizes(d_rope, d_model=d_model, num_heads=num_heads, d_head=d_head)
-        refuse_bad_sizes(q_latent=q_latent)
+        validate_sizes(d_rope, d_model=d_model, num_heads=num_heads, d_head=d_head)
+        validate_sizes(q_latent=q_latent)
         self.num_heads, self.d_head, self.d_rope = num_heads, d_head, d_rope
         self.q_latent, self.theta = q_latent, theta
         if q_latent is not None:
@@ -139,16 +153,16 @@ class QueryPath(nn.Module):
 
 
 class JointLatent(nn.Module):
-    """One normed latent of width `d_latent` from which keys and values of all heads come.
+    """One normed latent of width `d_latent`, from which the keys and values of all heads come.
 
-    `.down(x)` gives the latent that is cached, `.up(latent)` keys and values (V2p, eqs. 9-11).
+    `.down(x)` returns the latent that is cached, `.up(latent)` keys and values (V2p, eqs. 9-11).
     Rows of `kv_up` are per head, `d_head` for the key, then `d_value` for the value.
     """
 
     def __init__(self, d_model: int, num_heads: int, d_head: int, d_value: int, d_latent: int):
         super().__init__()
-        refuse_bad_sizes(d_model=d_model, num_heads=num_heads, d_head=d_head, d_latent=d_latent)
-        refuse_bad_sizes(d_value=d_value)
+        validate_sizes(d_model=d_model, num_heads=num_heads, d_head=d_head, d_latent=d_latent)
+        validate_sizes(d_value=d_value)
         self.num_heads, self.d_head, self.d_value = num_heads, d_head, d_value
         self.kv_down = nn.Linear(d_model, d_latent, bias=False)
         self.kv_norm = RMSNorm(d_latent)
@@ -172,15 +186,15 @@ class JointLatent(nn.Module):
 
 
 class RotaryKey(nn.Module):
-    """One key of width `d_rope` a token, turned by its position and shared by all heads.
+    """One key of width `d_rope` per token, rotated by its position and shared by all heads.
 
-    Pairs of neighbours are turned, as `helpers.llama.rotate` does. The key comes from x
-    itself, not from the latent, and has no norm (V2p, eq. 15).
+    Pairs of neighbours are rotated, as `helpers.llama.rotate` does. The key comes from x itself,
+    not from the latent, and has no norm (V2p, eq. 15).
     """
 
     def __init__(self, d_model: int, d_rope: int, *, theta: float = 10_000.0):
         super().__init__()
-        refuse_bad_sizes(d_rope, d_model=d_model)
+        validate_sizes(d_rope, d_model=d_model)
         self.theta = theta
         self.k_down = nn.Linear(d_model, d_rope, bias=False)
 
@@ -216,7 +230,7 @@ def attend(
 
 
 class MultiHeadLatentAttention(nn.Module):
-    """DeepSeek's attention: it caches one normed latent and one rotary key a token, R + r numbers.
+    """DeepSeek's attention, which caches R + r numbers per token: a normed latent and a rotary key.
 
     V2p, section 2.1 and eqs. 37-47; V3p, eqs. 1-11.
     """
@@ -262,7 +276,7 @@ class MultiHeadLatentAttention(nn.Module):
         return LatentCache(batch, capacity, *widths)
 
     @classmethod
-    def from_hf(cls, attention: nn.Module) -> "MultiHeadLatentAttention":
+    def from_hf(cls, attention: Any) -> "MultiHeadLatentAttention":
         """The same attention as transformers' `DeepseekV3Attention`, with its weights.
 
         Raises a ValueError with one sentence for YaRN, halves instead of pairs, and biases.
@@ -285,13 +299,13 @@ def latents_from_mha(
     and of its values.
 
     Weights are as `nn.Linear` holds them. The result has one head of width W; no other latent of
-    this size gives the keys and values of these activations with a smaller squared error. With
-    `joint` one latent of width 2·d_latent serves both: `down` gives it twice, and one is cached.
+    this size restores the keys and values of these activations with a smaller squared error. With
+    `joint` one latent of width 2·d_latent serves both: `down` returns it twice, and one is cached.
     """
     if not 1 <= d_latent <= len(W_K):
         raise ValueError(f"d_latent must be between 1 and W={len(W_K)}, got {d_latent}")
     rank = 2 * d_latent if joint else d_latent
-    # the keys these activations give → the `rank` directions (W, rank) that hold most of them →
+    # the keys of these activations → the `rank` directions (W, rank) that hold most of them →
     # down: the weights along those directions; up: back along them; values likewise, or with joint
     # keys and values side by side → k_down, v_down (rank, D), k_up, v_up (W, rank)
     # BEGIN SOLUTION
@@ -313,7 +327,7 @@ def latents_from_mha(
 def absorbed_decode(
     attention: MultiHeadLatentAttention, x: Float[Tensor, "B one D"], cache: LatentCache
 ) -> Float[Tensor, "B one D"]:
-    """What `attention(x, cache)` gives for one new token, without expanding any cached latent.
+    """What `attention(x, cache)` returns for one new token, without expanding any cached latent.
 
     The up-projections move to the other side: W_UK into the query, W_UV behind the mixing
     (V2p, section 2.1.2; "absorb" in DeepSeek-V3's inference/model.py).
@@ -338,10 +352,10 @@ def absorbed_decode(
 
 
 def energy_kept(outputs: Float[Tensor, "N W"]) -> Float[Tensor, " rank"]:
-    """Which share of the squared length of all rows the best 1, 2, 3, … directions keep.
+    """The share of the squared length of all rows that the best 1, 2, 3, … directions keep.
 
-    One number for each of the min(N, W) directions, rising to 1. It is what a latent of that
-    width can keep of these keys or values.
+    One number for each of the min(N, W) directions, rising to 1: what a latent of that width can
+    keep of these keys or values.
     """
     # singular values → squares, largest first → running sum → share of the whole
     # BEGIN SOLUTION
@@ -353,13 +367,13 @@ def energy_kept(outputs: Float[Tensor, "N W"]) -> Float[Tensor, " rank"]:
 def yarn_frequencies(
     d_rope: int, factor: float, *, trained: int = 4096, theta: float = 10_000.0
 ) -> Float[Tensor, " pairs"]:
-    """YaRN's angle a position, in radians, of each of the d_rope / 2 rotary pairs.
+    """YaRN's angle per position, in radians, for each of the d_rope / 2 rotary pairs.
 
     A pair that turns 32 times or more within the `trained` positions keeps its angle, one that
     turns less than once has it divided by `factor`, and between them lies a ramp over the pairs
     (arXiv 2309.00071; V3p, section 4.3; `precompute_freqs_cis` in DeepSeek-V3's model.py).
     """
-    refuse_bad_sizes(d_rope, trained=trained)
+    validate_sizes(d_rope, trained=trained)
     pair = torch.arange(d_rope // 2, dtype=torch.float64)
     angle = theta ** (-2 * pair / d_rope)
 

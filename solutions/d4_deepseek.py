@@ -1,4 +1,4 @@
-"""D4, the reference: a complete DeepSeek, of the parts of D1, D2 and D3.
+"""D4, the reference: a complete DeepSeek, made of the parts of D1, D2 and D3.
 
 Letters: B batch, L positions, D = d_model, V = vocab_size, E = num_experts, K = top_k.
 V2p is arXiv 2405.04434; V3p is arXiv 2412.19437.
@@ -6,6 +6,7 @@ V2p is arXiv 2405.04434; V3p is arXiv 2412.19437.
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from helpers.deepseek_config import DeepSeekConfig
 from helpers.hf_model import read_model
+from helpers.interfaces import CachingModel
 from helpers.llama import RMSNorm, SwiGLU
 from helpers.traffic import layers_of
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
@@ -52,15 +54,15 @@ class DeepSeekBlock(nn.Module):
 class DeepSeek(nn.Module):
     """DeepSeek's decoder: embedding, blocks, a last norm, and a head with weights of its own.
 
-    `model(ids)` gives logits. With `caches`, one a layer as `new_caches` makes them, `ids` are the
-    positions after those that the caches hold.
+    `model(ids)` returns logits. With `caches`, one per layer as `new_caches` makes them, `ids` are
+    the positions after those that the caches hold.
     """
 
     def __init__(self, config: DeepSeekConfig):
         super().__init__()
         self.config = config
         self.embed = nn.Embedding(config.vocab_size, config.d_model)
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(
             DeepSeekBlock(config, layer) for layer in range(config.num_layers)
         )
         self.norm = RMSNorm(config.d_model, config.norm_eps)
@@ -102,12 +104,12 @@ class DeepSeek(nn.Module):
 def count_parameters(config: DeepSeekConfig) -> tuple[int, int]:
     """All parameters of `DeepSeek(config)`, and those that one token uses.
 
-    Of a layer's E experts a token uses K, with m segments up to m·K but never more than E; the
-    whole input embedding counts. Made on the meta device, the model's numbers take no memory.
+    Of a layer's E experts a token uses K, or with m segments up to m·K, but never more than E;
+    the whole input embedding counts. On the meta device the model's weights take no memory.
     """
     with torch.device("meta"):
         model = DeepSeek(config)
-    # all parameters; then those of the experts that a token leaves alone, in each layer that has
+    # all parameters; then those of the experts that a token does not use, in each layer that has
     # experts → (total, total less those)
     # BEGIN SOLUTION
     total = sum(p.numel() for p in model.parameters())
@@ -136,7 +138,7 @@ def train(
     optimizer: torch.optim.Optimizer,
     bias_step: Callable[[], float],
 ) -> list[float]:
-    """Trains `model` on each batch and gives the loss of each, in nats a token.
+    """Trains `model` on each batch and returns the loss of each, in nats per token.
 
     A batch is ids and which of them are real. The first N - 1 go in, the last N - 1 are the
     targets. Gradients are clipped to norm 1; after the optimiser, the bias of every layer of
@@ -160,7 +162,7 @@ def train(
 
 
 def sample(logits: Float[Tensor, "B V"], temperature: float | int) -> Int[Tensor, " B"]:
-    """One token for each row: drawn by softmax(logits / temperature), the best one at 0."""
+    """One token per row: drawn from softmax(logits / temperature), or the best one at 0."""
     if temperature < 0:
         raise ValueError(f"temperature must be 0 or more, got {temperature}")
     # at 0 the best token of each row; else one draw from each row's softmax
@@ -174,7 +176,7 @@ def sample(logits: Float[Tensor, "B V"], temperature: float | int) -> Int[Tensor
 
 @torch.no_grad()
 def generate(
-    model: nn.Module,
+    model: CachingModel,
     ids: Int[Tensor, "B L"],
     max_new_tokens: int,
     *,
@@ -230,7 +232,7 @@ def worth(
 ) -> tuple[float, float]:
     """How much loss a part saves: the mean difference over seeds, and its standard error.
 
-    Entry i of both comes from the same seed, so differences are taken seed by seed; the spread is
+    Entry i of both comes from the same seed, so differences are taken seed by seed; the error is
     the sample standard deviation over the square root of their number. At least two seeds.
     """
     # the difference of each seed → mean, and standard deviation over sqrt(number)

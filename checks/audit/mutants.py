@@ -35,7 +35,7 @@ def mutants(path: Path, name: str) -> list[Mutant]:
     """At most `MOST` mutants of the object `name` in the module at `path`, always the same."""
     source = fences.source_of(path.read_text(encoding="utf-8"), name)
     lines = source.split("\n")
-    asked = {n + 1 for begin, end in fences.fences(lines) for n in range(begin + 1, end)}
+    asked = {n + 1 for begin, end in fences.spans(lines) for n in range(begin + 1, end)}
     tree = ast.parse(source)
     found = {}
     for position, node in enumerate(ast.walk(tree)):

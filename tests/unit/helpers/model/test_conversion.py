@@ -185,4 +185,4 @@ def test_a_converted_model_is_a_copy_with_every_attention_replaced(model) -> Non
 def test_latents_for_every_layer_are_wanted(model) -> None:
     message = "latents_per_layer must have one for each of the 2 layers, got 1"
     with pytest.raises(ValueError, match=message):
-        converted_model(model, [nn.Identity()])
+        converted_model(model, [Lossless(model.blocks[0].attention, 1)])

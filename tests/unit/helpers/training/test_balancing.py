@@ -30,7 +30,7 @@ def test_relative_load_is_one_for_the_even_share() -> None:
     load = relative_load(experts, [0, 0, 0, 1], 2, 4)
     counted = torch.tensor([[2, 2, 1, 1], [1, 0, 0, 1]]).float()
     assert torch.allclose(load, counted / counted.mean(1, keepdim=True))
-    with pytest.raises(ValueError, match="one group a row, 4, got 3"):
+    with pytest.raises(ValueError, match="one group per row, 4, got 3"):
         relative_load(experts, [0, 0, 0], 2, 4)
 
 
