@@ -287,3 +287,149 @@ def test_a_check_stops_a_message_that_never_ends(monkeypatch):
     with pytest.raises(CheckFailed, match="in __str__") as failed:
         CHECKS["D1.4a"](load, seed=0)
     assert failed.value.state == "stopped"
+
+
+# What counts, and what does not
+
+
+def waits_again_and_again():
+    while True:
+        time.sleep(0.01)
+
+
+def test_a_call_that_waits_is_stopped_by_the_net():
+    start = time.monotonic()
+    with pytest.raises(limit.TooSlow) as stopped:
+        limit.call(waits_again_and_again, SHORT)
+    assert str(stopped.value) == "did not end within 1.125 s"
+    assert stopped.value.waited
+    assert time.monotonic() - start >= limit.NET * SHORT
+
+
+def test_one_long_wait_is_stopped(path):
+    """Linux lets a sleep end before the watcher's interrupt is heard; the timer's signal wakes."""
+    start, long = time.monotonic(), 20.0 if path == "timer" else 1.5
+    with pytest.raises(limit.TooSlow):
+        limit.call(lambda: time.sleep(long), SHORT)
+    assert time.monotonic() - start < 15
+
+
+def compute(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_the_time_of_other_threads_does_not_count(monkeypatch):
+    """As on a busy machine: the wall's clock and the process' go on, the call's own does not."""
+    monkeypatch.setattr(limit, "NET", 1000)
+    other = threading.Thread(target=compute, args=(4 * SHORT,))
+
+    def wait_for_the_other_thread():
+        other.start()
+        while other.is_alive():
+            time.sleep(0.01)
+        return "fine"
+
+    assert limit.call(wait_for_the_other_thread, SHORT) == "fine"
+
+
+def test_where_no_thread_can_be_asked_the_process_time_counts(monkeypatch):
+    monkeypatch.delattr(time, "pthread_getcpuclockid", raising=False)
+    with pytest.raises(limit.TooSlow, match="of computing"):
+        limit.call(endless, SHORT)
+
+
+# Imports
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes the module `slow_to_load`, which runs `body` and then says that it is whole."""
+
+    def write(body: str):
+        source = f"import time\n{body}\nwhole = True\ndef endless():\n    while True: pass\n"
+        (tmp_path / "slow_to_load.py").write_text(source, encoding="utf-8")
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "slow_to_load", raising=False)
+    yield write
+    sys.modules.pop("slow_to_load", None)
+
+
+COMPUTES = "end = time.thread_time() + 0.6\nwhile time.thread_time() < end: pass"
+WAITS = "time.sleep(1.5)"
+
+
+@pytest.mark.parametrize("body", [COMPUTES, WAITS], ids=["computes", "waits"])
+def test_an_import_is_not_interrupted_and_costs_no_time(module, body):
+    module(body)
+    assert limit.call(lambda: __import__("slow_to_load").whole, SHORT)
+
+
+def test_after_an_import_the_limit_holds_again(module):
+    module(COMPUTES)
+    with pytest.raises(limit.TooSlow) as stopped:
+        limit.call(lambda: __import__("slow_to_load").endless(), SHORT)
+    assert stopped.value.frame.f_code.co_name == "endless"
+    assert sys.modules["slow_to_load"].whole
+
+
+def test_a_call_made_while_a_module_loads_has_a_limit(module):
+    """An import around the call, as where pytest collects a module, is none within it."""
+    module(
+        "from checks import limit\n"
+        "def loop():\n"
+        "    while True: pass\n"
+        "try:\n"
+        f"    limit.call(loop, {SHORT})\n"
+        "except limit.TooSlow:\n"
+        "    stopped = True"
+    )
+    assert limit.call(lambda: __import__("slow_to_load").stopped, SHORT)
+
+
+@pytest.mark.usefixtures("stop_button")
+def test_the_stop_button_interrupts_an_import_too(module):
+    module("import _thread\n_thread.interrupt_main()\nwhile True: pass")
+    with pytest.raises(KeyboardInterrupt):
+        limit.call(lambda: __import__("slow_to_load"), SHORT)
+
+
+# A call within a call
+
+
+def test_an_inner_call_leaves_the_outer_ones_limit():
+    def outer():
+        assert limit.call(lambda: 7, 30.0) == 7
+        endless()
+
+    with pytest.raises(limit.TooSlow, match=r"0\.15 s"):
+        limit.call(outer, SHORT)
+
+
+def test_an_outer_limit_ends_the_inner_call():
+    with pytest.raises(limit.TooSlow, match=r"0\.15 s"):
+        limit.call(lambda: limit.call(endless, 30.0), SHORT)
+
+
+def test_an_inner_limit_ends_the_inner_call_only():
+    def outer():
+        with pytest.raises(limit.TooSlow, match=r"0\.15 s"):
+            limit.call(swallows_everything, SHORT)
+        compute(2 * SHORT)
+        return "fine"
+
+    assert limit.call(outer, 30.0) == "fine"
+
+
+def test_a_check_says_that_a_call_waits(monkeypatch):
+    monkeypatch.setattr(checks.check, "SECONDS", SHORT)
+
+    def load(experts, num_experts):
+        waits_again_and_again()
+
+    with pytest.raises(CheckFailed, match=r"your code did not end within 1\.125 s, at") as failed:
+        CHECKS["D1.4a"](load, seed=0)
+    assert failed.value.state == "stopped"
+    assert "Does it wait for something?" in failed.value.lines
