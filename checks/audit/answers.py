@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import TypeVar
 
 from checks import LESSONS, Check
-from checks.audit import bank
 
 Answer = TypeVar("Answer", bound=Callable)
+
+BANK = "checks.audit.bank"  # the package; its modules import this one
 
 
 @dataclass
@@ -71,7 +72,7 @@ def _entered_by(answer: Callable) -> Answers:
     if not answer.__doc__:
         raise ValueError(f"{answer.__name__} must have a docstring that says its mistake or style")
     module = answer.__module__
-    lesson, _, inside = module.removeprefix(f"{bank.__name__}.").partition(".")
+    lesson, _, inside = module.removeprefix(f"{BANK}.").partition(".")
     name = inside.partition(".")[0]
     if not any(_is_named_after(name, check) for check in LESSONS.get(lesson, ())):
         raise ValueError(f"{module} has answers, but {lesson} has no exercise of its name")
@@ -84,7 +85,7 @@ def _is_named_after(module: str, check: Check) -> bool:
 
 def _modules(check: Check) -> list[ModuleType]:
     """The imported modules that may hold answers to the exercise of a check, sorted by name."""
-    lesson = importlib.import_module(f"{bank.__name__}.{_lesson(check)}")
+    lesson = importlib.import_module(f"{BANK}.{_lesson(check)}")
     for name in _names_in(lesson):
         if _is_named_after(name, check):
             module = importlib.import_module(f"{lesson.__name__}.{name}")
