@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from checks.audit.answers import right
 from checks.audit.bank.d3_mla.latent_cache.steps import end_of, full_size
-from helpers.attention_sizes import refuse_bad_sizes
+from helpers.attention_sizes import validate_sizes
 from solutions.d3_mla import LatentCache
 
 EQUIVALENT_MUTANTS = {
@@ -140,7 +140,7 @@ class WrittenAnew:
     """A class of one's own: a dictionary of buffers, counted row by row."""
 
     def __init__(self, batch, capacity, *widths):
-        refuse_bad_sizes(batch=batch, capacity=capacity, width=min(widths, default=0))
+        validate_sizes(batch=batch, capacity=capacity, width=min(widths, default=0))
         self.batch, self.capacity, self.widths = batch, capacity, widths
         self.held, self.used = {}, 0
 

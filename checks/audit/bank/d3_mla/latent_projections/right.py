@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import right
-from helpers.attention_sizes import refuse_bad_sizes
+from helpers.attention_sizes import validate_sizes
 from solutions.d3_mla import LatentProjections
 
 
@@ -124,7 +124,7 @@ class WrittenAnew(nn.Module):
 
     def __init__(self, d_model, d_latent, num_heads, d_head):
         super().__init__()
-        refuse_bad_sizes(d_model=d_model, d_latent=d_latent, num_heads=num_heads, d_head=d_head)
+        validate_sizes(d_model=d_model, d_latent=d_latent, num_heads=num_heads, d_head=d_head)
         self.shape = num_heads, d_head
         for name in ("k", "v"):
             self.add_module(f"{name}_down", nn.Linear(d_model, d_latent, bias=False))

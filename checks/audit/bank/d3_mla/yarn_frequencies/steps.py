@@ -4,12 +4,12 @@ import math
 
 import torch
 
-from helpers.attention_sizes import refuse_bad_sizes
+from helpers.attention_sizes import validate_sizes
 
 
 def given(d_rope, trained, theta):
     """What the exercise gives: pairs, their angles, and the pairs at either end of the ramp."""
-    refuse_bad_sizes(d_rope, trained=trained)
+    validate_sizes(d_rope, trained=trained)
     pair = torch.arange(d_rope // 2, dtype=torch.float64)
     first, last = (
         d_rope * math.log(trained / (times * 2 * math.pi)) / (2 * math.log(theta))
