@@ -7,7 +7,7 @@ four ways.
 
 import torch
 
-from helpers.decode_steps import WAYS, StepSizes, copy_bandwidth, decode_milliseconds
+from helpers.measuring.decode_steps import WAYS, StepSizes, copy_bandwidth, decode_milliseconds
 from solutions.d3_mla import MultiHeadLatentAttention, absorbed_decode
 
 LARGE = StepSizes(d_model=512, num_heads=32, d_head=128, d_latent=512, d_rope=64)

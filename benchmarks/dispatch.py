@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from helpers.interfaces import ExpertList
-from helpers.timing import median_milliseconds
+from helpers.measuring.timing import median_milliseconds
+from helpers.model.interfaces import ExpertList
 from solutions.d1_moe import ExpertArray, TopKRouter, dispatch_combine, sorted_dispatch
 
 D_MODEL, EXPERT_DIM, TOP_K = 256, 128, 2

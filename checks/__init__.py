@@ -6,10 +6,10 @@ none of them and a notebook loads only its own.
 
 import importlib
 
-from checks import board
-from checks.check import Check
-from checks.outcome import CheckFailed, CheckResult
-from checks.source import Source
+from checks.grading.check import Check
+from checks.grading.result import CheckFailed, CheckResult
+from checks.grading.source import Source
+from checks.learner_files.progress import text
 
 STEMS = ("d1_moe", "d2_deepseek_moe", "d3_mla", "d4_deepseek")
 
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> object:
 def progress() -> Source:
     """The board of the fourteen subtasks, as this learner stands."""
     checks = __getattr__("CHECKS")
-    return Source(board.text({check.id: check.name for check in checks.values()}))
+    return Source(text({check.id: check.name for check in checks.values()}))
 
 
 __all__ = ["CHECKS", "LESSONS", "STEMS", "Check", "CheckFailed", "CheckResult", "progress"]

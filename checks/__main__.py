@@ -13,13 +13,13 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from checks import validate
+    from checks.learner import validate
 
     return validate.validate(options.lesson or checks.STEMS, everything=options.all)
 
 
 def _export(options: argparse.Namespace) -> int:
-    from checks import export
+    from checks.learner import export
 
     path = export.export()
     print(f"{path} trains on a text file and writes: it needs only torch and tokenizers.")

@@ -33,15 +33,15 @@ from checks.d1_moe import (
     check_router,
     check_sorted_dispatch,
 )
-from helpers.chance import chance_cv
-from helpers.coloured_text import colour_text
-from helpers.corpus import Corpus
-from helpers.curve_plots import plot_losses, plot_times
-from helpers.explorers import router_explorer
-from helpers.interfaces import ExpertList
-from helpers.llama import Decoder, SwiGLU
-from helpers.load_plots import plot_load
-from helpers.published import (
+from helpers.measuring.random_routing import chance_cv
+from helpers.plots.coloured_text import colour_text
+from helpers.data.corpus import Corpus
+from helpers.plots.curve_plots import plot_losses, plot_times
+from helpers.plots.explorers import router_explorer
+from helpers.model.interfaces import ExpertList
+from helpers.model.llama import Decoder, SwiGLU
+from helpers.plots.load_plots import plot_load
+from helpers.model.published import (
     BENCHMARKS,
     MODELS,
     TRAINING_COSTS,
@@ -50,10 +50,10 @@ from helpers.published import (
     embedding_parameters,
     total_parameters,
 )
-from helpers.timing import median_milliseconds
-from helpers.traffic import chosen_experts, layers_of, relative_load
-from helpers.traffic_plots import plot_domain_traffic, plot_token_experts
-from helpers.training import held_out_loss, train_lm
+from helpers.measuring.timing import median_milliseconds
+from helpers.measuring.traffic import chosen_experts, layers_of, relative_load
+from helpers.plots.traffic_plots import plot_domain_traffic, plot_token_experts
+from helpers.training_loops.language_model import held_out_loss, train_lm
 
 torch.manual_seed(0)
 torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slower at this size
@@ -101,7 +101,7 @@ for row in BENCHMARKS:
 #
 # Three domains that need no download: Python's language reference, the standard library's code, and stories from a small generated world. A byte-level BPE tokenizer learns its 1,024 tokens from them now.
 #
-# To add a text of yours: `Corpus.build(three_domains() + [read_text("mine.txt")])`, both from `helpers.texts`.
+# To add a text of yours: `Corpus.build(three_domains() + [read_text("mine.txt")])`, both from `helpers.data.texts`.
 
 # %% tags=["nbval-ignore-output"]
 corpus = Corpus.build(vocab_size=1024)
@@ -167,7 +167,7 @@ for k in (1, 2):
 # %% [markdown]
 # ## D1.2 Expert array · 10 minutes
 #
-# One expert is LLaMA's feed-forward network, SwiGLU, from `helpers.llama`. With D = 256 and width 512 it has 3 · 256 · 512 = 393,216 weights. Four experts have four times as many, and none in common.
+# One expert is LLaMA's feed-forward network, SwiGLU, from `helpers.model.llama`. With D = 256 and width 512 it has 3 · 256 · 512 = 393,216 weights. Four experts have four times as many, and none in common.
 
 # %%
 expert = SwiGLU(d_model, expert_dim)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 import solutions.d2_deepseek_moe as reference
 from checks import progress
 from checks.audit.known_mistakes import known_mistakes
-from checks.carry import carry
+from checks.learner.carry import carry
 from checks.d2_deepseek_moe import (
     check_biased_router,
     check_control_bias,
@@ -38,20 +38,20 @@ from checks.d2_deepseek_moe import (
     check_shared_experts,
     check_update_bias,
 )
-from helpers.balance_losses import sequence_loss, switch_loss
-from helpers.balancing import annealed, train_balanced
-from helpers.chance import chance_cv
-from helpers.corpus import Corpus
-from helpers.curve_plots import plot_balance, plot_bias_paths, plot_losses
-from helpers.explorers import bias_step_explorer
-from helpers.llama import Decoder, SwiGLU
-from helpers.load_plots import plot_load_before_after
-from helpers.published import V2, V3
-from helpers.router_options import validate_router
-from helpers.texts import story_documents
-from helpers.traffic import chosen_experts, layers_of, relative_load
-from helpers.traffic_plots import plot_domain_traffic, plot_token_experts
-from helpers.training import held_out_loss
+from helpers.training_loops.balance_losses import sequence_loss, switch_loss
+from helpers.training_loops.balancing import annealed, train_balanced
+from helpers.measuring.random_routing import chance_cv
+from helpers.data.corpus import Corpus
+from helpers.plots.curve_plots import plot_balance, plot_bias_paths, plot_losses
+from helpers.plots.explorers import bias_step_explorer
+from helpers.model.llama import Decoder, SwiGLU
+from helpers.plots.load_plots import plot_load_before_after
+from helpers.model.published import V2, V3
+from helpers.model.router_options import validate_router
+from helpers.data.texts import story_documents
+from helpers.measuring.traffic import chosen_experts, layers_of, relative_load
+from helpers.plots.traffic_plots import plot_domain_traffic, plot_token_experts
+from helpers.training_loops.language_model import held_out_loss
 
 carried = carry("d1_moe")
 TopKRouter, ExpertArray = carried.TopKRouter, carried.ExpertArray

@@ -39,15 +39,15 @@ from checks.d3_mla import (
     check_rotary_key,
     check_yarn_frequencies,
 )
-from helpers.attention_plots import (
+from helpers.plots.attention_plots import (
     plot_attention_maps,
     plot_bandwidth,
     plot_cache_growth,
     plot_cosine_over_rank,
 )
-from helpers.attention_sizes import validate_sizes
-from helpers.cache_explorer import cache_explorer
-from helpers.conversion import (
+from helpers.model.attention_sizes import validate_sizes
+from helpers.plots.cache_explorer import cache_explorer
+from helpers.measuring.conversion import (
     agreement,
     attention_inputs,
     attention_maps,
@@ -58,14 +58,14 @@ from helpers.conversion import (
     standard_output,
     uniform_attention,
 )
-from helpers.corpus import Corpus
-from helpers.curve_plots import plot_times
-from helpers.decode_steps import WAYS, StepSizes, copy_bandwidth, decode_milliseconds
-from helpers.hf_attention import attention_sizes, attention_weights
-from helpers.kv_cache import cache_bytes, cache_rows, cached_numbers, ways_to_cache
-from helpers.llama import Decoder, RMSNorm, SwiGLU, rotate
-from helpers.published import LLAMA_2_70B, V3
-from helpers.training import Training, held_out_loss, train_lm
+from helpers.data.corpus import Corpus
+from helpers.plots.curve_plots import plot_times
+from helpers.measuring.decode_steps import WAYS, StepSizes, copy_bandwidth, decode_milliseconds
+from helpers.model.hf_attention import attention_sizes, attention_weights
+from helpers.model.kv_cache import cache_bytes, cache_rows, cached_numbers, ways_to_cache
+from helpers.model.llama import Decoder, RMSNorm, SwiGLU, rotate
+from helpers.model.published import LLAMA_2_70B, V3
+from helpers.training_loops.language_model import Training, held_out_loss, train_lm
 
 torch.manual_seed(0)
 torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slower at this size

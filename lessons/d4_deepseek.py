@@ -28,7 +28,7 @@ from torch.nn import functional as F
 import solutions.d4_deepseek as reference
 from checks import progress
 from checks.audit.known_mistakes import known_mistakes
-from checks.carry import carry
+from checks.learner.carry import carry
 from checks.d4_deepseek import (
     check_count_parameters,
     check_deepseek,
@@ -40,21 +40,21 @@ from checks.d4_deepseek import (
     check_train,
     check_worth,
 )
-from helpers.balancing import annealed, train_balanced
-from helpers.corpus import Corpus
-from helpers.deepseek_config import DeepSeekConfig
-from helpers.hf_model import read_model
-from helpers.interfaces import CachingModel
-from helpers.llama import CausalSelfAttention, Decoder, RMSNorm, SwiGLU
-from helpers.memory import activation_bytes, standard_cache_bytes, weight_bytes
-from helpers.published import V3, active_parameters, total_parameters
-from helpers.story_box import StoryBox, show_experts
-from helpers.story_measures import bigram_loss, held_out, sample_stories, story_scores
-from helpers.story_plots import plot_memory, plot_story_curves
-from helpers.story_rows import StoryRows
-from helpers.story_run import StoryRun
-from helpers.traffic import chosen_experts, layers_of, relative_load
-from helpers.traffic_plots import plot_domain_traffic
+from helpers.training_loops.balancing import annealed, train_balanced
+from helpers.data.corpus import Corpus
+from helpers.model.deepseek_config import DeepSeekConfig
+from helpers.model.hf_model import read_model
+from helpers.model.interfaces import CachingModel
+from helpers.model.llama import CausalSelfAttention, Decoder, RMSNorm, SwiGLU
+from helpers.measuring.memory import activation_bytes, standard_cache_bytes, weight_bytes
+from helpers.model.published import V3, active_parameters, total_parameters
+from helpers.plots.story_box import StoryBox, show_experts
+from helpers.measuring.story_measures import bigram_loss, held_out, sample_stories, story_scores
+from helpers.plots.story_plots import plot_memory, plot_story_curves
+from helpers.data.story_rows import StoryRows
+from helpers.training_loops.story_run import StoryRun
+from helpers.measuring.traffic import chosen_experts, layers_of, relative_load
+from helpers.plots.traffic_plots import plot_domain_traffic
 
 carried = carry("d1_moe", "d2_deepseek_moe", "d3_mla")
 DeepSeekMoE, rebalance = carried.DeepSeekMoE, carried.rebalance
@@ -169,7 +169,7 @@ print(
 # %% [markdown]
 # ## Second proof: transformers' model, your code · 10 minutes
 #
-# Take transformers' `DeepseekV3ForCausalLM` in a small size, draw every weight anew (norms and balancing biases too), and load it by name into your class. `helpers/hf_model.py` holds the names.
+# Take transformers' `DeepseekV3ForCausalLM` in a small size, draw every weight anew (norms and balancing biases too), and load it by name into your class. `helpers/model/hf_model.py` holds the names.
 
 # %% tags=["nbval-ignore-output"]
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
@@ -465,7 +465,7 @@ print("kept in training: more than the standard transformer:", kept[0] > kept[1]
 # %% [markdown]
 # ## Your own text · 15 minutes
 #
-# A second run on prose, code and stories together, by windows this time. Put a file of yours in: `Corpus.build([read_text("my.txt"), *python_prose()])`, both from `helpers.texts`. Look at the traffic by domain.
+# A second run on prose, code and stories together, by windows this time. Put a file of yours in: `Corpus.build([read_text("my.txt"), *python_prose()])`, both from `helpers.data.texts`. Look at the traffic by domain.
 
 # %% tags=["nbval-ignore-output"]
 corpus = Corpus.build()

@@ -14,8 +14,8 @@ from lessons.notebooks import as_text, learner_notebook, solved_notebook
 UNSEEN = {
     "checks/audit/audit.py",
     "checks/audit/mutants.py",
-    "checks/export.py",
-    "checks/validate.py",
+    "checks/learner/export.py",
+    "checks/learner/validate.py",
     "checks/__init__.py",
     "checks/__main__.py",
 }

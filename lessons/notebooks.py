@@ -9,7 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from helpers.fences import solved, source_of, stub
+from helpers.solution_markers import solved, source_of, stub
 from lessons.percent import Cell, LessonError, read_lesson
 
 METADATA = {

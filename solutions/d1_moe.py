@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from helpers.interfaces import ExpertList
-from helpers.llama import SwiGLU
+from helpers.model.interfaces import ExpertList
+from helpers.model.llama import SwiGLU
 
 
 class TopKRouter(nn.Module):

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from helpers.llama import SwiGLU
-from helpers.router_options import validate_router
+from helpers.model.llama import SwiGLU
+from helpers.model.router_options import validate_router
 from solutions.d1_moe import ExpertArray, dispatch_combine, expert_load
 
 

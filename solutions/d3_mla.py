@@ -25,9 +25,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from helpers.attention_sizes import validate_sizes
-from helpers.hf_attention import attention_sizes, attention_weights
-from helpers.llama import RMSNorm, rotate
+from helpers.model.attention_sizes import validate_sizes
+from helpers.model.hf_attention import attention_sizes, attention_weights
+from helpers.model.llama import RMSNorm, rotate
 
 
 class LatentProjections(nn.Module):
@@ -113,10 +113,10 @@ class LatentCache:
 class QueryPath(nn.Module):
     """The queries of every head: a content part, and a rotary part rotated by its position.
 
-    Pairs of neighbours are rotated, as `helpers.llama.rotate` does. With `q_latent` the queries
-    come from a normed latent of that width, which saves activations in training and nothing in
-    the cache (V2p, section 2.1.2 and eqs. 37-40). Rows of `q_up` are per head, content
-    then rotary.
+    Pairs of neighbours are rotated, as `helpers.model.llama.rotate` does. With `q_latent` the
+    queries come from a normed latent of that width, which saves activations in training and nothing
+    in the cache (V2p, section 2.1.2 and eqs. 37-40). Rows of `q_up` are per head, content then
+    rotary.
     """
 
     def __init__(
@@ -188,8 +188,8 @@ class JointLatent(nn.Module):
 class RotaryKey(nn.Module):
     """One key of width `d_rope` per token, rotated by its position and shared by all heads.
 
-    Pairs of neighbours are rotated, as `helpers.llama.rotate` does. The key comes from x itself,
-    not from the latent, and has no norm (V2p, eq. 15).
+    Pairs of neighbours are rotated, as `helpers.model.llama.rotate` does. The key comes from x
+    itself, not from the latent, and has no norm (V2p, eq. 15).
     """
 
     def __init__(self, d_model: int, d_rope: int, *, theta: float = 10_000.0):

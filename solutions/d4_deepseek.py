@@ -13,11 +13,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.deepseek_config import DeepSeekConfig
-from helpers.hf_model import read_model
-from helpers.interfaces import CachingModel
-from helpers.llama import RMSNorm, SwiGLU
-from helpers.traffic import layers_of
+from helpers.measuring.traffic import layers_of
+from helpers.model.deepseek_config import DeepSeekConfig
+from helpers.model.hf_model import read_model
+from helpers.model.interfaces import CachingModel
+from helpers.model.llama import RMSNorm, SwiGLU
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
 from solutions.d3_mla import LatentCache, MultiHeadLatentAttention
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from checks import expect
-from checks.outcome import Wrong
+from checks.grading import expect
+from checks.grading.result import Wrong
 
 
 def test_the_bound_grows_with_the_largest_number_and_not_below_one():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from checks import frames
+from checks.grading import traceback
 
 
 def raised(function) -> BaseException:
@@ -19,7 +19,7 @@ def fails_late():
 def test_the_line_shown_is_the_one_that_raised():
     first = fails_late.__code__.co_firstlineno
     wanted = f"line {first + 2}, in fails_late: return total / 0"
-    assert frames.place(raised(fails_late)) == wanted
+    assert traceback.place(raised(fails_late)) == wanted
 
 
 @pytest.mark.parametrize("odd", [RuntimeError("no"), SystemExit(1), GeneratorExit()])
@@ -28,4 +28,4 @@ def test_an_error_whose_text_cannot_be_read_is_named_all_the_same(odd):
         def __str__(self):
             raise odd
 
-    assert frames.sentence(Mute()) == "Mute: (its message could not be read)"
+    assert traceback.sentence(Mute()) == "Mute: (its message could not be read)"

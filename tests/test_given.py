@@ -2,7 +2,7 @@
 
 import pytest
 
-from checks.given import refusal
+from checks.grading.signature import refusal
 
 
 def reference(x, *, scale, bias=0.0):

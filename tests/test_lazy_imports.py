@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import checks.check
+import checks.grading.check
 from checks import CHECKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FIRST_STEP = """
 import sys, time
 import torch
-import checks.check
+import checks.grading.check
 
 def step():
     weight = torch.nn.Parameter(torch.ones(2))
@@ -30,15 +30,15 @@ def takes_a_step(answer, case):
     case.append(time.thread_time() - before)
 
 assert "torch._dynamo" not in sys.modules, "import checks loads it"
-checks.check.SECONDS = 0.5
+checks.grading.check.SECONDS = 0.5
 used = []
 stages = {"steps": takes_a_step}
 check = checks.Check("D9.1", "step", 1, step, lambda rng: [used], stages, ("",) * 3)
 assert check(step).passed
 assert "torch._dynamo" in sys.modules
-assert used[0] > checks.check.SECONDS, "the import took less than the limit"
+assert used[0] > checks.grading.check.SECONDS, "the import took less than the limit"
 assert check(step).passed
-assert used[1] < checks.check.SECONDS
+assert used[1] < checks.grading.check.SECONDS
 """
 
 
@@ -51,7 +51,7 @@ def test_the_first_step_of_a_process_passes_with_a_limit_that_its_import_exceeds
 @pytest.mark.parametrize("id", ["D3.4", "D4.2b", "D4.3b"])
 def test_what_a_check_needs_is_loaded_before_its_first_stage(id, monkeypatch):
     loaded, seen = [], []
-    monkeypatch.setattr(checks.check, "import_module", loaded.append)
+    monkeypatch.setattr(checks.grading.check, "import_module", loaded.append)
     check = CHECKS[id]
     stages = dict.fromkeys(check.stages, lambda answer, case: seen.append(list(loaded)))
     monkeypatch.setattr(check, "stages", stages)

@@ -11,8 +11,9 @@ import time
 import pytest
 import torch
 
-import checks.check
-from checks import CHECKS, CheckFailed, limit
+import checks.grading.check
+from checks import CHECKS, CheckFailed
+from checks.grading import time_limit
 
 SHORT = 0.15
 HAS_TIMER = hasattr(signal, "setitimer")
@@ -21,7 +22,7 @@ HAS_TIMER = hasattr(signal, "setitimer")
 @pytest.fixture(params=["timer", "watcher"] if HAS_TIMER else ["watcher"], autouse=True)
 def path(request, monkeypatch):
     """Both ways of stopping a call: the timer signal, and Windows' thread that interrupts."""
-    monkeypatch.setattr(limit, "REPEAT", 0.05)
+    monkeypatch.setattr(time_limit, "REPEAT", 0.05)
     if request.param == "watcher" and HAS_TIMER:
         monkeypatch.delattr(signal, "setitimer")
     return request.param
@@ -173,26 +174,26 @@ NEVER_END = [
 
 @pytest.mark.parametrize("call", NEVER_END, ids=lambda call: call.__name__)
 def test_a_call_that_never_ends_is_stopped(call):
-    with pytest.raises(limit.TooSlow) as stopped:
-        limit.call(call, SHORT)
+    with pytest.raises(time_limit.TooSlow) as stopped:
+        time_limit.call(call, SHORT)
     assert str(stopped.value) == "was still running after 0.15 s of computing"
     assert stopped.value.frame is not None
 
 
 def test_the_result_of_a_quick_call_comes_back():
-    assert limit.call(lambda: 7, SHORT) == 7
+    assert time_limit.call(lambda: 7, SHORT) == 7
 
 
 def test_an_exception_of_the_call_comes_through():
     with pytest.raises(KeyError, match="mine"):
-        limit.call(lambda: {}["mine"], SHORT)
+        time_limit.call(lambda: {}["mine"], SHORT)
 
 
 def test_the_next_call_has_its_own_limit():
     for _ in range(2):
-        with pytest.raises(limit.TooSlow):
-            limit.call(endless, SHORT)
-    assert limit.call(lambda: "fine", SHORT) == "fine"
+        with pytest.raises(time_limit.TooSlow):
+            time_limit.call(endless, SHORT)
+    assert time_limit.call(lambda: "fine", SHORT) == "fine"
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_the_stop_button_before_the_limit_is_a_keyboard_interrupt():
             pass
 
     with pytest.raises(KeyboardInterrupt):
-        limit.call(press_stop, 30.0)
+        time_limit.call(press_stop, 30.0)
 
 
 def test_a_keyboard_interrupt_passes_through_a_check():
@@ -224,7 +225,7 @@ def test_a_keyboard_interrupt_passes_through_a_check():
 
 def test_outside_the_main_thread_the_call_still_runs():
     found = []
-    thread = threading.Thread(target=lambda: found.append(limit.call(os.getpid, SHORT)))
+    thread = threading.Thread(target=lambda: found.append(time_limit.call(os.getpid, SHORT)))
     thread.start()
     thread.join()
     assert found == [os.getpid()]
@@ -237,15 +238,15 @@ def test_a_trace_function_of_a_debugger_is_put_back():
     kept = sys.gettrace()
     sys.settrace(tracer)
     try:
-        with pytest.raises(limit.TooSlow):
-            limit.call(swallows_everything, SHORT)
+        with pytest.raises(time_limit.TooSlow):
+            time_limit.call(swallows_everything, SHORT)
         assert sys.gettrace() is tracer
     finally:
         sys.settrace(kept)
 
 
 def test_a_check_names_the_line_that_never_ended(monkeypatch):
-    monkeypatch.setattr(checks.check, "SECONDS", SHORT)
+    monkeypatch.setattr(checks.grading.check, "SECONDS", SHORT)
 
     def load(experts, num_experts):
         while True:
@@ -260,7 +261,7 @@ def test_a_check_names_the_line_that_never_ended(monkeypatch):
 
 
 def test_a_check_stops_a_constructor(monkeypatch):
-    monkeypatch.setattr(checks.check, "SECONDS", SHORT)
+    monkeypatch.setattr(checks.grading.check, "SECONDS", SHORT)
 
     class Endless(torch.nn.Module):
         def __init__(self, d_model, num_experts, top_k):
@@ -274,7 +275,7 @@ def test_a_check_stops_a_constructor(monkeypatch):
 
 
 def test_a_check_stops_a_message_that_never_ends(monkeypatch):
-    monkeypatch.setattr(checks.check, "SECONDS", SHORT)
+    monkeypatch.setattr(checks.grading.check, "SECONDS", SHORT)
 
     class Endless(Exception):
         def __str__(self):
@@ -299,18 +300,18 @@ def waits_again_and_again():
 
 def test_a_call_that_waits_is_stopped_by_the_net():
     start = time.monotonic()
-    with pytest.raises(limit.TooSlow) as stopped:
-        limit.call(waits_again_and_again, SHORT)
+    with pytest.raises(time_limit.TooSlow) as stopped:
+        time_limit.call(waits_again_and_again, SHORT)
     assert str(stopped.value) == "did not end within 1.125 s"
     assert stopped.value.waited
-    assert time.monotonic() - start >= limit.NET * SHORT
+    assert time.monotonic() - start >= time_limit.NET * SHORT
 
 
 def test_one_long_wait_is_stopped(path):
     """Linux lets a sleep end before the watcher's interrupt is heard; the timer's signal wakes."""
     start, long = time.monotonic(), 20.0 if path == "timer" else 1.5
-    with pytest.raises(limit.TooSlow):
-        limit.call(lambda: time.sleep(long), SHORT)
+    with pytest.raises(time_limit.TooSlow):
+        time_limit.call(lambda: time.sleep(long), SHORT)
     assert time.monotonic() - start < 15
 
 
@@ -322,7 +323,7 @@ def compute(seconds: float) -> None:
 
 def test_the_time_of_other_threads_does_not_count(monkeypatch):
     """As on a busy machine: the wall's clock and the process' go on, the call's own does not."""
-    monkeypatch.setattr(limit, "NET", 1000)
+    monkeypatch.setattr(time_limit, "NET", 1000)
     other = threading.Thread(target=compute, args=(4 * SHORT,))
 
     def wait_for_the_other_thread():
@@ -331,13 +332,13 @@ def test_the_time_of_other_threads_does_not_count(monkeypatch):
             time.sleep(0.01)
         return "fine"
 
-    assert limit.call(wait_for_the_other_thread, SHORT) == "fine"
+    assert time_limit.call(wait_for_the_other_thread, SHORT) == "fine"
 
 
 def test_where_no_thread_can_be_asked_the_process_time_counts(monkeypatch):
     monkeypatch.delattr(time, "pthread_getcpuclockid", raising=False)
-    with pytest.raises(limit.TooSlow, match="of computing"):
-        limit.call(endless, SHORT)
+    with pytest.raises(time_limit.TooSlow, match="of computing"):
+        time_limit.call(endless, SHORT)
 
 
 # Imports
@@ -364,13 +365,13 @@ WAITS = "time.sleep(1.5)"
 @pytest.mark.parametrize("body", [COMPUTES, WAITS], ids=["computes", "waits"])
 def test_an_import_is_not_interrupted_and_costs_no_time(module, body):
     module(body)
-    assert limit.call(lambda: __import__("slow_to_load").whole, SHORT)
+    assert time_limit.call(lambda: __import__("slow_to_load").whole, SHORT)
 
 
 def test_after_an_import_the_limit_holds_again(module):
     module(COMPUTES)
-    with pytest.raises(limit.TooSlow) as stopped:
-        limit.call(lambda: __import__("slow_to_load").endless(), SHORT)
+    with pytest.raises(time_limit.TooSlow) as stopped:
+        time_limit.call(lambda: __import__("slow_to_load").endless(), SHORT)
     assert stopped.value.frame.f_code.co_name == "endless"
     assert sys.modules["slow_to_load"].whole
 
@@ -386,14 +387,14 @@ def test_a_call_made_while_a_module_loads_has_a_limit(module):
         "except limit.TooSlow:\n"
         "    stopped = True"
     )
-    assert limit.call(lambda: __import__("slow_to_load").stopped, SHORT)
+    assert time_limit.call(lambda: __import__("slow_to_load").stopped, SHORT)
 
 
 @pytest.mark.usefixtures("stop_button")
 def test_the_stop_button_interrupts_an_import_too(module):
     module("import _thread\n_thread.interrupt_main()\nwhile True: pass")
     with pytest.raises(KeyboardInterrupt):
-        limit.call(lambda: __import__("slow_to_load"), SHORT)
+        time_limit.call(lambda: __import__("slow_to_load"), SHORT)
 
 
 # A call within a call
@@ -401,30 +402,30 @@ def test_the_stop_button_interrupts_an_import_too(module):
 
 def test_an_inner_call_leaves_the_outer_ones_limit():
     def outer():
-        assert limit.call(lambda: 7, 30.0) == 7
+        assert time_limit.call(lambda: 7, 30.0) == 7
         endless()
 
-    with pytest.raises(limit.TooSlow, match=r"0\.15 s"):
-        limit.call(outer, SHORT)
+    with pytest.raises(time_limit.TooSlow, match=r"0\.15 s"):
+        time_limit.call(outer, SHORT)
 
 
 def test_an_outer_limit_ends_the_inner_call():
-    with pytest.raises(limit.TooSlow, match=r"0\.15 s"):
-        limit.call(lambda: limit.call(endless, 30.0), SHORT)
+    with pytest.raises(time_limit.TooSlow, match=r"0\.15 s"):
+        time_limit.call(lambda: time_limit.call(endless, 30.0), SHORT)
 
 
 def test_an_inner_limit_ends_the_inner_call_only():
     def outer():
-        with pytest.raises(limit.TooSlow, match=r"0\.15 s"):
-            limit.call(swallows_everything, SHORT)
+        with pytest.raises(time_limit.TooSlow, match=r"0\.15 s"):
+            time_limit.call(swallows_everything, SHORT)
         compute(2 * SHORT)
         return "fine"
 
-    assert limit.call(outer, 30.0) == "fine"
+    assert time_limit.call(outer, 30.0) == "fine"
 
 
 def test_a_check_says_that_a_call_waits(monkeypatch):
-    monkeypatch.setattr(checks.check, "SECONDS", SHORT)
+    monkeypatch.setattr(checks.grading.check, "SECONDS", SHORT)
 
     def load(experts, num_experts):
         waits_again_and_again()

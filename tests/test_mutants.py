@@ -9,7 +9,6 @@ import pytest
 from checks import LESSONS
 from checks.audit import audit
 from checks.audit.mutants import MOST, mutants
-from helpers import fences
 from solutions import d1_moe as reference
 
 REFERENCE = Path(reference.__file__)
@@ -41,7 +40,7 @@ def test_mutants_are_the_same_on_every_run(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_mutants_are_python_differ_from_the_reference_and_from_each_other(name):
     found = mutants(REFERENCE, name)
-    source = fences.source_of(REFERENCE.read_text(encoding="utf-8"), name)
+    source = solution_markers.source_of(REFERENCE.read_text(encoding="utf-8"), name)
     texts = {mutant.source for mutant in found}
     assert 1 <= len(found) <= MOST
     assert len(texts) == len({mutant.description for mutant in found}) == len(found)
@@ -51,8 +50,10 @@ def test_mutants_are_python_differ_from_the_reference_and_from_each_other(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_asked_lines_change(name):
-    source = fences.source_of(REFERENCE.read_text(encoding="utf-8"), name)
-    emptied = {line.strip() for line in ast.unparse(ast.parse(fences.stub(source))).splitlines()}
+    source = solution_markers.source_of(REFERENCE.read_text(encoding="utf-8"), name)
+    emptied = {
+        line.strip() for line in ast.unparse(ast.parse(solution_markers.stub(source))).splitlines()
+    }
     given = emptied - {"raise NotImplementedError"}
     for mutant in mutants(REFERENCE, name):
         lines = {line.strip() for line in mutant.source.splitlines()}

@@ -2,7 +2,7 @@
 
 import re
 
-from checks.outcome import CheckFailed, CheckResult
+from checks.grading.result import CheckFailed, CheckResult
 
 
 def shown(state: str, *lines: str) -> list[str]:

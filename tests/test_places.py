@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from checks import frames, places
+from checks.grading import traceback
+from checks.learner_files import paths
 
 OWN = ["check.py", "grading/check.py", "d1_moe/router.py", "audit/mutants.py", "work/paths.py"]
 ANSWERS = ["answers/d1_cv.py", "audit/bank/d1_moe/router.py", "audit/bank/d1_moe/router/right.py"]
@@ -13,26 +14,29 @@ ANSWERS = ["answers/d1_cv.py", "audit/bank/d1_moe/router.py", "audit/bank/d1_moe
 
 @pytest.mark.parametrize("file", OWN)
 def test_whatever_lies_below_checks_is_the_machinery(file):
-    assert frames.is_checks(str(places.CHECKS / file))
-    assert not frames.is_learners(str(places.CHECKS / file))
+    assert traceback.is_checks(str(paths.CHECKS / file))
+    assert not traceback.is_learners(str(paths.CHECKS / file))
 
 
 @pytest.mark.parametrize("file", ANSWERS)
 def test_an_answer_of_the_bank_is_judged_as_a_learners(file):
-    assert not frames.is_checks(str(places.CHECKS / file))
-    assert frames.is_learners(str(places.CHECKS / file))
+    assert not traceback.is_checks(str(paths.CHECKS / file))
+    assert traceback.is_learners(str(paths.CHECKS / file))
 
 
-@pytest.mark.parametrize("file", ["<cell of a notebook>", str(places.ROOT / "solutions/d1_moe.py")])
+@pytest.mark.parametrize("file", ["<cell of a notebook>", str(paths.ROOT / "solutions/d1_moe.py")])
 def test_cells_and_solutions_are_answers(file):
-    assert frames.is_learners(file) and not frames.is_checks(file)
+    assert traceback.is_learners(file) and not traceback.is_checks(file)
 
 
-MACHINERY = "import sys, checks, checks.__main__, checks.carry, checks.export, checks.validate"
+MACHINERY = (
+    "import sys, checks, checks.__main__, checks.learner.carry, checks.learner.export, "
+    "checks.learner.validate"
+)
 LOADED = "print([name for name in sys.modules if name.startswith(('checks.d', 'solutions.'))])"
 
 
 def test_the_machinery_loads_no_lesson_until_one_is_asked_for():
     command = [sys.executable, "-c", f"{MACHINERY}\n{LOADED}\nprint(len(checks.CHECKS))"]
-    run = subprocess.run(command, cwd=places.ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n40\n"

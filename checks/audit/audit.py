@@ -13,7 +13,6 @@ from pathlib import Path
 from checks import LESSONS, Check, CheckFailed
 from checks.audit.answers import Answers, answers_to
 from checks.audit.mutants import mutants
-from helpers import fences
 
 SEEDS = (0, 1, 2)
 PROCESSES = 2  # each audits one exercise at a time; the checks themselves use one thread
@@ -112,8 +111,8 @@ def runnable_mutants(check: Check, equivalent: Collection[str]) -> list[tuple[st
 def stub_of(check: Check) -> object:
     """The exercise as a learner first meets it."""
     path = reference_file(check)
-    source = fences.source_of(path.read_text(encoding="utf-8"), check.name)
-    return _defined(check, fences.stub(source), f"<stub of {check.name}>")
+    source = solution_markers.source_of(path.read_text(encoding="utf-8"), check.name)
+    return _defined(check, solution_markers.stub(source), f"<stub of {check.name}>")
 
 
 def reference_file(check: Check) -> Path:

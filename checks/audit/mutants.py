@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import fences
-
 MOST = 15  # per reference; more are thinned out evenly
 
 _SWAPPED = {
@@ -33,9 +31,9 @@ class Mutant:
 
 def mutants(path: Path, name: str) -> list[Mutant]:
     """At most `MOST` mutants of the object `name` in the module at `path`, always the same."""
-    source = fences.source_of(path.read_text(encoding="utf-8"), name)
+    source = solution_markers.source_of(path.read_text(encoding="utf-8"), name)
     lines = source.split("\n")
-    asked = {n + 1 for begin, end in fences.spans(lines) for n in range(begin + 1, end)}
+    asked = {n + 1 for begin, end in solution_markers.spans(lines) for n in range(begin + 1, end)}
     tree = ast.parse(source)
     found = {}
     for position, node in enumerate(ast.walk(tree)):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.fences import solved, source_of
+from helpers.solution_markers import solved, source_of
 from tests.browser.lab import ROOT, copy_project, opened, running_lab
 
 LESSON, D3, D4 = "d1_moe.ipynb", "d3_mla.ipynb", "d4_deepseek.ipynb"

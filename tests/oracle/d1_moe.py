@@ -12,7 +12,7 @@ from itertools import permutations
 import torch
 from torch import Tensor, nn
 
-from helpers.llama import SwiGLU
+from helpers.model.llama import SwiGLU
 from solutions.d1_moe import ExpertArray
 
 # --- slow loops ---------------------------------------------------------------------------------

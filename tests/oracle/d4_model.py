@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 import solutions.d4_deepseek as reference
-from helpers.deepseek_config import DeepSeekConfig
+from helpers.model.deepseek_config import DeepSeekConfig
 from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
 from tests.oracle.d4_model_by_hand import block_by_hand, counted_by_hand, model_by_hand, mtp_by_hand
 

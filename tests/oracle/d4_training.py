@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import solutions.d4_deepseek as reference
-from helpers.deepseek_config import DeepSeekConfig
+from helpers.model.deepseek_config import DeepSeekConfig
 from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
 from tests.oracle.d4_training_by_hand import (
     best_continuation,

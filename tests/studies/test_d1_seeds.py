@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.chance import chance_cv
-from helpers.corpus import Corpus
-from helpers.llama import Decoder, SwiGLU
-from helpers.traffic import chosen_experts
-from helpers.training import held_out_loss, train_lm
+from helpers.data.corpus import Corpus
+from helpers.measuring.random_routing import chance_cv
+from helpers.measuring.traffic import chosen_experts
+from helpers.model.llama import Decoder, SwiGLU
+from helpers.training_loops.language_model import held_out_loss, train_lm
 from solutions.d1_moe import MoELayer, expert_load, load_cv
 
 SEEDS = (0, 1, 2)

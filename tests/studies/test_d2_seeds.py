@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.balancing import Balanced, annealed, train_balanced
-from helpers.chance import chance_cv
-from helpers.corpus import Corpus
-from helpers.llama import Decoder
-from helpers.texts import story_documents
-from helpers.traffic import chosen_experts
-from helpers.training import held_out_loss
+from helpers.data.corpus import Corpus
+from helpers.data.texts import story_documents
+from helpers.measuring.random_routing import chance_cv
+from helpers.measuring.traffic import chosen_experts
+from helpers.model.llama import Decoder
+from helpers.training_loops.balancing import Balanced, annealed, train_balanced
+from helpers.training_loops.language_model import held_out_loss
 from solutions.d1_moe import expert_load, load_cv
 from solutions.d2_deepseek_moe import DeepSeekMoE, fine_grained, rebalance
 

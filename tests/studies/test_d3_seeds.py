@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers.conversion import (
+from helpers.data.corpus import Corpus
+from helpers.measuring.conversion import (
     agreement,
     attention_inputs,
     converted_output,
@@ -12,9 +13,8 @@ from helpers.conversion import (
     standard_output,
     uniform_attention,
 )
-from helpers.corpus import Corpus
-from helpers.llama import CausalSelfAttention, Decoder, SwiGLU
-from helpers.training import train_lm
+from helpers.model.llama import CausalSelfAttention, Decoder, SwiGLU
+from helpers.training_loops.language_model import train_lm
 from solutions.d3_mla import LatentProjections, latents_from_mha
 
 D_MODEL, NUM_HEADS, EXPERT_DIM, STEPS, LENGTH = 256, 8, 512, 150, 64

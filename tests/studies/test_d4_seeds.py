@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from course import ROOT
-from helpers.deepseek_config import DeepSeekConfig
-from helpers.story_measures import bigram_loss, held_out, sample_stories, story_scores
-from helpers.story_rows import StoryRows
-from helpers.story_run import StoryRun
+from helpers.data.story_rows import StoryRows
+from helpers.measuring.story_measures import bigram_loss, held_out, sample_stories, story_scores
+from helpers.model.deepseek_config import DeepSeekConfig
+from helpers.training_loops.story_run import StoryRun
 from solutions.d4_deepseek import DeepSeek, count_parameters, generate, train
 
 STEPS = 800

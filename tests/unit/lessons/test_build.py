@@ -6,7 +6,7 @@ import json
 import nbformat
 import pytest
 
-from helpers.fences import solved, source_of, stub
+from helpers.solution_markers import solved, source_of, stub
 from lessons.build import MAX_BYTES, main, stems
 from lessons.execute import execute
 from lessons.freshness import digest
@@ -63,9 +63,9 @@ def course(tmp_path):
         "checks/d1_tiny.py": "",
         "checks/d2_later.py": "",
         "checks/audit/audit.py": "",
-        "checks/check.py": "",
+        "checks/grading/check.py": "",
         "checks/audit/bank/d1_tiny/doubled.py": "",
-        "helpers/llama.py": "",
+        "helpers/model/llama.py": "",
         "requirements.txt": "numpy\n",
     }
     for name, text in files.items():
@@ -287,8 +287,8 @@ def test_a_kernel_that_dies_is_one_sentence(tmp_path):
         "lessons/d1_tiny.py",
         "solutions/d1_tiny.py",
         "checks/d1_tiny.py",
-        "checks/check.py",
-        "helpers/llama.py",
+        "checks/grading/check.py",
+        "helpers/model/llama.py",
         "requirements.txt",
     ],
 )

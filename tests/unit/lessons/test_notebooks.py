@@ -14,7 +14,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from checks import CHECKS, LESSONS
 from checks.audit.answers import answers_to
-from checks.notebook import read
+from checks.learner_files.notebook import read
 from lessons.build import MAX_BYTES, ROOT, stems
 from lessons.execute import execute
 from lessons.notebooks import learner_notebook, solved_notebook

@@ -15,9 +15,9 @@ from transformers import (
     DeepseekV3ForCausalLM,
 )
 
-from helpers.deepseek_config import DeepSeekConfig
-from helpers.hf_model import model_weights
-from helpers.published import V2_LITE, V3, active_parameters, total_parameters
+from helpers.model.deepseek_config import DeepSeekConfig
+from helpers.model.hf_model import model_weights
+from helpers.model.published import V2_LITE, V3, active_parameters, total_parameters
 from solutions.d4_deepseek import DeepSeek, count_parameters, generate
 
 ROPE = {"rope_type": "default", "rope_theta": 10_000.0}

@@ -3,7 +3,7 @@
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.llama import SwiGLU
+from helpers.model.llama import SwiGLU
 
 
 class LlamaNames(nn.Module):

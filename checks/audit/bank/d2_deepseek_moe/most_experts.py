@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 
 from checks.audit.answers import right, wrong
-from helpers.chance import chance_cv
+from helpers.measuring.random_routing import chance_cv
 from solutions.d2_deepseek_moe import most_experts
 
 

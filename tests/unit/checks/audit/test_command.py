@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from checks import CHECKS, LESSONS, __main__, places, progress
+from checks import CHECKS, LESSONS, __main__, progress
 from checks.audit import audit
 from checks.audit.answers import Answers
+from checks.learner_files import paths
 
 
 def run(*arguments: str) -> int:
@@ -42,7 +43,7 @@ def poor_bank(one_exercise, monkeypatch):
 
 
 def test_status_prints_the_board(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(places, "WORK", tmp_path)
+    monkeypatch.setattr(paths, "WORK", tmp_path)
     assert run("status") == 0
     assert capsys.readouterr().out == f"{progress()}\n"
 
@@ -89,7 +90,7 @@ def test_a_stage_that_refuses_nothing_fails_the_audit(one_exercise, monkeypatch,
 @pytest.mark.parametrize("command", ["validate", "audit"])
 def test_an_unknown_lesson_is_one_sentence(command):
     words = [sys.executable, "-m", "checks", command, "d9"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=places.ROOT)
+    done = subprocess.run(words, capture_output=True, text=True, cwd=paths.ROOT)
     assert done.returncode == 2 and done.stdout == ""
     *_, sentence = done.stderr.splitlines()
     known = ", ".join(stem.split("_")[0] for stem in LESSONS)
@@ -98,7 +99,7 @@ def test_an_unknown_lesson_is_one_sentence(command):
 
 def test_without_a_command_the_usage_is_shown():
     words = [sys.executable, "-m", "checks"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=places.ROOT)
+    done = subprocess.run(words, capture_output=True, text=True, cwd=paths.ROOT)
     assert done.returncode == 2
     assert "status | validate | export | audit" in done.stderr and "Traceback" not in done.stderr
 
@@ -106,6 +107,6 @@ def test_without_a_command_the_usage_is_shown():
 def test_a_console_without_ticks_shows_the_board_all_the_same():
     words = [sys.executable, "-m", "checks", "status"]
     ascii_only = dict(os.environ, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
-    done = subprocess.run(words, capture_output=True, cwd=places.ROOT, env=ascii_only)
+    done = subprocess.run(words, capture_output=True, cwd=paths.ROOT, env=ascii_only)
     assert done.returncode == 0
     assert b"of 14 subtasks done" in done.stdout

@@ -8,13 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-import checks.check
+import checks.grading.check
 from checks import CHECKS, Check, CheckFailed, CheckResult
 from checks.audit import audit
-from checks.compare import Comparison
-from checks.expect import that
-from checks.trial import Trial
-from helpers import fences
+from checks.grading.comparison import Comparison
+from checks.grading.expect import that
+from checks.grading.stage_run import Trial
 from solutions import d1_moe as reference
 
 EVERY = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
@@ -213,7 +212,7 @@ def namespace(**parts) -> dict:
     """The names of a notebook in which MoELayer is defined as in the reference."""
     names = dict(vars(reference), __name__="notebook", **parts)
     text = Path(reference.__file__).read_text(encoding="utf-8")
-    exec(fences.source_of(text, "MoELayer"), names)
+    exec(solution_markers.source_of(text, "MoELayer"), names)
     return names
 
 
@@ -345,7 +344,7 @@ def test_compare_tells_of_an_answer_that_fails_on_larger_inputs():
 
 
 def test_compare_stops_an_answer_that_takes_too_long(monkeypatch):
-    monkeypatch.setattr(checks.check, "COMPARE_SECONDS", 0.2)
+    monkeypatch.setattr(checks.grading.check, "COMPARE_SECONDS", 0.2)
 
     def expert_load(experts, num_experts):
         while len(experts) > 1000:

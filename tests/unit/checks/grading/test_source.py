@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from checks import source
+from checks.grading import source
 from solutions import d1_moe as reference
 
 CELL = '''
@@ -161,8 +161,8 @@ class Endless(TopKRouter):
         while True:
             pass
 
-import checks.check
-checks.check.SECONDS = 0.5
+import checks.grading.check
+checks.grading.check.SECONDS = 0.5
 """
 
 

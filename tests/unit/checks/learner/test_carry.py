@@ -7,26 +7,27 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from checks import LESSONS, carry, places
-from helpers import fences
+from checks import LESSONS
+from checks.learner import carry
+from checks.learner_files import paths
 from solutions import d1_moe
 
-D1 = (places.ROOT / "solutions" / "d1_moe.py").read_text(encoding="utf-8")
+D1 = (paths.ROOT / "solutions" / "d1_moe.py").read_text(encoding="utf-8")
 SETUP = """\
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from helpers.llama import SwiGLU
+from helpers.model.llama import SwiGLU
 """
 NAMES = [check.name for check in LESSONS["d1_moe"]]
 
 
 def solved(name: str) -> str:
-    return fences.solved(fences.source_of(D1, name))
+    return solution_markers.solved(solution_markers.source_of(D1, name))
 
 
 def stub(name: str) -> str:
-    return fences.stub(fences.source_of(D1, name))
+    return solution_markers.stub(solution_markers.source_of(D1, name))
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A work folder that is the current one, as a kernel of a notebook there has it."""
     folder = tmp_path / "work"
     folder.mkdir()
-    monkeypatch.setattr(places, "WORK", folder)
+    monkeypatch.setattr(paths, "WORK", folder)
     monkeypatch.chdir(folder)
     return folder
 
@@ -181,14 +182,14 @@ def test_verdicts_are_remembered_until_a_cell_changes(
 
 
 def test_a_mended_part_of_an_earlier_lesson_is_seen(work: Path) -> None:
-    d2 = (places.ROOT / "solutions" / "d2_deepseek_moe.py").read_text(encoding="utf-8")
+    d2 = (paths.ROOT / "solutions" / "d2_deepseek_moe.py").read_text(encoding="utf-8")
     cells = [
         new_code_cell(
             "import torch\nfrom torch import Tensor, nn\nfrom jaxtyping import Bool, Float, Int",
             metadata={"tags": ["setup"]},
         ),
         new_code_cell(
-            fences.solved(fences.source_of(d2, "DeepSeekMoE")),
+            solution_markers.solved(solution_markers.source_of(d2, "DeepSeekMoE")),
             metadata={"tags": ["exercise"], "exercise": "D2.3d"},
         ),
     ]

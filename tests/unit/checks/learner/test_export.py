@@ -9,8 +9,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from checks import LESSONS, __main__, export, places
-from helpers import fences
+from checks import LESSONS, __main__
+from checks.learner import export
+from checks.learner_files import paths
 
 WHOLE = {name for names in export.PARTS.values() for name in names}
 
@@ -18,7 +19,7 @@ WHOLE = {name for names in export.PARTS.values() for name in names}
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A work folder; the current folder is another one."""
-    monkeypatch.setattr(places, "WORK", tmp_path / "work")
+    monkeypatch.setattr(paths, "WORK", tmp_path / "work")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "work"
 
@@ -26,7 +27,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write(work: Path, lesson: str, sources: dict[str, str], plain: tuple[str, ...] = ()) -> None:
     """A notebook with the lesson's imports, these plain cells, and these exercise cells."""
     work.mkdir(exist_ok=True)
-    module = (places.ROOT / "solutions" / f"{lesson}.py").read_text(encoding="utf-8")
+    module = (paths.ROOT / "solutions" / f"{lesson}.py").read_text(encoding="utf-8")
     nodes = [n for n in ast.parse(module).body if isinstance(n, ast.Import | ast.ImportFrom)]
     setup = "\n".join(ast.unparse(node) for node in nodes)
     cells = [new_code_cell(setup, metadata={"tags": ["setup"]}), *map(new_code_cell, plain)]
@@ -38,8 +39,8 @@ def write(work: Path, lesson: str, sources: dict[str, str], plain: tuple[str, ..
 
 
 def solved(lesson: str, name: str) -> str:
-    module = (places.ROOT / "solutions" / f"{lesson}.py").read_text(encoding="utf-8")
-    return fences.solved(fences.source_of(module, name))
+    module = (paths.ROOT / "solutions" / f"{lesson}.py").read_text(encoding="utf-8")
+    return solution_markers.solved(solution_markers.source_of(module, name))
 
 
 def run(path: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -4,17 +4,19 @@ import json
 
 import pytest
 
-from checks import CHECKS, CheckFailed, board, places, progress
+import checks
+from checks import CHECKS, CheckFailed
+from checks.learner_files import paths, progress
 from solutions import d1_moe as reference
 
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     """A work folder for the length of a test, and the process in it, as a learner's kernel."""
-    monkeypatch.setattr(places, "WORK", tmp_path / "work")
-    places.WORK.mkdir()
-    monkeypatch.chdir(places.WORK)
-    return places.WORK
+    monkeypatch.setattr(paths, "WORK", tmp_path / "work")
+    paths.WORK.mkdir()
+    monkeypatch.chdir(paths.WORK)
+    return paths.WORK
 
 
 def kept(work) -> dict:
@@ -22,7 +24,7 @@ def kept(work) -> dict:
 
 
 def line_of(name: str) -> str:
-    return next(line.strip() for line in progress().text.splitlines() if f"{name}:" in line)
+    return next(line.strip() for line in checks.progress().text.splitlines() if f"{name}:" in line)
 
 
 def test_a_pass_and_a_failure_are_recorded(work):
@@ -33,7 +35,7 @@ def test_a_pass_and_a_failure_are_recorded(work):
     assert line_of("expert_load") == "✓ expert_load: passed"
     assert line_of("load_cv") == "✗ load_cv: wrong"
     assert line_of("max_violation") == "· max_violation: not started"
-    assert "· D1.4 Load balancing metrics" in progress().text
+    assert "· D1.4 Load balancing metrics" in checks.progress().text
 
 
 def test_a_slip_looked_at_is_not_the_learners_and_leaves_the_board(work):
@@ -44,12 +46,12 @@ def test_a_slip_looked_at_is_not_the_learners_and_leaves_the_board(work):
 
 def test_a_subtask_is_done_when_all_its_exercises_are(work):
     for name in ("D1.4a", "D1.4b"):
-        board.record(name, "passed")
-    assert progress().text.startswith("0 of 14 subtasks done")
-    board.record("D1.4c", "borrowed")
-    assert progress().text.startswith("1 of 14 subtasks done")
-    assert "◐ D1.4 Load balancing metrics" in progress().text
-    board.record("D1.4a", "unwritten")
+        progress.record(name, "passed")
+    assert checks.progress().text.startswith("0 of 14 subtasks done")
+    progress.record("D1.4c", "borrowed")
+    assert checks.progress().text.startswith("1 of 14 subtasks done")
+    assert "◐ D1.4 Load balancing metrics" in checks.progress().text
+    progress.record("D1.4a", "unwritten")
     assert line_of("expert_load") == "· expert_load: not written yet"
 
 
@@ -65,7 +67,7 @@ def test_borrowing_marks_the_part_until_the_learners_own_passes(work):
 
 
 def test_hints_are_counted_beside_the_state(work):
-    board.record("D1.1", "wrong")
+    progress.record("D1.1", "wrong")
     CHECKS["D1.1"].hint(2)
     assert kept(work)["D1.1"] == {"state": "wrong", "hints": 2}
     assert line_of("TopKRouter") == "✗ TopKRouter: wrong (hints seen: 2 of 3)"
@@ -85,16 +87,16 @@ def test_nothing_is_written_from_another_folder(work, tmp_path, monkeypatch, pla
 def test_without_a_work_folder_the_board_is_empty(work, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     work.rmdir()
-    assert board.read() == {}
-    assert progress().text.startswith("0 of 14 subtasks done\n")
+    assert progress.read() == {}
+    assert checks.progress().text.startswith("0 of 14 subtasks done\n")
 
 
 def test_a_folder_that_is_gone_is_not_the_work_folder(work, monkeypatch):
     def gone():
         raise FileNotFoundError("the current folder")
 
-    monkeypatch.setattr(board.Path, "cwd", gone)
-    assert board.in_work() is False
+    monkeypatch.setattr(progress.Path, "cwd", gone)
+    assert progress.in_work() is False
 
 
 BROKEN = [
@@ -116,24 +118,24 @@ BROKEN = [
 def test_a_broken_file_is_set_aside_with_one_sentence(work, capsys, content):
     data = content.encode("utf-8", errors="surrogateescape")
     (work / "progress.json").write_bytes(data)
-    board.record("D1.1", "passed")
+    progress.record("D1.1", "passed")
     assert capsys.readouterr().out == (
         "progress.json could not be read; it is kept as progress.unreadable.json "
         "and a new one begins.\n"
     )
     assert (work / "progress.unreadable.json").read_bytes() == data
     assert kept(work) == {"D1.1": {"state": "passed"}}
-    assert board.read() == kept(work) and capsys.readouterr().out == ""
+    assert progress.read() == kept(work) and capsys.readouterr().out == ""
 
 
 def test_a_file_that_cannot_be_moved_into_place_leaves_the_old_one(work, monkeypatch, capsys):
-    board.record("D1.1", "wrong")
+    progress.record("D1.1", "wrong")
     before = (work / "progress.json").read_bytes()
 
     def refuse(old, new):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(board.os, "replace", refuse)
+    monkeypatch.setattr(progress.os, "replace", refuse)
     result = CHECKS["D1.4a"](lambda experts, n: reference.expert_load(experts, n))
     assert result.passed
     assert capsys.readouterr().out == (
@@ -144,36 +146,38 @@ def test_a_file_that_cannot_be_moved_into_place_leaves_the_old_one(work, monkeyp
 
 def test_the_file_is_moved_whole_into_place(work, monkeypatch):
     moved = []
-    replace = board.os.replace
+    replace = progress.os.replace
 
     def watch(old, new):
         moved.append((json.loads(old.read_text(encoding="utf-8")), old.parent == new.parent))
         replace(old, new)
 
-    monkeypatch.setattr(board.os, "replace", watch)
-    board.record("D1.1", "passed")
+    monkeypatch.setattr(progress.os, "replace", watch)
+    progress.record("D1.1", "passed")
     assert moved == [({"D1.1": {"state": "passed"}}, True)]
     assert [path.name for path in work.iterdir()] == ["progress.json"]
 
 
 def test_the_board_has_the_fourteen_subtasks_in_order(work):
-    lines = progress().text.splitlines()
+    lines = checks.progress().text.splitlines()
     subtasks = [line.split()[1] for line in lines[1:] if not line.startswith(" ")]
-    assert subtasks == [*board.SUBTASKS, "Investigations,"] and len(subtasks) == 15
-    named = [exercise for exercise in CHECKS if f" {CHECKS[exercise].name}:" in progress().text]
+    assert subtasks == [*progress.SUBTASKS, "Investigations,"] and len(subtasks) == 15
+    named = [
+        exercise for exercise in CHECKS if f" {CHECKS[exercise].name}:" in checks.progress().text
+    ]
     assert named == list(CHECKS)
 
 
 def test_borrowing_does_not_take_a_pass_away(work):
-    board.borrow("D1.1")
+    progress.borrow("D1.1")
     assert kept(work)["D1.1"] == {"state": "borrowed"}
-    board.record("D1.1", "passed")
-    board.borrow("D1.1")
+    progress.record("D1.1", "passed")
+    progress.borrow("D1.1")
     assert kept(work)["D1.1"] == {"state": "passed"}
 
 
 def test_reading_a_broken_board_changes_nothing(work, capsys):
     (work / "progress.json").write_text("{", encoding="utf-8")
-    assert board.read() == {}
+    assert progress.read() == {}
     assert "could not be read" in capsys.readouterr().out
     assert (work / "progress.json").read_text(encoding="utf-8") == "{"

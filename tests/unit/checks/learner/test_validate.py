@@ -6,8 +6,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from checks import LESSONS, places, validate
-from checks.notebook import UnreadableNotebook, read
+from checks import LESSONS
+from checks.learner import validate
+from checks.learner_files import paths
+from checks.learner_files.notebook import UnreadableNotebook, read
 
 ROUTER = """
 class TopKRouter(nn.Module):
@@ -51,9 +53,9 @@ OTHERS = [check.name for check in LESSONS["d1_moe"] if check.name not in WRITTEN
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     """A work folder for the length of a test."""
-    monkeypatch.setattr(places, "WORK", tmp_path / "work")
-    places.WORK.mkdir()
-    return places.WORK
+    monkeypatch.setattr(paths, "WORK", tmp_path / "work")
+    paths.WORK.mkdir()
+    return paths.WORK
 
 
 def cell(role: str, exercise: str, source: str):
@@ -188,7 +190,7 @@ def test_which_cells_only_define(work, source, only_defines):
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_a_solved_lesson_passes_whole_and_an_unfilled_one_not_at_all(work, capsys, lesson):
     for folder, code in (("solutions", 0), ("notebooks", 1)):
-        shutil.copyfile(places.ROOT / folder / f"{lesson}.ipynb", work / f"{lesson}.ipynb")
+        shutil.copyfile(paths.ROOT / folder / f"{lesson}.ipynb", work / f"{lesson}.ipynb")
         assert validate.validate([lesson]) == code
         lines = capsys.readouterr().out.splitlines()[1:]
         assert len(lines) == len(LESSONS[lesson])

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from checks import CheckFailed
-from checks.d1_layer import check_moe_layer
+from checks.d1_moe.layer import check_moe_layer
 
 
 class Fused(nn.Module):

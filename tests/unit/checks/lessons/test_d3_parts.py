@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from checks import CheckFailed
 from checks.audit import audit
-from checks.d3_cache import check_latent_cache
-from checks.d3_convert import check_latents_from_mha
-from checks.d3_energy import check_energy_kept
-from checks.d3_projections import check_latent_projections
-from checks.d3_yarn import check_yarn_frequencies
+from checks.d3_mla.cache import check_latent_cache
+from checks.d3_mla.conversion import check_latents_from_mha
+from checks.d3_mla.energy import check_energy_kept
+from checks.d3_mla.projections import check_latent_projections
+from checks.d3_mla.yarn import check_yarn_frequencies
 from solutions.d3_mla import (
     LatentCache,
     LatentProjections,

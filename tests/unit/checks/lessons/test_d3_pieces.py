@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from checks.check import CheckFailed
-from checks.d3_attend import check_attend
-from checks.d3_key import check_rotary_key
-from checks.d3_latent import check_joint_latent
-from checks.d3_queries import check_query_path
-from checks.latent_cases import latents
-from helpers.llama import rotate
+from checks.d3_mla.attend import check_attend
+from checks.d3_mla.cases import latents
+from checks.d3_mla.joint_latent import check_joint_latent
+from checks.d3_mla.queries import check_query_path
+from checks.d3_mla.rotary_key import check_rotary_key
+from checks.grading.check import CheckFailed
+from helpers.model.llama import rotate
 from solutions import d3_mla as reference
 
 CHECKS = (check_query_path, check_joint_latent, check_rotary_key, check_attend)

@@ -11,13 +11,12 @@ from torch.nn import functional as F
 
 from checks import CheckFailed
 from checks.audit.audit import stub_of
-from checks.d4_block import check_deepseek_block
-from checks.d4_cases import draw_config
-from checks.d4_count import check_count_parameters, counted_parts
-from checks.d4_mtp import check_mtp
-from checks.d4_stack import check_deepseek
-from helpers import fences
-from helpers.llama import SwiGLU
+from checks.d4_deepseek.block import check_deepseek_block
+from checks.d4_deepseek.cases import draw_config
+from checks.d4_deepseek.count import check_count_parameters, counted_parts
+from checks.d4_deepseek.mtp import check_mtp
+from checks.d4_deepseek.stack import check_deepseek
+from helpers.model.llama import SwiGLU
 from solutions import d2_deepseek_moe, d3_mla
 from solutions import d4_deepseek as reference
 
@@ -27,7 +26,7 @@ EACH = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 
 def with_slip(name, old, new, **others):
     """The reference's answer with one text exchanged, and other names bound beside it."""
-    source = fences.source_of(inspect.getsource(reference), name)
+    source = solution_markers.source_of(inspect.getsource(reference), name)
     assert old in source
     names = dict(vars(reference), F=F, **others)
     exec(compile(source.replace(old, new), "<slip>", "exec"), names)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from checks import CheckFailed
-from checks.d4_generate import check_generate
-from checks.d4_loss import check_masked_loss
-from checks.d4_sample import check_sample
-from checks.d4_train import check_train
-from checks.d4_worth import check_worth
+from checks.d4_deepseek.generate import check_generate
+from checks.d4_deepseek.loss import check_masked_loss
+from checks.d4_deepseek.sample import check_sample
+from checks.d4_deepseek.train import check_train
+from checks.d4_deepseek.worth import check_worth
 from solutions import d4_deepseek as reference
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
 from solutions.d4_deepseek import masked_loss, nn

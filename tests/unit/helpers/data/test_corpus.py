@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from helpers.corpus import END_OF_TEXT, Corpus
-from helpers.texts import Document, read_text, split, story_documents
+from helpers.data.corpus import END_OF_TEXT, Corpus
+from helpers.data.texts import Document, read_text, split, story_documents
 
 
 def made_up(domain, letters, count=40):

@@ -6,7 +6,7 @@ import sysconfig
 
 import pytest
 
-from helpers.texts import (
+from helpers.data.texts import (
     Document,
     python_code,
     python_prose,

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from helpers.chance import chance_band, chance_cv
+from helpers.measuring.random_routing import chance_band, chance_cv
 
 
 def random_loads(num_experts: int, top_k: int, tokens: int, routers: int) -> torch.Tensor:

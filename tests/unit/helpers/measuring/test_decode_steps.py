@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from benchmarks.decode import bytes_moved
-from helpers.decode_steps import (
+from helpers.measuring.decode_steps import (
     WAYS,
     StandardDecoding,
     StepSizes,
     copy_bandwidth,
     decode_milliseconds,
 )
-from helpers.llama import CausalSelfAttention
+from helpers.model.llama import CausalSelfAttention
 from solutions.d3_mla import MultiHeadLatentAttention, absorbed_decode
 
 SIZES = StepSizes(d_model=24, num_heads=3, d_head=8, d_latent=6, d_rope=4)

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from helpers.kv_cache import (
+from helpers.model.kv_cache import (
     PAPERS,
     TWO_LATENTS,
     cache_bytes,
@@ -14,7 +14,7 @@ from helpers.kv_cache import (
     same_heads_mha,
     ways_to_cache,
 )
-from helpers.published import (
+from helpers.model.published import (
     LLAMA_2_70B,
     MIXTRAL_8X7B,
     V2,

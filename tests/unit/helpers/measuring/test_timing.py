@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.timing import median_milliseconds
+from helpers.measuring.timing import median_milliseconds
 
 
 def test_calls_run_in_turn_after_one_to_warm_up() -> None:

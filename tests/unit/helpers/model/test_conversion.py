@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.conversion import (
+from helpers.measuring.conversion import (
     Agreement,
     ConvertedAttention,
     agreement,
@@ -19,7 +19,7 @@ from helpers.conversion import (
     standard_output,
     uniform_attention,
 )
-from helpers.llama import CausalSelfAttention, Decoder, SwiGLU
+from helpers.model.llama import CausalSelfAttention, Decoder, SwiGLU
 
 D_MODEL, HEADS, VOCABULARY = 24, 3, 50
 

@@ -10,7 +10,7 @@ from transformers import (
     MixtralConfig,
 )
 
-from helpers.published import (
+from helpers.model.published import (
     BENCHMARKS,
     LLAMA_2_70B,
     MIXTRAL_8X7B,

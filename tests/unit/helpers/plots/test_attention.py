@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from helpers.attention_plots import (
+from helpers.plots.attention_plots import (
     plot_attention_maps,
     plot_bandwidth,
     plot_cache_growth,

@@ -5,8 +5,8 @@ import pytest
 from matplotlib import image
 from matplotlib.figure import Figure
 
-from helpers.cache_explorer import cache_explorer, draw_cache_view
-from helpers.kv_cache import cache_rows
+from helpers.model.kv_cache import cache_rows
+from helpers.plots.cache_explorer import cache_explorer, draw_cache_view
 
 V3 = {
     "layers": 61,

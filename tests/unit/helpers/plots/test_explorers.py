@@ -8,7 +8,7 @@ import torch
 from matplotlib import image
 from matplotlib.figure import Figure
 
-from helpers.explorers import (
+from helpers.plots.explorers import (
     Explorer,
     bias_step_explorer,
     draw_bias_step_view,

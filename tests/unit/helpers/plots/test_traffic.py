@@ -9,11 +9,11 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
-from helpers.coloured_text import colour_text
-from helpers.curve_plots import plot_balance, plot_bias_paths, plot_losses, plot_times
-from helpers.load_plots import plot_load, plot_load_before_after
-from helpers.palette import text_background
-from helpers.traffic_plots import plot_domain_traffic, plot_token_experts
+from helpers.plots.coloured_text import colour_text
+from helpers.plots.curve_plots import plot_balance, plot_bias_paths, plot_losses, plot_times
+from helpers.plots.load_plots import plot_load, plot_load_before_after
+from helpers.plots.palette import text_background
+from helpers.plots.traffic_plots import plot_domain_traffic, plot_token_experts
 
 matplotlib.use("Agg")
 

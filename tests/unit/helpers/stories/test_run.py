@@ -6,19 +6,19 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from helpers.deepseek_config import DeepSeekConfig
-from helpers.memory import activation_bytes, standard_cache_bytes, weight_bytes
-from helpers.story_box import StoryBox, show_experts
-from helpers.story_measures import (
+from helpers.data.story_rows import StoryRows
+from helpers.measuring.memory import activation_bytes, standard_cache_bytes, weight_bytes
+from helpers.measuring.story_measures import (
     bigram_loss,
     held_out,
     names_told,
     sample_stories,
     story_scores,
 )
-from helpers.story_plots import plot_memory, plot_story_curves
-from helpers.story_rows import StoryRows
-from helpers.story_run import StoryRun
+from helpers.model.deepseek_config import DeepSeekConfig
+from helpers.plots.story_box import StoryBox, show_experts
+from helpers.plots.story_plots import plot_memory, plot_story_curves
+from helpers.training_loops.story_run import StoryRun
 from solutions.d4_deepseek import DeepSeek, generate, train
 
 SMALL = {

@@ -5,9 +5,19 @@ import re
 
 import pytest
 
-from helpers import coherence as reader
-from helpers.coherence import coherence
-from helpers.stories import COLOURS, EVENTS, KINDS, NAMES, PLACES, PLOTS, THINGS, stories, tell
+from helpers.story_world import coherence as reader
+from helpers.story_world.coherence import coherence
+from helpers.story_world.stories import (
+    COLOURS,
+    EVENTS,
+    KINDS,
+    NAMES,
+    PLACES,
+    PLOTS,
+    THINGS,
+    stories,
+    tell,
+)
 
 STORIES = stories(200, seed=11)
 EACH_PLOT_TWICE = [story for plot in PLOTS for story in [s for s in STORIES if s.plot == plot][:2]]

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from helpers.balance_losses import Affinities, sequence_loss, switch_loss
-from helpers.balancing import annealed, train_balanced
-from helpers.corpus import Corpus
-from helpers.llama import Decoder, SwiGLU
-from helpers.texts import story_documents
-from helpers.traffic import chosen_experts, layers_of, relative_load
+from helpers.data.corpus import Corpus
+from helpers.data.texts import story_documents
+from helpers.measuring.traffic import chosen_experts, layers_of, relative_load
+from helpers.model.llama import Decoder, SwiGLU
+from helpers.training_loops.balance_losses import Affinities, sequence_loss, switch_loss
+from helpers.training_loops.balancing import annealed, train_balanced
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
 
 

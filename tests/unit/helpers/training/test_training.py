@@ -6,11 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.corpus import Corpus
-from helpers.llama import Decoder, SwiGLU
-from helpers.optimiser import warm_up_then_decay
-from helpers.texts import Document, story_documents
-from helpers.training import Training, held_out_loss, held_out_loss_by_domain, train_lm
+from helpers.data.corpus import Corpus
+from helpers.data.texts import Document, story_documents
+from helpers.model.llama import Decoder, SwiGLU
+from helpers.training_loops.language_model import (
+    Training,
+    held_out_loss,
+    held_out_loss_by_domain,
+    train_lm,
+)
+from helpers.training_loops.optimiser import warm_up_then_decay
 
 SIZE = {"rows": 4, "length": 16}
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d1_moe.experts import Biased, GeGLU
-from helpers.llama import SwiGLU
+from helpers.model.llama import SwiGLU
 from solutions.d1_moe import ExpertArray
 
 

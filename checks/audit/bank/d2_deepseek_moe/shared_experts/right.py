@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from checks.audit.answers import right
 from checks.audit.bank.d1_moe.experts import LlamaNames
-from helpers.llama import SwiGLU
+from helpers.model.llama import SwiGLU
 from solutions.d1_moe import ExpertArray
 from solutions.d2_deepseek_moe import SharedExperts
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d2_deepseek_moe.shared_experts.right import ListSummed
-from helpers.llama import SwiGLU
+from helpers.model.llama import SwiGLU
 from solutions.d2_deepseek_moe import SharedExperts
 
 

@@ -10,7 +10,7 @@ from checks.audit.bank.d3_mla.attend.steps import (
     rotary_scores,
     scores_of,
 )
-from helpers.llama import rotate
+from helpers.model.llama import rotate
 
 
 def scaled_by(divisor, q_content, q_rotary, k_content, k_rotary, values):

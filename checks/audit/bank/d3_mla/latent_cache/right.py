@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from checks.audit.answers import right
 from checks.audit.bank.d3_mla.latent_cache.steps import end_of, full_size
-from helpers.attention_sizes import validate_sizes
+from helpers.model.attention_sizes import validate_sizes
 from solutions.d3_mla import LatentCache
 
 EQUIVALENT_MUTANTS = {

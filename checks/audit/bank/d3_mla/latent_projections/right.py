@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import right
-from helpers.attention_sizes import validate_sizes
+from helpers.model.attention_sizes import validate_sizes
 from solutions.d3_mla import LatentProjections
 
 

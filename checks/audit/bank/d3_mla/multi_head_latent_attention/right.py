@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import right
-from helpers.llama import rotate
+from helpers.model.llama import rotate
 from solutions.d3_mla import JointLatent, MultiHeadLatentAttention, QueryPath, RotaryKey, attend
 
 EQUIVALENT_MUTANTS = {

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d3_mla.multi_head_latent_attention.steps import Stepwise
-from helpers.llama import rotate
+from helpers.model.llama import rotate
 from solutions.d3_mla import LatentCache
 
 

@@ -4,7 +4,7 @@ import torch
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d3_mla.multi_head_latent_attention.steps import Stepwise
-from helpers.llama import rotate
+from helpers.model.llama import rotate
 
 
 class Turning(Stepwise):

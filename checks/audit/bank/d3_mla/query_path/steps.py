@@ -1,6 +1,6 @@
 """What answers to D3.3a QueryPath are built from."""
 
-from helpers.llama import rotate
+from helpers.model.llama import rotate
 from solutions.d3_mla import QueryPath
 
 

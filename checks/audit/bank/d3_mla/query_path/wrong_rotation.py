@@ -12,7 +12,7 @@ from checks.audit.bank.d3_mla.rotations import (
     of_slow_exponent,
     positions,
 )
-from helpers.llama import rotate
+from helpers.model.llama import rotate
 
 
 @wrong

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from checks.audit.answers import right
 from checks.audit.bank.d3_mla.rotations import angles, by_complex, by_matrices, by_swapped_pairs
-from helpers.llama import rotate
+from helpers.model.llama import rotate
 from solutions.d3_mla import RotaryKey
 
 

@@ -11,7 +11,7 @@ from checks.audit.bank.d3_mla.rotations import (
     halves,
     of_slow_exponent,
 )
-from helpers.llama import rotate
+from helpers.model.llama import rotate
 from solutions.d3_mla import RotaryKey
 
 

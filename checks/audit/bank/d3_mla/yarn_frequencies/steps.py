@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from helpers.attention_sizes import validate_sizes
+from helpers.model.attention_sizes import validate_sizes
 
 
 def given(d_rope, trained, theta):

@@ -11,7 +11,7 @@ from checks.audit.bank.d4_deepseek.count_parameters.steps import (
     size,
     used_experts,
 )
-from helpers.llama import SwiGLU
+from helpers.model.llama import SwiGLU
 from solutions.d1_moe import ExpertArray
 from solutions.d4_deepseek import DeepSeek, DeepSeekBlock
 

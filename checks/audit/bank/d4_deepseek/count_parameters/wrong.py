@@ -12,7 +12,7 @@ from checks.audit.bank.d4_deepseek.count_parameters.steps import (
     size,
     used_experts,
 )
-from helpers.traffic import layers_of
+from helpers.measuring.traffic import layers_of
 from solutions.d4_deepseek import DeepSeekBlock
 
 

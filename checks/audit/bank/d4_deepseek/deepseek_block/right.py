@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import right
-from helpers.llama import RMSNorm, SwiGLU
+from helpers.model.llama import RMSNorm, SwiGLU
 from solutions.d2_deepseek_moe import DeepSeekMoE
 from solutions.d3_mla import MultiHeadLatentAttention
 from solutions.d4_deepseek import DeepSeekBlock

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d4_deepseek.deepseek_block.steps import Stepwise
-from helpers.llama import RMSNorm, SwiGLU
+from helpers.model.llama import RMSNorm, SwiGLU
 from solutions.d2_deepseek_moe import DeepSeekMoE
 
 

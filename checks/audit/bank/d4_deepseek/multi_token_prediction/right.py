@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import right
-from helpers.llama import RMSNorm
+from helpers.model.llama import RMSNorm
 from solutions.d4_deepseek import DeepSeekBlock, MultiTokenPrediction
 
 

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d4_deepseek.multi_token_prediction.steps import Stepwise
-from helpers.llama import RMSNorm
+from helpers.model.llama import RMSNorm
 from solutions.d4_deepseek import DeepSeekBlock
 
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from checks.audit.answers import right
 from checks.audit.bank.d4_deepseek.train.steps import balanced, in_steps, next_token_loss
-from helpers.traffic import layers_of
+from helpers.measuring.traffic import layers_of
 from solutions.d1_moe import expert_load
 from solutions.d2_deepseek_moe import rebalance, update_bias
 

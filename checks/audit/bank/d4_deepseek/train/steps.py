@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from helpers.traffic import layers_of
+from helpers.measuring.traffic import layers_of
 from solutions.d2_deepseek_moe import rebalance
 from solutions.d4_deepseek import masked_loss
 

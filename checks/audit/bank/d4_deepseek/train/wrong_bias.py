@@ -9,7 +9,7 @@ from checks.audit.bank.d4_deepseek.train.steps import (
     in_steps,
     next_token_loss,
 )
-from helpers.traffic import layers_of
+from helpers.measuring.traffic import layers_of
 from solutions.d1_moe import expert_load
 from solutions.d2_deepseek_moe import rebalance, update_bias
 from solutions.d4_deepseek import masked_loss

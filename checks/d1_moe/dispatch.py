@@ -1,0 +1,194 @@
+"""The checks of D1.3 and of the investigation into sorted dispatch."""
+
+import torch
+from torch import Tensor, nn
+
+from checks.d1_moe.cases import CountingExperts, Routing, routings, slow_combination
+from checks.d1_moe.load import check_expert_load
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d1_moe as reference
+
+
+def _combined(answer, case: Routing, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:
+    x = case.x()
+    y = answer(x, gates, experts, array)
+    return expect.tensor(y, "y", x.shape, x.dtype, "Is y made like x?")
+
+
+def _dispatch_shape(answer, case: Routing) -> None:
+    _combined(answer, case, *case.routing(), CountingExperts(case))
+
+
+def _dispatch_one(answer, case: Routing) -> None:
+    """One choice a token with gate 1: y is that expert's output."""
+    array, (_, experts) = CountingExperts(case), case.routing()
+    experts = experts[:, :1].contiguous()
+    gates = torch.ones(len(experts), 1, dtype=case.dtype)
+    x, want = case.x(), slow_combination(case.x(), gates, experts, array).detach()
+    got = _combined(answer, case, gates, experts, array).detach()
+    empty = experts[(got == 0).all(-1)].flatten().tolist()
+    left_out = {f"Is expert {i} left out, or some of its tokens?": lambda: got for i in empty[:1]}
+    slips = {**left_out, _RESIDUAL: lambda: want + x}
+    expect.close(got, want, "y", when="with one choice and gate 1", slips=slips)
+
+
+_RESIDUAL = "Is x added to y? The residual is the block's work."
+
+
+def _dispatch_values(answer, case: Routing) -> None:
+    """As drawn; then nobody chooses the first expert, a middle one, the last one."""
+    array = CountingExperts(case)
+    some_rest = case.top_k < case.num_experts
+    unused = (0, case.num_experts // 2, case.num_experts - 1) if some_rest else ()
+    for nobodys in (None, *unused):
+        _expect_combination(answer, case, array, *case.routing(nobodys))
+
+
+def _expect_combination(answer, case, array, gates: Tensor, experts: Tensor) -> None:
+    x = case.x()
+
+    def slow(gates: Tensor, experts: Tensor) -> Tensor:
+        return slow_combination(x, gates, experts, array)
+
+    want = slow(gates, experts).detach()
+    got = _combined(answer, case, gates, experts, array).detach()
+    total, last = gates.sum(-1, keepdim=True), experts.argmax(-1, keepdim=True)
+    slips = {
+        "Where do the gates come in?": lambda: slow(torch.ones_like(gates), experts),
+        "Does one share replace another? `y[token] += …` keeps one of the rows with the same "
+        "token, and index_add adds all.": lambda: slow(
+            gates.gather(1, last), experts.gather(1, last)
+        ),
+        "Does the last choice replace the others, not add to them?": lambda: slow(
+            gates[:, -1:], experts[:, -1:]
+        ),
+        "Is only the first choice used?": lambda: slow(gates[:, :1], experts[:, :1]),
+        "Are the gates renormalised once more?": lambda: slow(gates / total, experts),
+        "Do the gates come in twice?": lambda: slow(gates**2, experts),
+        "Is the sum divided by K?": lambda: want / case.top_k,
+        _RESIDUAL: lambda: want + x,
+        "Does every choice take the first gate?": lambda: slow(
+            gates[:, :1].expand_as(gates), experts
+        ),
+        "Does each row take its own choice's gate, and not another slot's?": lambda: slow(
+            gates.flip(-1), experts
+        ),
+    }
+    expect.close(got, want, "y", slips=slips)
+
+
+def _dispatch_untouched(answer, case: Routing) -> None:
+    x, (gates, experts) = case.x(), case.routing()
+    after = {"x": x, "gates": gates, "experts": experts}
+    before = {name: value.clone() for name, value in after.items()}
+    answer(x, gates, experts, CountingExperts(case))
+    expect.unchanged(before, after)
+
+
+def _dispatch_gradients(answer, case: Routing) -> None:
+    if case.dtype != torch.float64:
+        return
+    array, (gates, experts) = CountingExperts(case), case.routing(unused=0)
+    x, gates = case.x().requires_grad_(), gates.requires_grad_()
+    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    inputs = {"x": x, "gates": gates}
+    for i in experts.unique().tolist():
+        inputs[f"the weight of expert {i}"] = array[i].weight
+    expect.gradient(
+        lambda: (answer(x, gates, experts, array) * way).sum(), inputs, case.generator()
+    )
+    (answer(x, gates, experts, array) * way).sum().backward()
+    if case.top_k < case.num_experts:
+        grad = array[0].weight.grad
+        expect.that(
+            grad is None or not grad.any(),
+            "no gradient may reach expert 0, which no token chose, and one does",
+        )
+
+
+def _dispatch_rows(answer, case: Routing) -> None:
+    array, (gates, experts) = CountingExperts(case), case.routing()
+    answer(case.x(), gates, experts, array)
+    rows, want = sum(expert.rows for expert in array.experts), experts.numel()
+    everything = case.tokens * case.num_experts
+    dense = rows == everything and rows > want
+    expect.that(
+        rows == want,
+        f"experts must see T·K = {case.tokens}·{case.top_k} = {want} rows in all, got {rows}"
+        + (", which is T·E: all experts are computed densely" if dense else ""),
+        "Which rows does an expert need?",
+    )
+
+
+def _dispatch_calls(answer, case: Routing) -> None:
+    array, (gates, experts) = CountingExperts(case), case.routing()
+    answer(case.x(), gates, experts, array)
+    calls = [expert.calls for expert in array.experts]
+    most = max(calls)
+    expect.that(
+        most <= 1,
+        f"each expert must be called once, on its one run of rows, and expert "
+        f"{calls.index(most)} was called {most} times",
+    )
+
+
+_DISPATCH_STAGES = {
+    "shape and type": _dispatch_shape,
+    "one choice with gate 1": _dispatch_one,
+    "weighted sums within 1e-5 of the token loop, idle experts too": _dispatch_values,
+    "inputs untouched": _dispatch_untouched,
+    "gradients reach x, gates and the experts chosen": _dispatch_gradients,
+    "experts see T·K rows, no more": _dispatch_rows,
+}
+
+
+class _Eight(CountingExperts):
+    """Eight experts of width 64, for comparing."""
+
+    def __init__(self):
+        super().__init__(Routing(512, 64, 8, 2, 64, seed=0, dtype=torch.float32))
+
+
+def _dispatch_inputs() -> tuple:
+    case = Routing(512, 64, 8, 2, 64, seed=0, dtype=torch.float32)
+    return case.x(), *case.routing(), _Eight()
+
+
+_COMPARED_DISPATCH = Comparison(
+    inputs=_dispatch_inputs, run=lambda function, inputs: function(*inputs)
+)
+
+check_dispatch = Check(
+    id="D1.3",
+    name="dispatch_combine",
+    minutes=25,
+    reference_answer=reference.dispatch_combine,
+    draw=routings,
+    stages=_DISPATCH_STAGES,
+    hints=(
+        "For one expert i: which rows of experts hold i, and in which of the K slots?",
+        "Look at token, slot = torch.where(experts == i): both (n,). What is gates[token, slot]?",
+        "Start from zeros like x. For each expert, find (token, slot), run it on x[token], "
+        "multiply row by row with the gate, and index_add the rows to y at token.",
+    ),
+    compared=_COMPARED_DISPATCH,
+)
+
+check_sorted_dispatch = Check(
+    id="D1.I1",
+    name="sorted_dispatch",
+    minutes=30,
+    reference_answer=reference.sorted_dispatch,
+    draw=routings,
+    stages={**_DISPATCH_STAGES, "one call an expert": _dispatch_calls},
+    hints=(
+        "After sorting the T·K choices by expert, where does expert 2's run of rows begin?",
+        "Look at order = experts.flatten().argsort(): choice c belongs to token c // K.",
+        "Sort the choices, gather x rows in that order, split them by expert_load, run each "
+        "expert once, concatenate, multiply by the gates in the same order, index_add to tokens.",
+    ),
+    compared=_COMPARED_DISPATCH,
+    needs=(check_expert_load,),
+)

@@ -1,0 +1,163 @@
+"""The check of D1.2: the array of experts."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from checks.d1_moe.cases import Routing, reached, routings
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d1_moe as reference
+
+
+def _array(answer: type, case: Routing) -> nn.Module:
+    array = answer(case.d_model, case.expert_dim, case.num_experts)
+    expect.module(array, "ExpertArray")
+    return array.to(case.dtype)
+
+
+def _outputs(array: nn.Module, x: Tensor) -> Tensor:
+    """`(E, T, D)`: every expert's output on the same rows."""
+    outs = [array[i](x) for i in range(len(array))]
+    return torch.stack(
+        [expect.tensor(y, f"array[{i}](x)", x.shape, x.dtype) for i, y in enumerate(outs)]
+    )
+
+
+def _array_shapes(answer: type, case: Routing) -> None:
+    _outputs(_array(answer, case), case.x())
+
+
+def _array_registered(answer: type, case: Routing) -> None:
+    array = _array(answer, case)
+    size = len(array)
+    expect.that(
+        size == case.num_experts, f"len(array) must be num_experts={case.num_experts}, got {size}"
+    )
+    held = sum(p.numel() for p in array.parameters())
+    want = case.num_experts * 3 * case.d_model * case.expert_dim
+    expect.that(
+        held == want,
+        "parameters() must hold num_experts × 3 × d_model × expert_dim = "
+        f"{case.num_experts} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, "
+        f"got {held}",
+        "Is it a Python list, which PyTorch does not look into, or one expert used many times?"
+        if held < want
+        else "Has a layer a bias, or is there more than the experts?",
+    )
+
+
+def _array_independent(answer: type, case: Routing) -> None:
+    array, x = _array(answer, case), case.x()
+    outs, weights = _outputs(array, x), list(array.parameters())
+    expect.that(
+        outs.requires_grad,
+        "a gradient must reach an expert's weights from its output, and none leaves it",
+        "Is there a `detach` or `no_grad` on the way?",
+    )
+    users = torch.stack([reached(y, weights) for y in outs]).sum(0)
+    idle, shared = (users == 0).sum(), (users > 1).sum()
+    expect.that(
+        idle == 0,
+        f"every weight must count for an expert: {int(idle)} numbers get a gradient from none",
+        "Does a gate, an up or a down projection go unused?",
+    )
+    expect.that(
+        shared == 0,
+        f"experts must share no weight: {int(shared)} numbers get a gradient from two experts",
+        "Is one module listed several times?",
+    )
+
+
+def _array_swiglu(answer: type, case: Routing) -> None:
+    array, x = _array(answer, case), case.x()
+    for i in range(len(array)):
+        there, back = array[i](x).detach(), array[i](-x).detach()
+        twice = (array[i](2 * x) + array[i](-2 * x)).detach()
+        ask = "Is it SwiGLU(d_model, expert_dim) from helpers.model.llama?"
+        expect.that(
+            float((there + back).abs().max()) > 1e-4 * float(there.abs().max()),
+            f"expert {i} must be a SwiGLU, and f(x) + f(-x) came as 0, as of a linear map",
+            ask,
+        )
+        name = f"f(2x) + f(-2x), which is 4·(f(x) + f(-x)) of a SwiGLU, in expert {i},"
+        expect.close(twice, 4 * (there + back), name, slips={ask: lambda twice=twice: twice})
+        _is_some_swiglu(array[i], x, case, i)
+    _is_silu_gated(array, x, case)
+
+
+def _is_some_swiglu(expert: object, x: Tensor, case: Routing, i: int) -> None:
+    """With three matrices, whatever their names, they are gate, up and down in some order."""
+    matrices = list(expert.parameters()) if isinstance(expert, nn.Module) else []
+    shapes = [tuple(sorted(matrix.shape)) for matrix in matrices]
+    if shapes != [tuple(sorted((case.d_model, case.expert_dim)))] * 3:
+        return
+    got = expert(x).detach()
+    wide = [m.detach() if len(m) == case.expert_dim else m.detach().T for m in matrices]
+    wants = [_swiglu(x, *order) for order in itertools.permutations(wide)]
+    nearest = min(wants, key=lambda want: float((got - want).abs().max()))
+    expect.close(got, nearest, f"expert {i}'s output", slips={_SILU: lambda: got})
+
+
+def _is_silu_gated(array: nn.Module, x: Tensor, case: Routing) -> None:
+    """With all weights equal their layout does not matter, and the activation shows."""
+    with torch.no_grad():
+        for weight in array.parameters():
+            weight.fill_(0.3)
+    hidden = 0.3 * x.sum(-1, keepdim=True)
+    want = (0.3 * case.expert_dim * F.silu(hidden) * hidden).expand_as(x)
+    for i in range(len(array)):
+        got = array[i](x).detach()
+        slips = {_SILU: lambda got=got: got}
+        expect.close(got, want, f"expert {i}'s output", when="with every weight 0.3", slips=slips)
+
+
+_SILU = "Is it SwiGLU(d_model, expert_dim) from helpers.model.llama, with SiLU on the gate?"
+
+
+def _swiglu(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    """From weights that are all held as `(F, D)`."""
+    return (F.silu(x @ gate.T) * (x @ up.T)) @ down
+
+
+def _array_starts(answer: type, case: Routing) -> None:
+    array = _array(answer, case)
+    outs = _outputs(array, case.x()).detach()
+    for i in range(1, len(outs)):
+        same = [j for j in range(i) if torch.allclose(outs[i], outs[j])]
+        expect.that(
+            not same,
+            f"experts must start from different numbers: {same} and {i} give equal outputs, and "
+            "gates that sum to 1 then get no gradient",
+            "Was one expert copied?",
+        )
+
+
+check_expert_array = Check(
+    id="D1.2",
+    name="ExpertArray",
+    minutes=10,
+    reference_answer=reference.ExpertArray,
+    draw=routings,
+    stages={
+        "length, every weight registered": _array_registered,
+        "shapes and types": _array_shapes,
+        "every weight used, none shared": _array_independent,
+        "each expert a SwiGLU": _array_swiglu,
+        "different starts": _array_starts,
+    },
+    hints=(
+        "How does PyTorch learn of the weights inside a list of modules?",
+        "Look at sum(p.numel() for p in array.parameters()): which number do you expect?",
+        "Make num_experts SwiGLU(d_model, expert_dim) one by one, inside an nn.ModuleList, and "
+        "keep it as self.experts.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(128, 32),),
+        build=lambda answer: answer(32, 48, 4),
+        run=lambda array, inputs: torch.stack([array[i](*inputs) for i in range(len(array))]),
+    ),
+)

@@ -1,0 +1,229 @@
+"""The check of D1.5: the complete layer."""
+
+import torch
+from torch import Tensor, nn
+
+from checks.d1_moe.cases import Routing, reached, routings, slow_combination
+from checks.d1_moe.dispatch import check_dispatch
+from checks.d1_moe.experts import check_expert_array
+from checks.d1_moe.layouts import readings
+from checks.d1_moe.router import check_router
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d1_moe as reference
+
+
+def _layer(answer: type, case: Routing) -> nn.Module:
+    layer = answer(case.d_model, case.num_experts, case.top_k, case.expert_dim)
+    expect.module(layer, "MoELayer")
+    return layer.to(case.dtype)
+
+
+def _x(case: Routing) -> Tensor:
+    """`(B, L, D)`, not contiguous in a case that says so."""
+    rows = case.tokens // 3 if case.tokens > 3 else 1
+    shape = (3, rows, case.d_model) if case.tokens > 3 else (1, 1, case.d_model)
+    x = torch.randn(shape, generator=case.generator(), dtype=case.dtype)
+    return x if case.contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
+
+
+def _forward(layer: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
+    """The output and the choices the layer remembers, once both have the right kind."""
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype)
+    expect.that(
+        hasattr(layer, "last_experts"),
+        "the layer must keep the router's choices as self.last_experts, and it has none",
+    )
+    chosen, shape = layer.last_experts, (x.shape[0] * x.shape[1], case.top_k)
+    expect.tensor(chosen, "last_experts", shape, torch.int64, "It has one row a token.")
+    low, high = int(chosen.min()), int(chosen.max())
+    expect.that(
+        low >= 0 and high < case.num_experts,
+        f"last_experts must lie between 0 and {case.num_experts - 1}, got {low} to {high}",
+    )
+    return y, chosen
+
+
+def _layer_shapes(answer: type, case: Routing) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    _, chosen = _forward(layer, x, case)
+    for t, row in enumerate(chosen.tolist()):
+        expect.that(
+            len(set(row)) == case.top_k,
+            f"a token needs {case.top_k} different experts: last_experts of token {t} is {row}",
+        )
+    _forward(layer.eval(), x[:, :1], case)  # last_experts follows the last input in every mode
+    _expect_sizes(layer, case)
+
+
+def _expect_sizes(layer: nn.Module, case: Routing) -> None:
+    own, parts = layer.parameters(), _parts(layer)
+    held = sum(p.numel() for p in (parts[1].parameters() if parts else own))
+    want = case.num_experts * 3 * case.d_model * case.expert_dim
+    want += 0 if parts else case.num_experts * case.d_model
+    what = "its experts" if parts else "its router and experts"
+    expect.that(
+        held == want,
+        f"{what} must hold num_experts × 3 × d_model × expert_dim = {case.num_experts} × 3 × "
+        f"{case.d_model} × {case.expert_dim}{'' if parts else ' and the router its own'}: "
+        f"{want} numbers, got {held}",
+        "Are all four sizes handed on?",
+    )
+
+
+def _parts(layer: nn.Module) -> tuple[nn.Module, nn.Module] | None:
+    """The layer's router and its array of experts, whatever their names, or None without them."""
+    arrays = [part for part in layer.children() if hasattr(part, "__getitem__")]
+    routers = [part for part in layer.children() if part not in arrays]
+    router = getattr(layer, "router", routers[0] if len(routers) == 1 else None)
+    experts = getattr(layer, "experts", arrays[0] if len(arrays) == 1 else None)
+    if isinstance(router, nn.Linear) or router is None or not hasattr(experts, "__getitem__"):
+        return None
+    return None if isinstance(experts, Tensor) else (router, experts)
+
+
+def _fused_values(layer: nn.Module, x: Tensor, case: Routing) -> None:
+    """The same for a layer without parts: one reading of its weights must give its output."""
+    y, chosen = _forward(layer, x, case)
+    tokens, wants = x.reshape(-1, case.d_model), []
+    for reading in readings(layer, case):
+        gates, experts = reading.route(tokens, case.top_k)
+        _expect_choices(chosen, experts)
+        wants.append(slow_combination(tokens, gates, experts, reading).detach())
+    rows = y.detach().flatten(0, 1)
+    if wants and not any(expect.near(rows, want) for want in wants):
+        expect.close(rows, wants[0], "the output")
+
+
+def _layer_values(answer: type, case: Routing) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    if _parts(layer) is None:
+        return _fused_values(layer, x, case)
+    y, chosen = _forward(layer, x, case)
+    (router, array), tokens = _parts(layer), x.reshape(-1, case.d_model)
+    gates, experts = router(tokens)
+    _expect_choices(chosen, experts)
+    want = slow_combination(tokens, gates, experts, array).detach()
+    swapped = x.transpose(0, 1).reshape(-1, case.d_model)
+    slips = {
+        "Where do the gates come in?": lambda: slow_combination(
+            tokens, torch.ones_like(gates), experts, array
+        ),
+        "Is only the first choice used?": lambda: slow_combination(
+            tokens, gates[:, :1], experts[:, :1], array
+        ),
+        "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
+        "Are positions and rows of the batch exchanged on the way back?": lambda: slow_combination(
+            swapped, *router(swapped), array
+        ),
+    }
+    expect.close(y.detach().flatten(0, 1), want, "the output", slips=slips)
+
+
+def _expect_choices(chosen: Tensor, experts: Tensor) -> None:
+    for t, (row, routed) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
+        expect.that(
+            sorted(row) == sorted(routed),
+            f"last_experts of token {t} must be the router's choice {routed}, got {row}",
+            "Is each row you route one token of x, in the order of x?",
+        )
+
+
+def _layer_alone(answer: type, case: Routing) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    y, chosen = (value.detach() for value in _forward(layer, x, case))
+    width = x.shape[1]
+    for b, i in ((0, width - 1), (x.shape[0] - 1, 0)):
+        alone, row = _forward(layer, x[b : b + 1, i : i + 1], case)
+        when = f"when token ({b}, {i}) comes alone"
+        expect.close(alone.detach()[0], y[b, i][None], "the output", when=when)
+        expect.that(
+            set(row[0].tolist()) == set(chosen[b * width + i].tolist()),
+            f"row {b * width + i} of last_experts must belong to token ({b}, {i})",
+            "Does last_experts run over positions first, then over the batch?",
+        )
+
+
+def _layer_untouched(answer: type, case: Routing) -> None:
+    x = _x(case)
+    kept = x.clone()
+    _layer(answer, case)(x)
+    expect.unchanged({"x": kept}, {"x": x})
+
+
+def _layer_gradients(answer: type, case: Routing) -> None:
+    """With every expert chosen no small step changes a choice, and every weight counts."""
+    _layer_spares(answer, case)
+    if case.top_k == 1:
+        return
+    every = Routing(case.tokens, case.d_model, case.top_k, case.top_k, case.expert_dim, case.seed)
+    layer, x = _layer(answer, every), _x(every).requires_grad_()
+    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    inputs = {"x": x, **dict(layer.named_parameters())}
+    expect.gradient(lambda: (layer(x) * way).sum(), inputs, case.generator())
+
+
+def _layer_spares(answer: type, case: Routing) -> None:
+    """One token: the weights of the experts it did not choose get no gradient."""
+    layer, x = _layer(answer, case), _x(case)[:1, :1]
+    y, chosen = _forward(layer, x, case)
+    if _parts(layer) is None:
+        return
+    _, array = _parts(layer)
+    weights = list(array.parameters())
+    touched = reached(y, weights)
+    for i in set(range(case.num_experts)) - set(chosen.flatten().tolist()):
+        expect.that(
+            not (touched & reached(array[i](x[0]), weights)).any(),
+            f"no gradient may reach expert {i}, which no token chose, and one does",
+        )
+
+
+def _layer_rows(answer: type, case: Routing) -> None:
+    """Counted where the experts are modules of their own, as in the given constructor."""
+    layer, x, rows = _layer(answer, case), _x(case), []
+    if _parts(layer) is None:
+        return
+    experts = [_parts(layer)[1][i] for i in range(case.num_experts)]
+    for expert in experts:
+        if isinstance(expert, nn.Module):
+            expert.register_forward_pre_hook(
+                lambda expert, inputs: rows.append(inputs[0].numel() // case.d_model)
+            )
+    layer(x)
+    most = x.shape[0] * x.shape[1] * case.top_k
+    expect.that(
+        sum(rows) <= most,
+        f"experts must see at most T·K = {most} rows in all, got {sum(rows)}",
+        "Are all experts computed densely, on tokens that did not choose them?",
+    )
+
+
+check_moe_layer = Check(
+    id="D1.5",
+    name="MoELayer",
+    minutes=15,
+    reference_answer=reference.MoELayer,
+    draw=routings,
+    stages={
+        "shapes, types and last_experts": _layer_shapes,
+        "output within 1e-5 of the token loop": _layer_values,
+        "each token for itself": _layer_alone,
+        "inputs untouched": _layer_untouched,
+        "gradients reach x, router and the experts chosen": _layer_gradients,
+        "experts see T·K rows, no more": _layer_rows,
+    },
+    hints=(
+        "The router takes (T, D) and you hold (B, L, D). What is T?",
+        "Look at x.reshape(-1, x.shape[-1]) and at what self.router returns for it.",
+        "Reshape to one row a token, route, keep the choices as self.last_experts, "
+        "dispatch_combine, reshape like x.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(4, 64, 64),),
+        build=lambda answer: answer(64, 8, 2, 96),
+        run=lambda layer, inputs: layer(*inputs),
+    ),
+    needs=(check_router, check_expert_array, check_dispatch),
+)

@@ -1,0 +1,250 @@
+"""The check of D1.1: the top-k router."""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from checks.d1_moe.cases import Routing, dense_gates, routings
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d1_moe as reference
+
+
+def _router(answer: type, case: Routing, top_k: int | None = None) -> nn.Module:
+    router = answer(case.d_model, case.num_experts, top_k or case.top_k)
+    expect.module(router, "TopKRouter")
+    with torch.no_grad():  # any start will do, also one of zeros
+        for weight in router.to(case.dtype).parameters():
+            weight.copy_(torch.randn(weight.shape, dtype=weight.dtype) / 2)
+    return router
+
+
+def _route(router: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
+    """The router's gates and choices, once they have the right kind and range."""
+    gates, experts = expect.pair(router(x), ("gates", "experts"))
+    shape = (len(x), case.top_k)
+    swapped = isinstance(gates, Tensor) and gates.dtype == torch.int64
+    ask = "Is the order (gates, experts)?" if swapped else ""
+    expect.tensor(gates, "gates", shape, x.dtype, ask)
+    expect.tensor(experts, "experts", shape, torch.int64)
+    low, high = int(experts.min()), int(experts.max())
+    expect.that(
+        low >= 0 and high < case.num_experts,
+        f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
+        f"got {low} to {high}",
+    )
+    return gates, experts
+
+
+def _router_shapes(answer: type, case: Routing) -> None:
+    _, experts = _route(_router(answer, case), case.x(), case)
+    for t, row in enumerate(experts.tolist()):
+        expect.that(
+            len(set(row)) == case.top_k,
+            f"a token needs {case.top_k} different experts: token {t} got {row}",
+        )
+
+
+def _router_weights(answer: type, case: Routing) -> None:
+    router, x = _router(answer, case), case.x()
+    held = sum(p.numel() for p in router.parameters())
+    expect.that(
+        held >= case.d_model * case.num_experts,
+        f"a router has d_model × num_experts = {case.d_model * case.num_experts} weights, "
+        f"its parameters() hold {held}",
+        "Is the weight an nn.Linear or nn.Parameter made in __init__?",
+    )
+    first, second = (dense_gates(*_route(router, x, case), case.num_experts) for _ in range(2))
+    expect.close(
+        second,
+        first,
+        "the gate",
+        column="expert",
+        when="in a second call on the same x",
+        slips={"Is something drawn in forward?": lambda: second},
+    )
+
+
+def _probabilities(answer: type, router: nn.Module, x: Tensor, case: Routing) -> Tensor:
+    """`(T, E)`: what the router gives all experts, from one with its weights and top_k = E."""
+    full = _router(answer, case, case.num_experts).to(x.dtype)
+    try:
+        full.load_state_dict(router.state_dict())
+    except RuntimeError:
+        ask = "Which shape has the projection?"
+        expect.that(False, "the weights must not depend on top_k, and their shapes do", ask)
+    gates, experts = expect.pair(full(x), ("gates", "experts"))
+    expect.tensor(gates, "gates for top_k = num_experts", (len(x), case.num_experts), x.dtype)
+    return dense_gates(gates, experts, case.num_experts)
+
+
+def _router_choices(answer: type, case: Routing) -> None:
+    router, x = _router(answer, case), case.x()
+    _, experts = _route(router, x, case)
+    scores = _scores(answer, router, x, case)
+    for t, (row, chosen) in enumerate(zip(scores, experts, strict=True)):
+        lowest, left = row[chosen].min(), row.clone().index_fill(0, chosen, -torch.inf).max()
+        expect.that(
+            lowest >= left - 1e-6,
+            f"a token takes its {case.top_k} most probable experts: token {t} has probabilities "
+            f"{_numbers(row)} and chose {sorted(chosen.tolist())}",
+            "Are those the largest, and of this token?",
+        )
+
+
+def _scores(answer: type, router: nn.Module, x: Tensor, case: Routing) -> Tensor:
+    weight = _given_weight(router, case)
+    if weight is None:
+        return _probabilities(answer, router, x, case).detach()
+    return (x @ weight.T).softmax(-1).detach()
+
+
+def _given_weight(router: nn.Module, case: Routing) -> Tensor | None:
+    """The weight `(E, D)` of the given constructor, or None in a router laid out otherwise."""
+    named = dict(router.named_parameters())
+    weight = named.get("gate.weight")
+    fits = weight is not None and weight.shape == (case.num_experts, case.d_model)
+    return weight if fits and len(named) == 1 else None
+
+
+def _numbers(row: Tensor) -> str:
+    return "[" + ", ".join(f"{float(value):.2f}" for value in row) + "]"
+
+
+def _router_sums(answer: type, case: Routing) -> None:
+    gates, _ = _route(_router(answer, case), case.x(), case)
+    sums = gates.detach().sum(-1)
+    worst = int((sums - 1).abs().argmax())
+    expect.that(
+        abs(float(sums[worst]) - 1) < expect.BOUND,
+        f"gate weights must sum to 1 for each token: token {worst} sums to {sums[worst]:.3g}",
+        "Did you renormalise after top-k?",
+    )
+
+
+def _router_values(answer: type, case: Routing) -> None:
+    router, x = _router(answer, case), case.x()
+    gates, experts = _route(router, x, case)
+    probs = _scores(answer, router, x, case).gather(1, experts)
+    weight = _given_weight(router, case)
+    logits = probs.log() if weight is None else (x @ weight.T).detach().gather(1, experts)
+
+    def dense(affinity: Tensor) -> Tensor:
+        share = affinity / affinity.sum(-1, keepdim=True)
+        return dense_gates(share, experts, case.num_experts)
+
+    slips = {ask: partial(dense, slip) for ask, slip in _gate_slips(probs, logits).items()}
+    got = dense_gates(gates.detach(), experts, case.num_experts)
+    expect.close(got, dense(probs), "the gate", column="expert", slips=slips)
+    if weight is None:
+        _is_softmax_of_linear(answer, router, case)
+
+
+def _gate_slips(probs: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    """Other affinities `(T, K)` of the chosen experts, by the question they call for."""
+    return {
+        "Do all chosen experts get the same gate?": torch.ones_like(probs),
+        "Does a softmax run over the probabilities once more?": probs.exp(),
+        "Is it a sigmoid where the softmax belongs?": logits.sigmoid(),
+        "Are the logits divided by their sum, without a softmax?": logits,
+        "Do the gates stand in the order of their experts?": probs.flip(-1),
+    }
+
+
+def _is_softmax_of_linear(answer: type, router: nn.Module, case: Routing) -> None:
+    """Log-probabilities less their mean are an affine map of x, whatever holds the weights."""
+    x = case.x()
+    rows = torch.cat([x, x.flip(0), x + x.flip(0), torch.zeros_like(x)])
+    logs = _probabilities(answer, router, rows, case).detach().log()
+    logs = logs - logs.mean(-1, keepdim=True)
+    a, b, both, none = logs.chunk(4)
+    expect.close(
+        both - none,
+        a + b - 2 * none,
+        "the logit for x + y, which is the logit for x plus the logit for y,",
+        column="expert",
+        slips={"Is there more than one linear map before the softmax?": lambda: both - none},
+        bound=1e-4,
+    )
+
+
+def _router_alone(answer: type, case: Routing) -> None:
+    router, x = _router(answer, case), case.x()
+    order = torch.randperm(len(x), generator=case.generator())
+    together = dense_gates(*_route(router, x, case), case.num_experts).detach()
+    shuffled = dense_gates(*_route(router, x[order], case), case.num_experts).detach()
+    single = dense_gates(*_route(router, x[-1:], case), case.num_experts).detach()
+    ask = "Over which dimension do softmax and top-k run?"
+    for got, want, when in (
+        (shuffled, together[order], "after the tokens are shuffled"),
+        (single, together[-1:], "when the last token comes alone"),
+    ):
+        slips = {ask: lambda got=got: got}
+        expect.close(got, want, "the gate", column="expert", when=when, slips=slips)
+
+
+def _router_untouched(answer: type, case: Routing) -> None:
+    x = case.x()
+    kept = x.clone()
+    _router(answer, case)(x)
+    expect.unchanged({"x": kept}, {"x": x})
+
+
+def _router_gradients(answer: type, case: Routing) -> None:
+    """Once with every expert chosen, once over the tokens whose choice a small step leaves."""
+    for top_k in {case.num_experts, case.top_k} - {1}:
+        router = _router(answer, case, top_k).double()
+        x = case.x().double().requires_grad_()
+        way = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
+        way[_undecided(_scores(answer, router, x.detach(), case), top_k)] = 0
+
+        def loss(router=router, x=x, way=way) -> Tensor:
+            gates, experts = router(x)
+            return (dense_gates(gates, experts, case.num_experts) * way).sum()
+
+        inputs = {"x": x, **dict(router.named_parameters())}
+        if way.any():
+            expect.gradient(loss, inputs, case.generator())
+
+
+def _undecided(scores: Tensor, top_k: int) -> Tensor:
+    """`(T,)`: where the last expert chosen is hardly more probable than the first one left."""
+    ordered = scores.sort(dim=-1, descending=True).values
+    left = ordered[:, top_k : top_k + 1].sum(-1)  # 0 where all are chosen
+    return ordered[:, top_k - 1] < left * 1.1
+
+
+def _compared_router(router: nn.Module, inputs: tuple) -> Tensor:
+    return dense_gates(*router(*inputs), 8)
+
+
+check_router = Check(
+    id="D1.1",
+    name="TopKRouter",
+    minutes=15,
+    reference_answer=reference.TopKRouter,
+    draw=routings,
+    stages={
+        "shapes and types, different experts": _router_shapes,
+        "registered weights, the same answer twice": _router_weights,
+        "each token for itself": _router_alone,
+        "the top_k most probable experts": _router_choices,
+        "gates sum to 1": _router_sums,
+        "gates within 1e-5 of the slow form": _router_values,
+        "inputs untouched": _router_untouched,
+        "gradients reach x and the weights": _router_gradients,
+    },
+    hints=(
+        "A token's probabilities sum to 1 before top-k. What do the chosen ones sum to after it?",
+        "Look at probs.topk(self.top_k, dim=-1): it returns values (T, K) and indices (T, K).",
+        "Project x to logits (T, E), take the softmax over experts, take the top_k values and "
+        "indices of each token, divide the values by their sum with keepdim=True.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(512, 64),),
+        build=lambda answer: answer(64, 8, 2),
+        run=_compared_router,
+    ),
+)

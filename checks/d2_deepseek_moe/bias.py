@@ -1,0 +1,170 @@
+"""The check of D2.3c: one step of the bias towards an even load."""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d2_deepseek_moe as reference
+
+_BOUND = 1e-6  # finer than elsewhere: a step itself is small
+
+
+@dataclass(frozen=True)
+class _Update:
+    """A load, the bias it is to move, and the step."""
+
+    load: tuple[int, ...]
+    step: float
+    seed: int
+    dtype: torch.dtype = torch.float32
+
+    def __str__(self) -> str:
+        return f"load={list(self.load)}, step={self.step}"
+
+    def bias(self) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randn(len(self.load), generator=generator).to(self.dtype) * 3
+
+    def signs(self, around: float) -> Tensor:
+        """+1 for a load under `around`, -1 for one over it, 0 for one that equals it."""
+        return torch.tensor([float((n < around) - (n > around)) for n in self.load])
+
+    def mean(self) -> float:
+        return sum(self.load) / len(self.load)
+
+
+def _updates(rng: random.Random) -> list[_Update]:
+    """Nine cases: any load, one expert at the mean, loads within 1 of it, a long tail, none."""
+
+    def case(load: list[int], step: float | None = None, **kind) -> _Update:
+        rng.shuffle(load)
+        step = rng.randint(1, 40) / 100 if step is None else step
+        return _Update(tuple(load), step, rng.randrange(10**6), **kind)
+
+    def drawn(most: int = 60) -> list[int]:
+        return [rng.randint(0, most) for _ in range(rng.randint(4, 9))]
+
+    some, n, base = drawn(), rng.randint(4, 9), rng.randint(3, 50)
+    mean = sum(some)
+    return [
+        case([0, *drawn()]),
+        case(drawn(), dtype=torch.float64),
+        case([n * len(some) for n in some] + [mean]),  # the last equals the mean exactly
+        case([base] * (n - 1) + [base + 1]),
+        case([base + 1] * (n - 1) + [base]),
+        case([rng.randint(1, 9) for _ in range(n)] + [50_000 + n], step=0.001),
+        case([0, 0, 0, 2 * base, 6 * base]),  # under the mean of the busy, over that of all
+        case([base] * n),
+        case(drawn(), step=0.0),
+    ]
+
+
+def _updated(answer, case: _Update) -> Tensor:
+    bias, load = case.bias(), torch.tensor(case.load)
+    new = answer(bias, load, case.step)
+    ask = "It has the shape and dtype of bias."
+    expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask)
+    expect.that(
+        not new.requires_grad, "the new bias must not be learnable, and it needs a gradient"
+    )
+    return new
+
+
+def _update_kind(answer, case: _Update) -> None:
+    _updated(answer, case)
+
+
+def _update_new(answer, case: _Update) -> None:
+    """The old bias stays: a caller may still need it, and decides what the new one replaces."""
+    bias, load = case.bias(), torch.tensor(case.load)
+    before = {"bias": bias.clone(), "load": load.clone()}
+    new = answer(bias, load, case.step)
+    expect.unchanged(before, {"bias": bias, "load": load})
+    expect.that(
+        new is not bias or case.step == 0,
+        "the new bias must be a new tensor, and it is the one that came in",
+        "Does a line write into it in place (`+=`, `[...] =`, a name ending in `_`)?",
+    )
+
+
+def _update_direction(answer, case: _Update) -> None:
+    """Only experts 1 and more from the mean, where every rule agrees on the direction."""
+    moved = (_updated(answer, case) - case.bias()).double()
+    for i, (n, move) in enumerate(zip(case.load, moved.tolist(), strict=True)):
+        if abs(n - case.mean()) < 1 or not case.step:
+            continue
+        under = n < case.mean()
+        expect.that(
+            move > _BOUND if under else move < -_BOUND,
+            f"expert {i} has load {n}, {'under' if under else 'over'} the mean "
+            f"{case.mean():.4g}, so its bias must {'rise' if under else 'fall'}: "
+            f"it moved by {move:.4g}",
+            "Whom must the next batch choose more often?",
+        )
+
+
+def _update_steps(answer, case: _Update) -> None:
+    bias, load, mean = case.bias().double(), torch.tensor(case.load).double(), case.mean()
+    signs = case.signs(mean).double()
+    missing = mean - load
+    middle = float(load.median())
+
+    def moved(by: Tensor) -> Tensor:
+        return bias + case.step * by
+
+    slips = {
+        "Is the step the same for all, however far an expert is from the mean?": lambda: moved(
+            missing
+        ),
+        "Is the step taken whole, and not in the measure of the load?": lambda: moved(
+            missing / max(mean, 1e-9)
+        ),
+        "Is the update centred (its mean taken off)? An expert under the mean rises by exactly "
+        "step.": lambda: moved(signs - signs.mean()),
+        "Is the mean rounded? It need not be a whole number.": lambda: moved(
+            case.signs(float(int(mean)))
+        ),
+        "Is it the mean of the load that counts, and not the median?": lambda: moved(
+            case.signs(middle)
+        ),
+        "What does an expert with exactly the mean load get?": lambda: moved(
+            torch.where(signs == 0, 1.0, signs)
+        ),
+        "Is an expert with exactly the mean load left as it is?": lambda: moved(
+            torch.where(signs == 0, -1.0, signs)
+        ),
+    }
+    name = f"the new bias, old ± {case.step}, around the mean load {mean:.4g},"
+    expect.close(
+        _updated(answer, case), moved(signs), name, row="expert", slips=slips, bound=_BOUND
+    )
+
+
+check_update_bias = Check(
+    id="D2.3c",
+    name="update_bias",
+    minutes=10,
+    reference_answer=reference.update_bias,
+    draw=_updates,
+    stages={
+        "shape and type": _update_kind,
+        "a new tensor, inputs untouched": _update_new,
+        "up under the mean, down over it": _update_direction,
+        "by exactly one step": _update_steps,
+    },
+    hints=(
+        "An expert got too few tokens. Must its bias go up or down for the next batch?",
+        "Look at load.double().mean() - load: above 0 where an expert has too few. How far above "
+        "does not matter.",
+        "Return bias plus step times the sign of (mean load minus load), in the dtype of bias.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(64), torch.randint(0, 90, (64,)), 0.001),
+        run=lambda function, inputs: function(*inputs),
+    ),
+)

@@ -1,0 +1,118 @@
+"""The check of D2.2c: experts cut finer, at the same cost."""
+
+import numbers
+import random
+from dataclasses import dataclass
+
+import torch
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
+from solutions import d2_deepseek_moe as reference
+
+
+@dataclass(frozen=True)
+class _Finer:
+    """A layer's three numbers and into how many each expert is cut."""
+
+    num_experts: int
+    top_k: int
+    expert_dim: int
+    m: int
+
+    def __str__(self) -> str:
+        return (
+            f"num_experts={self.num_experts}, top_k={self.top_k}, "
+            f"expert_dim={self.expert_dim}, m={self.m}"
+        )
+
+
+def _finers(rng: random.Random) -> list[_Finer]:
+    """Five cases: the paper's example, two of any size, m = 1 and experts of width 1."""
+
+    def case(m: int, width: int) -> _Finer:
+        num_experts, top_k = rng.randint(8, 20), rng.randint(1, 7)
+        return _Finer(num_experts, top_k, m * width, m)
+
+    return [
+        _Finer(16, 2, 5632, 4),
+        case(rng.randint(2, 5), rng.randint(6, 90)),
+        case(rng.randint(6, 9), rng.randint(2, 5)),
+        case(1, rng.randint(6, 90)),
+        case(rng.randint(3, 9), 1),
+    ]
+
+
+_FINER = ("num_experts", "top_k", "expert_dim")
+
+
+def _finer(answer, case: _Finer) -> list[int]:
+    got = answer(case.num_experts, case.top_k, case.expert_dim, case.m)
+    expect.that(
+        isinstance(got, tuple) and len(got) == 3,
+        f"the call must return a tuple of three, ({', '.join(_FINER)}), got {expect.shown(got)}",
+        "Did you forget a `return`?" if got is None else "",
+    )
+    for name, value in zip(_FINER, got, strict=True):
+        expect.that(
+            isinstance(value, numbers.Integral) and not isinstance(value, bool),
+            f"the new {name} must be a whole number, got {expect.shown(value)}",
+            "`/` gives a float: which operator divides whole numbers?",
+        )
+    return [int(value) for value in got]
+
+
+def _finer_kind(answer, case: _Finer) -> None:
+    _finer(answer, case)
+
+
+def _finer_values(answer, case: _Finer) -> None:
+    got, m = _finer(answer, case), case.m
+    wants = case.num_experts * m, case.top_k * m, case.expert_dim // m
+    asks = (
+        "Each expert becomes m experts: how many are there then?",
+        "With m times as many experts, how many must a token take to compute as much as before?",
+        "Each new expert has 1/m of the width. Do parameters and FLOPs stay the same?",
+    )
+    for name, value, want, ask in zip(_FINER, got, wants, asks, strict=True):
+        expect.that(value == want, f"the new {name} must be {want}, got {value}", ask)
+
+
+def _finer_refuses(answer, case: _Finer) -> None:
+    for width in {case.m * (case.expert_dim // case.m) + 1, case.m - 1} - {0}:
+        if width % case.m == 0:
+            continue
+        try:
+            got = answer(case.num_experts, case.top_k, width, case.m)
+        except Exception:
+            continue
+        raise Wrong(
+            f"m={case.m} does not divide expert_dim={width} and must be refused with a "
+            f"ValueError, got {expect.shown(got)}. Is the line that refuses it still there?"
+        )
+
+
+check_fine_grained = Check(
+    id="D2.2c",
+    name="fine_grained",
+    minutes=5,
+    reference_answer=reference.fine_grained,
+    draw=_finers,
+    stages={
+        "three whole numbers": _finer_kind,
+        "m times the experts and the top-k, 1/m of the width": _finer_values,
+        "an m that does not divide expert_dim is refused": _finer_refuses,
+    },
+    hints=(
+        "Cut each of 16 experts in 4. How many are there, how wide is each, and how many must a "
+        "token take so that as many weights work as before?",
+        "Look at num_experts × expert_dim and top_k × expert_dim: both stay what they were.",
+        "Return m times num_experts, m times top_k, and expert_dim divided by m with //.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (16, 2, 5632, 4),
+        run=lambda function, inputs: torch.tensor([int(value) for value in function(*inputs)]),
+    ),
+)

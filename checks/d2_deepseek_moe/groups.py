@@ -1,0 +1,173 @@
+"""The check of D2.3a: only the best groups of experts stay in the race."""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from checks.d2_deepseek_moe.cases import Strength, groups, is_clear, kept_experts, top_two
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
+from solutions import d2_deepseek_moe as reference
+
+
+@dataclass(frozen=True)
+class _Grouped:
+    """One case of scores, about as many of them below zero as above."""
+
+    tokens: int
+    num_groups: int
+    size: int
+    top_groups: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tokens} tokens, num_experts={self.num_groups * self.size}, "
+            f"num_groups={self.num_groups}, top_groups={self.top_groups}"
+        )
+
+    def scores(self) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = self.tokens, self.num_groups * self.size
+        drawn = torch.randn(shape, generator=generator, dtype=self.dtype)
+        return drawn if self.contiguous else drawn.t().contiguous().t()
+
+
+def _groupeds(rng: random.Random) -> list[_Grouped]:
+    """Seven cases: also one token, groups of two, one group kept, all groups kept."""
+
+    def case(tokens=None, num_groups=None, size=None, top_groups=None, **kind) -> _Grouped:
+        sizes = rng.sample(range(3, 7), 2)
+        num_groups, size = num_groups or sizes[0], size or sizes[1]
+        top_groups = top_groups or rng.randint(2, num_groups - 1)
+        tokens = tokens or rng.randint(20, 30)
+        return _Grouped(tokens, num_groups, size, top_groups, rng.randrange(10**6), **kind)
+
+    everything = rng.randint(3, 5)
+    return [
+        case(),
+        case(contiguous=False),
+        case(dtype=torch.float32),
+        case(tokens=1),
+        case(size=2),
+        case(top_groups=1),
+        case(num_groups=everything, top_groups=everything),
+    ]
+
+
+def _kept(answer, case: _Grouped) -> tuple[Tensor, Tensor]:
+    """What came, and where it is not -inf."""
+    scores = case.scores()
+    got = answer(scores, case.num_groups, case.top_groups)
+    finite = got.masked_fill(got == -torch.inf, 0.0) if isinstance(got, Tensor) else got
+    expect.tensor(finite, "the result", scores.shape, scores.dtype, "It looks like scores.")
+    return got, got != -torch.inf
+
+
+def _groups_shape(answer, case: _Grouped) -> None:
+    _kept(answer, case)
+
+
+def _groups_values(answer, case: _Grouped) -> None:
+    scores = case.scores()
+    got, kept = _kept(answer, case)
+    changed = kept & (got != scores)
+    if changed.any():
+        (t, i), same = changed.nonzero()[0].tolist(), len(got[changed].unique()) == 1
+        expect.that(
+            False,
+            f"every score stays as it was or becomes -inf: the one of expert {i} for token {t} "
+            f"was {float(scores[t, i]):.3g} and became {float(got[t, i]):.3g}",
+            "Which number can never win, whatever the scores are?" if same else "",
+        )
+    counts, want = kept.sum(-1).tolist(), case.top_groups * case.size
+    exchanged = set(counts) == {kept.shape[1] - want}
+    for t, count in enumerate(counts):
+        expect.that(
+            count == want,
+            f"each token keeps top_groups × experts of a group = {case.top_groups} × {case.size} "
+            f"= {want} scores: token {t} keeps {count}",
+            "Are kept and dropped groups exchanged?" if exchanged else "",
+        )
+
+
+def _groups_neighbours(answer, case: _Grouped) -> None:
+    _, kept = _kept(answer, case)
+    for t, row in enumerate(kept.tolist()):
+        split = [g for g in groups(row, case.num_groups) if len(set(g)) > 1]
+        expect.that(
+            not split,
+            f"a group is kept whole, and its {case.size} experts are neighbours: token {t} keeps "
+            f"experts {_where(row)}",
+            f"Which experts are group 0? With groups of {case.size} they are 0 to {case.size - 1}.",
+        )
+
+
+def _where(row: list[bool]) -> list[int]:
+    return [i for i, here in enumerate(row) if here]
+
+
+_OTHER_STRENGTHS: dict[str, Strength] = {
+    "Is a group's score its highest score alone? It is the sum of its two highest.": max,
+    "Is a group's score the sum or mean of all its scores? Only its two highest count.": sum,
+    "Are the two highest numbers summed, or the two that stand first?": lambda g: g[0] + g[1],
+    "Do the lowest groups stay?": lambda group: -top_two(group),
+}
+
+
+def _groups_best(answer, case: _Grouped) -> None:
+    scores, (_, kept) = case.scores().tolist(), _kept(answer, case)
+    got = [_where(row) for row in kept.tolist()]
+
+    def wanted(strength: Strength) -> list[list[int]]:
+        return [kept_experts(row, case.num_groups, case.top_groups, strength) for row in scores]
+
+    for t, (row, want) in enumerate(zip(scores, wanted(top_two), strict=True)):
+        if got[t] == want or not is_clear(row, case.num_groups):
+            continue
+        strengths = ", ".join(f"{top_two(group):.2f}" for group in groups(row, case.num_groups))
+        asks = [ask for ask, other in _OTHER_STRENGTHS.items() if wanted(other) == got]
+        raise Wrong(
+            f"token {t}'s groups count [{strengths}], so it keeps experts {want}, and it kept "
+            f"{got[t]}. {asks[0] if asks else 'What does a group count?'}"
+        )
+
+
+def _groups_untouched(answer, case: _Grouped) -> None:
+    scores = case.scores()
+    kept = scores.clone()
+    answer(scores, case.num_groups, case.top_groups)
+    expect.unchanged({"scores": kept}, {"scores": scores})
+
+
+check_keep_top_groups = Check(
+    id="D2.3a",
+    name="keep_top_groups",
+    minutes=15,
+    reference_answer=reference.keep_top_groups,
+    draw=_groupeds,
+    stages={
+        "shape and type": _groups_shape,
+        "scores as they were, or -inf": _groups_values,
+        "whole groups of neighbouring experts": _groups_neighbours,
+        "the groups with the greatest sum of two": _groups_best,
+        "inputs untouched": _groups_untouched,
+    },
+    hints=(
+        "12 experts in 4 groups: which experts are group 1, and what does the group count?",
+        "Look at scores.unflatten(1, (num_groups, -1)), which is (T, groups, experts), and at "
+        "topk(2, dim=-1) of it.",
+        "Unflatten to groups, sum each group's two highest, take the top_groups best groups, make "
+        "a mask (T, groups) that is False there, masked_fill with -inf, flatten again.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(512, 64), 8, 4),
+        run=lambda function, inputs: function(*inputs).nan_to_num(neginf=-99.0),
+    ),
+)

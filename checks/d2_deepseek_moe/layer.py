@@ -1,0 +1,269 @@
+"""The check of D2.3d: DeepSeek's complete layer."""
+
+import random
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from checks.d1_moe.cases import slow_combination
+from checks.d1_moe.dispatch import check_dispatch
+from checks.d1_moe.experts import check_expert_array
+from checks.d2_deepseek_moe.cases import Biased
+from checks.d2_deepseek_moe.router import check_biased_router
+from checks.d2_deepseek_moe.segments import check_merge_segments, check_segment_tokens
+from checks.d2_deepseek_moe.shared import check_shared_experts
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d2_deepseek_moe as reference
+
+
+def _layers(rng: random.Random) -> list[Biased]:
+    """Six cases: one segment and several, the published options, one token, all experts."""
+
+    def case(num_segments=1, num_experts=None, top_k=None, tokens=None, **kind) -> Biased:
+        num_experts = num_experts or rng.randint(4, 6)
+        top_k = top_k or rng.randint(2, num_experts - 2)
+        width, expert_dim = rng.sample(range(5, 10), 2)
+        sizes = tokens or 3 * rng.choice((2, 4)), num_segments * width, num_experts, top_k
+        kind = {"num_shared": rng.randint(1, 3), "num_segments": num_segments, **kind}
+        return Biased(*sizes, expert_dim, rng.randrange(10**6), **kind)
+
+    everyone = rng.randint(3, 4)
+    return [
+        case(dtype=torch.float32),
+        case(1, 12, 4, 15, num_groups=4, top_groups=2, scale=2.5),  # V3
+        case(rng.randint(3, 4), scale=2.5, contiguous=False),
+        case(2, affinity="softmax", renormalise=False, scale=16.0),  # V2's scale
+        case(3, tokens=1),
+        case(num_experts=everyone, top_k=everyone),
+    ]
+
+
+def _layer(answer: type, case: Biased) -> nn.Module:
+    """A layer whose router has a bias that changes choices."""
+    sizes = case.d_model, case.num_experts, case.top_k, case.expert_dim, case.num_shared
+    layer = answer(*sizes, num_segments=case.num_segments, **case.options())
+    expect.module(layer, "DeepSeekMoE")
+    parts = [getattr(layer, name, None) for name in ("router", "experts", "shared")]
+    expect.that(
+        all(part is not None for part in parts) and hasattr(parts[0], "bias"),
+        "the layer must keep layer.router, layer.experts and layer.shared, as the given "
+        "constructor makes them, and one is missing",
+    )
+    with torch.no_grad():
+        layer.router.bias.copy_(case.bias())
+    return layer.to(case.dtype)
+
+
+def _x(case: Biased) -> Tensor:
+    """`(B, L, D)`, not contiguous in a case that says so."""
+    shape = (3, case.tokens // 3) if case.tokens > 1 else (1, 1)
+    x = 3 * torch.randn(*shape, case.d_model, generator=case.generator(), dtype=case.dtype)
+    return x if case.contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
+
+
+def _forward(layer: nn.Module, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
+    """The output, one row a token, and the choices, once both have the right kind."""
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype)
+    chosen = getattr(layer, "last_experts", None)
+    expect.that(chosen is not None, "the layer must keep its choices as self.last_experts")
+    shape = (x.shape[0] * x.shape[1] * case.num_segments, case.top_k)
+    ask = "It has one row a segment of a token, T·m in all."
+    expect.tensor(chosen, "last_experts", shape, torch.int64, ask)
+    return y.detach().reshape(-1, case.d_model), chosen
+
+
+def _layer_shapes(answer: type, case: Biased) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    _forward(layer, x, case)
+    _forward(layer, x[:, :1], case)  # last_experts follows the last input
+
+
+def _layer_weights(answer: type, case: Biased) -> None:
+    layer, width = _layer(answer, case), case.d_model // case.num_segments
+    routed = case.num_experts * 3 * width * case.expert_dim
+    shared = case.num_shared * 3 * case.d_model * case.expert_dim
+    for name, want in (("experts", routed), ("shared", shared)):
+        held = sum(p.numel() for p in getattr(layer, name).parameters())
+        expect.that(
+            held == want,
+            f"layer.{name} must hold {want} weights, got {held}",
+            "Routed experts see slices of width d_model / num_segments, shared ones whole tokens.",
+        )
+    expect.that(
+        "router.bias" not in dict(layer.named_parameters()),
+        "the router's bias must be a buffer, and it is among the layer's parameters",
+    )
+
+
+def _rows(x: Tensor, case: Biased) -> Tensor:
+    """`(T·m, D/m)`: row t·m + s is slice s of token t."""
+    tokens = x.reshape(-1, case.d_model)
+    return torch.cat([torch.stack(token.chunk(case.num_segments)) for token in tokens])
+
+
+def _route(layer: nn.Module, rows: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
+    """Gates and choices of a reference router with the layer's weights and the case's options."""
+    sizes = rows.shape[1], case.num_experts, case.top_k
+    own = reference.BiasedRouter(*sizes, **case.options()).to(case.dtype)
+    kept = layer.router.state_dict()
+    same = {name: v.shape for name, v in own.state_dict().items()}
+    if case.dtype != torch.float64 or same != {name: v.shape for name, v in kept.items()}:
+        return layer.router(rows)
+    own.load_state_dict(kept)
+    return own(rows)
+
+
+def _slow(layer: nn.Module, x: Tensor, case: Biased) -> tuple[Tensor, Tensor, Tensor]:
+    """What the routed experts give the rows, what the shared give the tokens, and the choices."""
+    rows, tokens = _rows(x, case), x.reshape(-1, case.d_model)
+    gates, experts = _route(layer, rows, case)
+    routed = slow_combination(rows, gates, experts, layer.experts).detach()
+    return routed, layer.shared(tokens).detach(), experts
+
+
+def _expect_values(answer: type, case: Biased) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    rows, shared, experts = _slow(layer, x, case)
+    for training in (False, True):
+        _expect_output(layer.train(training), x, case, rows, shared, experts)
+
+
+def _expect_output(layer, x: Tensor, case: Biased, rows: Tensor, shared: Tensor, experts) -> None:
+    y, chosen = _forward(layer, x, case)
+    routed = rows.reshape(shared.shape)
+    expect.close(y, routed + shared, "the output", slips=_slips(layer, x, case, rows, shared))
+    for r, (got, want) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
+        expect.that(
+            set(got) == set(want),
+            f"row {r} of last_experts must be what the router chose, {sorted(want)}, "
+            f"got {sorted(got)}",
+            f"It is segment {r % case.num_segments} of token {r // case.num_segments}.",
+        )
+
+
+def _slips(layer: nn.Module, x: Tensor, case: Biased, rows: Tensor, shared: Tensor) -> dict:
+    routed, m = rows.reshape(shared.shape), case.num_segments
+
+    def exchanged() -> Tensor:
+        rows, shared, _ = _slow(layer, x.transpose(0, 1), case)
+        return rows.reshape(shared.shape) + shared
+
+    return {
+        "Where are the shared experts added?": lambda: routed,
+        "Where do the routed experts' shares come in?": lambda: shared,
+        "Does scale reach the shared experts? They are unscaled.": lambda: (
+            routed + case.scale * shared
+        ),
+        "Are the gates multiplied by scale a second time? The router does it.": lambda: (
+            case.scale * routed + shared
+        ),
+        "Is x added to the output? The residual is the block's work.": lambda: (
+            routed + shared + x.reshape(shared.shape)
+        ),
+        "Are routed and shared experts averaged? They are summed.": lambda: (routed + shared) / 2,
+        "Are the rows merged by merge_segments, in the order they were cut?": lambda: (
+            rows.reshape(m, len(shared), -1).transpose(0, 1).flatten(1) + shared
+        ),
+        "Are positions and rows of the batch exchanged on the way back?": exchanged,
+    }
+
+
+def _layer_one(answer: type, case: Biased) -> None:
+    if case.num_segments == 1:
+        _expect_values(answer, case)
+
+
+def _layer_segments(answer: type, case: Biased) -> None:
+    if case.num_segments > 1:
+        _expect_values(answer, case)
+
+
+def _layer_untouched(answer: type, case: Biased) -> None:
+    layer, x = _layer(answer, case), _x(case)
+    before = {"x": x.clone(), **{name: v.clone() for name, v in _held(layer).items()}}
+    layer(x)
+    expect.unchanged(before, {"x": x, **_held(layer)})
+
+
+def _held(layer: nn.Module) -> dict[str, Tensor]:
+    """What the layer saves, but for the choices it remembers."""
+    return {name: v for name, v in layer.state_dict().items() if "last_experts" not in name}
+
+
+def _layer_rows(answer: type, case: Biased) -> None:
+    """Counted where experts are modules; another form of them is judged by D1's checks."""
+    layer, x, rows = _layer(answer, case), _x(case), []
+    for i in range(case.num_experts):
+        if isinstance(layer.experts[i], nn.Module):
+            layer.experts[i].register_forward_pre_hook(
+                lambda net, inputs: rows.append(inputs[0].numel() // inputs[0].shape[-1])
+            )
+    segments = len(_forward(layer, x, case)[1])
+    want, dense = segments * case.top_k, segments * case.num_experts
+    expect.that(
+        sum(rows) <= want,
+        f"experts must see T·m·K = {segments}·{case.top_k} = {want} rows in all, got {sum(rows)}"
+        + (", which is all experts on all rows" if sum(rows) == dense else ""),
+        "Does dispatch_combine send each expert only the rows that chose it?",
+    )
+
+
+def _layer_gradients(answer: type, case: Biased) -> None:
+    """With a bias that alone decides, a small step changes no choice; x and scale bend less."""
+    if case.tokens == 1 or case.dtype != torch.float64:
+        return
+    case = replace(case, scale=1.0)
+    layer, x = _layer(answer, case).double(), (_x(case)[:2, :2].double() / 3).requires_grad_()
+    with torch.no_grad():
+        layer.router.bias.copy_(case.deciding_bias())
+    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    layer(x)
+    chosen = int(layer.last_experts[0, 0])
+    expert = layer.experts[chosen]
+    expert = expert if isinstance(expert, nn.Module) else layer.experts
+    inputs = {"x": x}
+    for part, module in (("router", layer.router), ("expert", expert), ("shared", layer.shared)):
+        inputs |= {f"{part}.{name}": p for name, p in module.named_parameters()}
+    expect.gradient(lambda: (layer(x) * way).sum(), inputs, case.generator())
+
+
+check_deepseek_moe = Check(
+    id="D2.3d",
+    name="DeepSeekMoE",
+    minutes=20,
+    reference_answer=reference.DeepSeekMoE,
+    draw=_layers,
+    stages={
+        "shapes, types and last_experts": _layer_shapes,
+        "as many weights as its parts": _layer_weights,
+        "one segment: routed plus shared": _layer_one,
+        "segments, and whole tokens for the shared": _layer_segments,
+        "experts see T·m·K rows, no more": _layer_rows,
+        "x, weights and bias untouched": _layer_untouched,
+        "gradients reach x, router, experts and shared": _layer_gradients,
+    },
+    hints=(
+        "Which of the parts see slices of a token, and which see the whole token?",
+        "Look at the shapes: x (B, L, D), tokens (T, D), rows (T·m, D/m). Which goes to "
+        "self.router, and which to self.shared?",
+        "Reshape x to tokens, segment_tokens, route the rows and keep the choices as "
+        "self.last_experts, dispatch_combine, merge_segments, add self.shared of the tokens, "
+        "reshape like x.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(4, 64, 64),),
+        build=lambda answer: answer(64, 8, 2, 48, 1, num_segments=2, scale=2.5),
+        run=lambda layer, inputs: layer(*inputs),
+    ),
+    needs=(
+        check_biased_router,
+        check_shared_experts,
+        check_segment_tokens,
+        check_merge_segments,
+        check_dispatch,
+        check_expert_array,
+    ),
+)

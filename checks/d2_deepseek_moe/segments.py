@@ -1,0 +1,192 @@
+"""The checks of D2.2a and D2.2b: tokens cut into segments, and merged again."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d2_deepseek_moe as reference
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """One case: `tokens` tokens of `num_segments` slices, each `width` wide."""
+
+    tokens: int
+    num_segments: int
+    width: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        d_model = self.num_segments * self.width
+        return f"{self.tokens} tokens of width {d_model}, num_segments={self.num_segments}"
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def slices(self) -> Tensor:
+        """`(T, m, D/m)`, what both functions only lay out differently."""
+        shape = self.tokens, self.num_segments, self.width
+        return torch.randn(shape, generator=self.generator(), dtype=self.dtype)
+
+    def whole(self, slices: Tensor) -> Tensor:
+        """`(T, D)`: the slices of each token side by side, one after the other."""
+        return self._laid(torch.stack([torch.cat(list(token)) for token in slices]))
+
+    def rows(self, slices: Tensor) -> Tensor:
+        """`(T·m, D/m)`: row t·m + s is slice s of token t."""
+        return self._laid(torch.stack([piece for token in slices for piece in token]))
+
+    def _laid(self, matrix: Tensor) -> Tensor:
+        return matrix if self.contiguous else matrix.t().contiguous().t()
+
+
+def _cuts(rng: random.Random) -> list[_Cut]:
+    """Seven cases: any size, a width that many numbers divide, one token, segment or number."""
+
+    def case(tokens=None, num_segments=None, width=None, **kind) -> _Cut:
+        sizes = rng.sample(range(2, 8), 3)
+        given = (tokens, num_segments, width)
+        drawn = [want or size for want, size in zip(given, sizes, strict=True)]
+        return _Cut(*drawn, rng.randrange(10**6), **kind)
+
+    return [
+        case(),
+        case(contiguous=False),
+        case(dtype=torch.float32),
+        case(num_segments=rng.choice((2, 4)), width=rng.choice((8, 16))),
+        case(tokens=1),
+        case(num_segments=1),
+        case(width=1),
+    ]
+
+
+_STRIDED = "Is a slice contiguous, numbers side by side, and not every m-th number?"
+_SLICE_MAJOR = "Do all slices of one token come before the next token's?"
+
+
+def _cut(answer, case: _Cut, x: Tensor) -> Tensor:
+    shape = len(x) * case.num_segments, case.width
+    return expect.tensor(answer(x, case.num_segments), "the rows", shape, x.dtype)
+
+
+def _segments_shape(answer, case: _Cut) -> None:
+    _cut(answer, case, case.whole(case.slices()))
+
+
+def _segments_one(answer, case: _Cut) -> None:
+    for slices in case.slices().split(1):
+        x = case.whole(slices)
+        strided = {_STRIDED: lambda x=x: x.reshape(case.width, case.num_segments).T}
+        name = "with one token, the slice"
+        expect.close(_cut(answer, case, x), slices[0], name, row="row", slips=strided)
+
+
+def _segments_all(answer, case: _Cut) -> None:
+    slices = case.slices()
+    x = case.whole(slices)
+    kept = x.clone()
+    slips = {_SLICE_MAJOR: lambda: case.rows(slices.transpose(0, 1))}
+    expect.close(_cut(answer, case, x), case.rows(slices), "the slice", row="row", slips=slips)
+    expect.unchanged({"x": kept}, {"x": x})
+
+
+def _segments_gradient(answer, case: _Cut) -> None:
+    x = case.whole(case.slices()).double()
+    _expect_gradient(lambda x: answer(x, case.num_segments), "x", x, case)
+
+
+def _expect_gradient(call: Callable, name: str, value: Tensor, case: _Cut) -> None:
+    value.requires_grad_()
+    way = torch.randn(case.slices().numel(), generator=case.generator(), dtype=value.dtype)
+    expect.gradient(lambda: (call(value).flatten() * way).sum(), {name: value}, case.generator())
+
+
+check_segment_tokens = Check(
+    id="D2.2a",
+    name="segment_tokens",
+    minutes=5,
+    reference_answer=reference.segment_tokens,
+    draw=_cuts,
+    stages={
+        "shape and type": _segments_shape,
+        "one token: its slices in order": _segments_one,
+        "row t·m + s is slice s of token t": _segments_all,
+        "gradients reach x": _segments_gradient,
+    },
+    hints=(
+        "A token [0, 1, 2, 3] in 2 segments: which numbers lie in its first row?",
+        "Look at how x lies in memory: token after token, number after number. The rows want the "
+        "same order.",
+        "Reshape x to as many rows as it takes, each x.shape[1] // num_segments wide.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(512, 64), 8),
+        run=lambda function, inputs: function(*inputs),
+    ),
+)
+
+
+def _merged(answer, case: _Cut, y: Tensor) -> Tensor:
+    shape = len(y) // case.num_segments, case.num_segments * case.width
+    return expect.tensor(answer(y, case.num_segments), "the tokens", shape, y.dtype)
+
+
+def _merge_shape(answer, case: _Cut) -> None:
+    _merged(answer, case, case.rows(case.slices()))
+
+
+def _merge_one(answer, case: _Cut) -> None:
+    for slices in case.slices().split(1):
+        strided = {_STRIDED: lambda slices=slices: slices[0].T.reshape(1, -1)}
+        got = _merged(answer, case, case.rows(slices))
+        expect.close(got, case.whole(slices), "with one token, the row", slips=strided)
+
+
+def _merge_all(answer, case: _Cut) -> None:
+    slices = case.slices()
+    y = case.rows(slices)
+    kept = y.clone()
+
+    def slice_major() -> Tensor:
+        return case.whole(y.reshape(case.num_segments, case.tokens, -1).transpose(0, 1))
+
+    got = _merged(answer, case, y)
+    expect.close(got, case.whole(slices), "the row", slips={_SLICE_MAJOR: slice_major})
+    expect.unchanged({"y": kept}, {"y": y})
+
+
+def _merge_gradient(answer, case: _Cut) -> None:
+    y = case.rows(case.slices()).double()
+    _expect_gradient(lambda y: answer(y, case.num_segments), "y", y, case)
+
+
+check_merge_segments = Check(
+    id="D2.2b",
+    name="merge_segments",
+    minutes=5,
+    reference_answer=reference.merge_segments,
+    draw=_cuts,
+    stages={
+        "shape and type": _merge_shape,
+        "one token: its slices side by side": _merge_one,
+        "token t from rows t·m to t·m + m - 1": _merge_all,
+        "gradients reach y": _merge_gradient,
+    },
+    hints=(
+        "Rows [0, 1] and [2, 3] are the slices of one token. What was the token?",
+        "Look at merge_segments(segment_tokens(x, m), m): it is x. Which width has one row of it?",
+        "Reshape y to as many rows as it takes, each y.shape[1] * num_segments wide.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(4096, 8), 8),
+        run=lambda function, inputs: function(*inputs),
+    ),
+)

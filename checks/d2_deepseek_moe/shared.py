@@ -1,0 +1,212 @@
+"""The check of D2.1: experts that every token passes through."""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d2_deepseek_moe as reference
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """One case; `shape` are the leading dimensions of x."""
+
+    shape: tuple[int, ...]
+    d_model: int
+    expert_dim: int
+    num_shared: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        return (
+            f"x of shape {(*self.shape, self.d_model)}, d_model={self.d_model}, "
+            f"expert_dim={self.expert_dim}, num_shared={self.num_shared}"
+        )
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def x(self) -> Tensor:
+        shape = (*self.shape, self.d_model)
+        drawn = torch.randn(shape, generator=self.generator(), dtype=self.dtype)
+        return drawn if self.contiguous else drawn.transpose(0, 1).contiguous().transpose(0, 1)
+
+
+def _shareds(rng: random.Random) -> list[_Shared]:
+    """Five cases: one to three experts, and x with one, two and three dimensions."""
+
+    def case(shape: tuple[int, ...], num_shared: int, **kind) -> _Shared:
+        d_model, expert_dim = rng.sample(range(6, 12), 2)
+        return _Shared(shape, d_model, expert_dim, num_shared, rng.randrange(10**6), **kind)
+
+    tokens, length = rng.sample(range(4, 9), 2)
+    return [
+        case((tokens,), 1),
+        case((tokens,), 2, dtype=torch.float32),
+        case((3, length), 3, contiguous=False),
+        case((1, 1), rng.randint(2, 3)),
+        case((), 2),
+    ]
+
+
+def _layer(answer: type, case: _Shared) -> nn.Module:
+    layer = answer(case.d_model, case.expert_dim, case.num_shared)
+    expect.module(layer, "SharedExperts")
+    return layer.to(case.dtype)
+
+
+def _rows(layer: nn.Module, x: Tensor) -> Tensor:
+    """The output, one row a token, once it has the right kind."""
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, "The output looks like x.")
+    return y.detach().reshape(-1, x.shape[-1])
+
+
+def _shared_shapes(answer: type, case: _Shared) -> None:
+    _rows(_layer(answer, case), case.x())
+
+
+def _shared_registered(answer: type, case: _Shared) -> None:
+    held = sum(p.numel() for p in _layer(answer, case).parameters())
+    want = case.num_shared * 3 * case.d_model * case.expert_dim
+    expect.that(
+        held == want,
+        "parameters() must hold num_shared × 3 × d_model × expert_dim = "
+        f"{case.num_shared} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, got {held}",
+        "How wide is one network that holds all shared experts? And if there are several, does "
+        "PyTorch know of each?",
+    )
+
+
+def _shared_sum(answer: type, case: _Shared) -> None:
+    """In training and in evaluation, of equal weights and of drawn ones."""
+    layer = _layer(answer, case)
+    for training in (True, False):
+        _expect_drawn(layer.train(training), case)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.fill_(_WEIGHT)
+    for training in (True, False):
+        _expect_equal(layer.train(training), case)
+
+
+_WEIGHT = 0.3
+
+
+def _expect_equal(layer: nn.Module, case: _Shared) -> None:
+    """With all weights one number the value is known in closed form, whatever the layout."""
+    x = case.x()
+    tokens = x.double().reshape(-1, case.d_model)
+    hidden = _WEIGHT * tokens.sum(-1, keepdim=True)
+    one = (case.expert_dim * _WEIGHT * F.silu(hidden) * hidden).expand_as(tokens)
+    name = f"the output with every weight {_WEIGHT}, which is the same for all layouts,"
+    want = case.num_shared * one
+    expect.close(_rows(layer, x), want, name, slips=_slips(want, one, tokens, case))
+
+
+def _expect_drawn(layer: nn.Module, case: _Shared) -> None:
+    x, networks = case.x(), [net for net in layer.modules() if _weights(net, case)]
+    units = [unit for net in networks for unit in zip(*_weights(net, case), strict=True)]
+    if len(units) != case.num_shared * case.expert_dim:
+        return  # laid out otherwise: equal weights and gradients judge it
+    tokens = x.double().reshape(-1, case.d_model)
+    want, first = torch.zeros_like(tokens), torch.zeros_like(tokens)
+    for i, (gate, up, down) in enumerate(units):
+        share = torch.outer(F.silu(tokens @ gate) * (tokens @ up), down)
+        want += share
+        first += share if i < case.expert_dim else 0
+    slips = _slips(want, first, tokens, case)
+    expect.close(_rows(layer, x), want, "the output", slips=slips)
+
+
+def _slips(want: Tensor, first: Tensor, tokens: Tensor, case: _Shared) -> dict:
+    return {
+        "Is it a mean over the shared experts? They are summed, unweighted.": lambda: (
+            want / case.num_shared
+        ),
+        "Is only the first shared expert used?": lambda: first,
+        "Does the first shared expert stand in for all of them?": lambda: case.num_shared * first,
+        "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
+    }
+
+
+def _weights(net: nn.Module, case: _Shared) -> tuple[Tensor, ...]:
+    """The weights of a SwiGLU, one row a hidden unit; empty if the module is none."""
+    found = [getattr(getattr(net, name, None), "weight", None) for name in ("gate", "up", "down")]
+    if not all(isinstance(weight, Tensor) and weight.ndim == 2 for weight in found):
+        return ()
+    gate, up, down = (weight.detach().double() for weight in found)
+    right = gate.shape == up.shape == down.T.shape and gate.shape[1] == case.d_model
+    return (gate, up, down.T) if right else ()
+
+
+def _shared_starts(answer: type, case: _Shared) -> None:
+    weights = torch.cat([p.detach().flatten() for p in _layer(answer, case).parameters()])
+    drawn = weights[weights != 0]
+    differ = drawn.unique().numel()
+    expect.that(
+        differ > 0.75 * len(drawn),
+        f"shared experts must start from different numbers: of {len(drawn)} weights only "
+        f"{differ} differ, and equal experts get equal gradients for ever",
+        "Was one expert copied?",
+    )
+
+
+def _shared_untouched(answer: type, case: _Shared) -> None:
+    x = case.x()
+    kept = x.clone()
+    _layer(answer, case)(x)
+    expect.unchanged({"x": kept}, {"x": x})
+
+
+def _shared_gradients(answer: type, case: _Shared) -> None:
+    """With drawn weights, so that a start from zeros hides nothing."""
+    layer, x = _layer(answer, case).double(), case.x().double().requires_grad_()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_(std=0.5)
+    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    inputs = {"x": x, **dict(layer.named_parameters())}
+    expect.gradient(lambda: (layer(x) * way).sum(), inputs, case.generator())
+    grads = torch.autograd.grad((layer(x) * way).sum(), list(layer.parameters()))
+    idle = sum(int((grad == 0).sum()) for grad in grads)
+    expect.that(
+        idle == 0,
+        f"every weight must get a gradient, and {idle} numbers get none",
+        "Is one of the shared experts never called?",
+    )
+
+
+check_shared_experts = Check(
+    id="D2.1",
+    name="SharedExperts",
+    minutes=10,
+    reference_answer=reference.SharedExperts,
+    draw=_shareds,
+    stages={
+        "shapes and types, any leading dimensions": _shared_shapes,
+        "as many weights as num_shared experts, all registered": _shared_registered,
+        "the sum of num_shared SwiGLUs within 1e-5": _shared_sum,
+        "different starts": _shared_starts,
+        "inputs untouched": _shared_untouched,
+        "gradients reach x and every weight": _shared_gradients,
+    },
+    hints=(
+        "A SwiGLU sums over its hidden units. What is the sum of two SwiGLUs on the same x, if "
+        "you lay their hidden units side by side?",
+        "Look at SwiGLU(d_model, width): which width holds num_shared experts of expert_dim?",
+        "Make self.experts one SwiGLU from d_model, as wide as num_shared times expert_dim.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(512, 64),),
+        build=lambda answer: answer(64, 96, 2),
+        run=lambda layer, inputs: layer(*inputs),
+    ),
+)

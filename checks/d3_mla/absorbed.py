@@ -1,0 +1,296 @@
+"""The check of D3.4: decoding from the latents themselves, with the up-projections absorbed."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from checks.d3_mla.cases import Latent, shake, slow_turn
+from checks.d3_mla.layer_cases import (
+    SlowAttention,
+    WatchedCache,
+    as_it_is,
+    attentions,
+    made,
+    slips_of_merging,
+    slips_of_parts,
+    slow,
+)
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from checks.grading.time_limit import LAZY_TORCH
+from solutions import d3_mla as reference
+
+CONTEXTS = 12, 36  # cached tokens of the two runs whose work is counted
+MOST = 8  # times the work of absorption; expansion is 20 times and more
+PRODUCTS = {"mm", "bmm", "mv", "dot", "vdot", "addmm", "addbmm", "baddbmm", "addmv"}
+
+
+def _decodes(rng: random.Random) -> list[Latent]:
+    """The cases of the whole attention, with at least one token before the last."""
+    return [replace(case, length=max(case.length, 2)) for case in attentions(rng)]
+
+
+def _attention(case: Latent) -> nn.Module:
+    return made(reference.MultiHeadLatentAttention, case)
+
+
+def _step(answer: Callable, attention: nn.Module, x: Tensor, cache: reference.LatentCache):
+    """The output for a copy of one token, once it is of the right kind and the cache has grown."""
+    before = len(cache)
+    x = x.repeat(1, 2, 1)[:, :1]  # not contiguous with several rows
+    y = expect.tensor(answer(attention, x, cache), "the output", x.shape, x.dtype)
+    expect.that(
+        len(cache) == before + 1,
+        f"with {before} positions cached, the cache must hold {before + 1} after the call, "
+        f"got {len(cache)}",
+        "Are latent and rotary key of the new token appended, once?",
+    )
+    return y.detach()[:, 0]
+
+
+def _expect_token(got: Tensor, want: Tensor, true: SlowAttention, x: Tensor) -> None:
+    """`got` and `want`, `(B, D)`, are outputs for the last token of x."""
+    bound = _bound(true.case)
+    expect.that(
+        expect.near(got, want, bound) or not expect.near(got, want, 1e-5),
+        f"in float64 the output must be within {bound:.0e}, got a difference of "
+        f"{float((got - want).abs().max()):.0e}",
+        "Is a step computed in float32?",
+    )
+    when = f"at position {x.shape[1] - 1}"
+    slips = {ask: lambda slip=slip: slip()[:, -1] for ask, slip in _slips(true, x).items()}
+    expect.close(got, want, "the output", row="row", when=when, slips=slips, bound=bound)
+
+
+def _bound(case: Latent) -> float:
+    return 1e-5 if case.dtype == torch.float32 else 1e-10
+
+
+def _decode_first(answer: Callable, case: Latent) -> None:
+    """A token sees itself alone: W_UV and `out` of its latent. Twice, with other weights."""
+    attention, x, earlier = _attention(case), case.x()[:, :1], None
+    for room in (9, 1):
+        true = slow(attention, case)
+        got = _step(answer, attention, x, WatchedCache(case, room))
+        expect.that(
+            earlier is None or not expect.near(got, earlier),
+            "the output must follow kv_up, whose weights were changed between two calls, "
+            "and it is what it was",
+            "Is a product of weights kept from an earlier call?",
+        )
+        _expect_token(got, true(x)[:, 0], true, x)
+        earlier = got
+        shake(attention.latent.kv_up, torch.Generator().manual_seed(case.seed + room))
+
+
+def _decode_next(answer: Callable, case: Latent) -> None:
+    """One token behind the expanded path, and behind a cache that was filled elsewhere."""
+    x, true = case.x(), slow(_attention(case), case)
+    want = true(x)
+    for seen in {1, case.length - 1}:
+        for prefill in (_by_attention, _elsewhere):
+            attention, cache = _attention(case), WatchedCache(case, case.length + 3)
+            prefill(attention, x[:, :seen], cache, true)
+            got = _step(answer, attention, x[:, seen : seen + 1], cache)
+            _expect_token(got, want[:, seen], true, x[:, : seen + 1])
+
+
+def _by_attention(attention: nn.Module, x: Tensor, cache: WatchedCache, true: SlowAttention):
+    attention(x, cache)
+
+
+def _elsewhere(attention: nn.Module, x: Tensor, cache: WatchedCache, true: SlowAttention):
+    cache.append(*(part.to(x.dtype) for part in true.cached(x)))
+
+
+def _decode_untouched(answer: Callable, case: Latent) -> None:
+    attention, x, cache = _attention(case), case.x(), WatchedCache(case, 9)
+    _elsewhere(attention, x[:, :1], cache, slow(attention, case))
+
+    def everything() -> dict[str, Tensor]:
+        rows = {f"cached part {i}": buffer[:, :1] for i, buffer in enumerate(cache.buffers)}
+        return {"x": x, **attention.state_dict(), **rows}
+
+    before = {name: value.clone() for name, value in everything().items()}
+    answer(attention, x[:, 1:2], cache)
+    expect.unchanged(before, everything())
+
+
+def _decode_steps(answer: Callable, case: Latent) -> None:
+    """All tokens into one cache: what it holds then, and what came out."""
+    attention, x, cache = _attention(case), case.x(), WatchedCache(case, 2 * case.length + 3)
+    true, steps = slow(attention, case), range(case.length)
+    got = [_step(answer, attention, x[:, i : i + 1], cache) for i in steps]
+    _expect_cached(cache, true, x)
+    want = true(x)
+    for i in steps:
+        _expect_token(got[i], want[:, i], true, x[:, : i + 1])
+
+
+def _expect_cached(cache: WatchedCache, true: SlowAttention, x: Tensor) -> None:
+    plain = replace(true, latent_norm=as_it_is, key_turn=as_it_is).cached(x)
+    names = "the cached latent", "the cached rotary key"
+    asks = "Is the latent cached before its norm?", "Is the key cached before it is turned?"
+    for i, (name, want) in enumerate(zip(names, true.cached(x), strict=True)):
+        got, slips = cache.rows()[i], {asks[i]: plain[i].flatten(0, 1).clone}
+        bound = _bound(true.case)
+        expect.close(got.flatten(0, 1), want.flatten(0, 1), name, slips=slips, bound=bound)
+        expect.that(
+            torch.equal(got, cache.buffers[i][:, : x.shape[1]]),
+            f"{name} must stay as it was appended, and it was changed later",
+            "Does a line write into what cache.append returned?",
+        )
+
+
+def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
+    case, last = true.case, x.shape[1] - 1
+
+    def scaled(width: int) -> Callable[[], Tensor]:
+        return lambda: true(x, ((case.d_head + case.d_rope) / width) ** 0.5)
+
+    def placed(shift: int, *names: str) -> Callable[[], Tensor]:
+        """The new token's query or key turned by another position."""
+
+        def turn(rows: Tensor, start: int, theta: float) -> Tensor:
+            turned = slow_turn(rows, start, theta)
+            turned[:, last:] = slow_turn(rows[:, last:], start + last + shift, theta)
+            return turned
+
+        return lambda: replace(true, **dict.fromkeys(names, turn))(x)
+
+    query, key = "query_turn", "key_turn"
+    width = "The scores are those of keys of width d_head + d_rope, whatever space they meet in."
+    return {
+        f"Are they divided by sqrt(d_latent + d_rope)? {width}": scaled(
+            case.d_latent + case.d_rope
+        ),
+        f"Are they divided by sqrt(d_latent)? {width}": scaled(case.d_latent),
+        "Does the new token see itself? cache.append returns its latent too.": lambda: true.seeing(
+            x, lambda i: max(i, 1)
+        ),
+        "Is len(cache) read after the append?": placed(1, query, key),
+        "Do queries and rotary key get the position len(cache)?": placed(-last, query, key),
+        "Do the queries get the position len(cache)?": placed(-last, query),
+        "Does the rotary key get the position len(cache)?": placed(-last, key),
+        "Is x added to the output? The residual is the block's work.": lambda: true(x) + x,
+        **slips_of_merging(true, x),
+        **slips_of_parts(true, x),
+    }
+
+
+class _Work(TorchDispatchMode):
+    """Sums up, over all operations, the multiply-adds of products and the numbers others form."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.total += _work(func.overloadpacket.__name__, args, out)
+        return out
+
+
+def _work(name: str, args: tuple, out: object) -> int:
+    tensors = [arg for arg in args if isinstance(arg, Tensor)]
+    if name.removesuffix("_") in PRODUCTS:
+        left, right = tensors[-2:]
+        return left.numel() * (right.shape[-1] if right.ndim > 1 else 1)
+    if name.startswith("_scaled_dot_product"):
+        queries, keys, values = tensors[:3]
+        pairs = queries[..., 0].numel() * keys.shape[-2]
+        return pairs * (keys.shape[-1] + values.shape[-1])
+    if name == "convolution":
+        return out.numel() * tensors[1][0].numel()
+    held = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    return sum(
+        value.numel()
+        for value in (out if isinstance(out, tuple | list) else [out])
+        if isinstance(value, Tensor) and value.untyped_storage().data_ptr() not in held
+    )
+
+
+def _decode_work(answer: Callable, case: Latent) -> None:
+    """In heads that are much wider than the latent, so that expansion costs many times more."""
+    rng = random.Random(case.seed)
+    widths = {"d_model": 64, "d_head": rng.randint(48, 56), "d_value": rng.randint(72, 80)}
+    latent = {"d_latent": rng.randint(4, 5), "d_rope": rng.choice((2, 4))}
+    wide = replace(case, batch=1, length=1, contiguous=True, **widths, **latent)
+    short, long = (_counted(answer, wide, context) for context in CONTEXTS)
+    got = (long - short) / (CONTEXTS[1] - CONTEXTS[0])
+    want = wide.num_heads * (2 * wide.d_latent + wide.d_rope)
+    expect.that(
+        got <= MOST * want,
+        f"each cached token must cost about H·(2R + r) = {wide.num_heads}·({2 * wide.d_latent} + "
+        f"{wide.d_rope}) = {want} multiply-adds, got {got:.0f} (d_head={wide.d_head}, "
+        f"d_value={wide.d_value}; {CONTEXTS[1]} cached tokens less {CONTEXTS[0]})",
+        _expanded(got, wide),
+    )
+
+
+def _counted(answer: Callable, case: Latent, context: int) -> int:
+    """The work of one step behind `context` cached tokens, in a cache without spare rows."""
+    attention, cache = _attention(case), WatchedCache(case, context + 1)
+    cache.append(case.draw(1, context, case.d_latent), case.draw(1, context, case.d_rope))
+    with _Work() as work:
+        answer(attention, case.x(), cache)
+    return work.total
+
+
+def _expanded(got: float, case: Latent) -> str:
+    """The question to what costs about as much."""
+    heads, d, v = case.num_heads, case.d_head, case.d_value
+    R, r = case.d_latent, case.d_rope
+    costs = {
+        "keys and values of all cached tokens": R * (d + v) + d + r + v,
+        "keys of all cached tokens, and not of values": R * d + d + r + R,
+        "values of all cached tokens, and not of keys": R * v + v + r + R,
+    }
+    nearest = min(costs, key=lambda what: abs(heads * costs[what] - got))
+    if abs(heads * costs[nearest] - got) < 0.15 * got:
+        return f"That is the cost of {nearest}. Can the one new token go to the latents instead?"
+    return "Is a cached latent multiplied by a weight? Only the new token and the mix should be."
+
+
+def _compared_inputs() -> tuple:
+    torch.manual_seed(0)
+    attention = reference.MultiHeadLatentAttention(64, 4, 16, 24, 8)
+    cache = attention.new_cache(4, 513)
+    attention(torch.randn(4, 512, 64), cache)
+    return attention, torch.randn(4, 1, 64), cache
+
+
+def _compared_step(function: Callable, inputs: tuple) -> Tensor:
+    attention, x, cache = inputs
+    cache.used = 512  # every run is the step after the same prefill
+    return function(attention, x, cache)
+
+
+check_absorbed_decode = Check(
+    id="D3.4",
+    name="absorbed_decode",
+    minutes=25,
+    reference_answer=reference.absorbed_decode,
+    draw=_decodes,
+    preload=LAZY_TORCH,
+    stages={
+        "the first token: shape, type and value": _decode_first,
+        "one token more within 1e-5, in float64 1e-10": _decode_next,
+        "x, weights and earlier rows untouched": _decode_untouched,
+        "step after step, and what is cached": _decode_steps,
+        "no cached latent is expanded: work a cached token": _decode_work,
+    },
+    hints=(
+        "In q · (W_UK c), the product W_UK c is made anew for every cached token. Which other "
+        "pair can be multiplied first?",
+        "Look at attention.latent.kv_up.weight cut into heads, (H, d + v, R): W_UK (H, d, R) and "
+        "W_UV (H, v, R), and at the queries, (B, 1, H, d).",
+        "Bring each head's query to width R with W_UK, add its scores against the cached latents "
+        "and the rotary ones, divide by sqrt(d + r), softmax, mix the latents, then W_UV of each "
+        "head's mix, flatten, attention.out.",
+    ),
+    compared=Comparison(inputs=_compared_inputs, run=_compared_step),
+)

@@ -1,0 +1,310 @@
+"""The check of D3.3d: causal attention whose keys have a content part and a shared rotary part."""
+
+import math
+import random
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from checks.d3_mla.cases import SMALL, close_at, slow_attend
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d3_mla as reference
+
+NAMES = ("q_content", "q_rotary", "k_content", "k_rotary", "values")
+
+
+@dataclass(frozen=True)
+class _Attention:
+    """One case: the last `length` of the `seen` positions ask."""
+
+    batch: int
+    length: int
+    seen: int
+    num_heads: int
+    d_head: int
+    d_rope: int
+    d_value: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        return (
+            f"B={self.batch}, L={self.length}, S={self.seen}, H={self.num_heads}, "
+            f"d={self.d_head}, r={self.d_rope}, v={self.d_value}"
+        )
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def parts(self) -> dict[str, Tensor]:
+        """The five inputs by their names, drawn anew at every call, always the same."""
+        batch, length, seen, heads = self.batch, self.length, self.seen, self.num_heads
+        shapes = (
+            (batch, length, heads, self.d_head),
+            (batch, length, heads, self.d_rope),
+            (batch, seen, heads, self.d_head),
+            (batch, seen, self.d_rope),
+            (batch, seen, heads, self.d_value),
+        )
+        generator = self.generator()
+        drawn = [torch.randn(shape, generator=generator, dtype=self.dtype) for shape in shapes]
+        if not self.contiguous:
+            drawn = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in drawn]
+        return dict(zip(NAMES, drawn, strict=True))
+
+
+def _attentions(rng: random.Random) -> list[_Attention]:
+    """Seven cases: a whole prompt, chunks, one query, one position, one head, a batch of one."""
+
+    def case(**kind) -> _Attention:
+        batch, heads = rng.sample(range(2, 5), 2)
+        length = rng.choice([n for n in (2, 3, 4) if n not in (batch, heads)])
+        seen, d_head, d_rope, d_value = rng.sample(range(5, 11), 4)
+        sizes = batch, length, seen, heads, d_head, d_rope, d_value, rng.randrange(10**6)
+        made = _Attention(*sizes)
+        return replace(made, **kind)
+
+    whole = rng.randint(11, 12)
+    return [
+        case(length=whole, seen=whole),
+        case(contiguous=False),
+        case(dtype=torch.float32),
+        case(length=1),
+        case(length=1, seen=1),
+        case(num_heads=1),
+        case(batch=1, contiguous=False),
+    ]
+
+
+def _output(answer, parts: dict[str, Tensor]) -> object:
+    return answer(*(parts[name].clone() for name in NAMES))
+
+
+def _attend(answer, case: _Attention, parts: dict[str, Tensor]) -> Tensor:
+    """The output, once it has the right kind."""
+    queries, values = parts["q_content"], parts["values"]
+    shape = *queries.shape[:3], values.shape[-1]
+    y = _output(answer, parts)
+    ask = "It has one row a query and head, as wide as a value."
+    return expect.tensor(y, "the output", shape, case.dtype, ask).detach()
+
+
+def _attend_shape(answer, case: _Attention) -> None:
+    """Where every query has something before it to see."""
+    if case.length < case.seen:
+        _attend(answer, case, case.parts())
+
+
+def _attend_one(answer, case: _Attention) -> None:
+    """With one position seen there is nothing to choose from."""
+    parts = {name: part[:, :1] for name, part in case.parts().items()}
+    values, when = parts["values"], "with one position to see, whose value comes back"
+    raw = _output(answer, parts)
+    expect.that(
+        not isinstance(raw, Tensor) or not raw.isnan().any(),
+        f"the output {when}, must be that value, got NaN",
+        "Does a query see its own position?",
+    )
+    got = _attend(answer, case, parts)
+    slips = {
+        "Does each head mix its own values?": lambda: values[:, :, :1].expand_as(values),
+        "A softmax over one position gives it the weight 1, in every head.": lambda: got,
+    }
+    close_at(got, values, "the output", when=when, slips=slips)
+
+
+def _attend_constant(answer, case: _Attention) -> None:
+    """Whatever the weights are, values that are the same at all positions come back."""
+    parts = case.parts()
+    same = parts["values"][:, :1]
+    got = _attend(answer, case, parts | {"values": same.expand_as(parts["values"])})
+    want = same.expand_as(got)
+    slips = {
+        _TRANSPOSE: lambda: want.transpose(1, 2).reshape(want.shape),
+        "Do the weights of a query sum to 1 over the S positions, with nothing after the softmax, "
+        "and has each head its own values?": lambda: got,
+    }
+    when = "with values that are the same at all positions"
+    close_at(got, want, "the output", when=when, slips=slips)
+
+
+_TRANSPOSE = "Are heads and positions exchanged by transpose, and not by reshape?"
+
+
+def _attend_whole(answer, case: _Attention) -> None:
+    _expect_seen(answer, replace(case, length=case.seen), _ASK_WHOLE)
+
+
+def _attend_chunk(answer, case: _Attention) -> None:
+    if case.length < case.seen:
+        _expect_seen(answer, case, _ASK_CHUNK)
+
+
+_ASK_WHOLE = "Are later positions hidden before the softmax, and a query's own position not?"
+_ASK_CHUNK = "Do the queries belong to the last L positions?"
+
+
+def _expect_seen(answer, case: _Attention, ask: str) -> None:
+    """Values that are one-hot in the position show the weights; small queries hide none."""
+    parts = case.parts()
+    for name in ("q_content", "q_rotary"):
+        parts[name] = parts[name] / 10
+    shape = case.batch, case.seen, case.num_heads, case.seen
+    eye = torch.eye(case.seen, dtype=case.dtype)[:, None].expand(shape)
+    weights = _attend(answer, case, parts | {"values": eye})
+    for b, i, h in torch.cartesian_prod(*map(torch.arange, weights.shape[:3])).tolist():
+        own = case.seen - case.length + i
+        right = f"positions 0 to {own}" if own else "that position alone"
+        found = (weights[b, i, h].abs() > 1e-6).nonzero().flatten().tolist()
+        expect.that(
+            found == list(range(own + 1)),
+            f"query {i} of {case.length}, at position {own}, must see {right}, and "
+            f"in head {h} of sequence {b} it sees {', '.join(map(str, found)) or 'none'}",
+            ask,
+        )
+
+
+def _attend_rotary(answer, case: _Attention) -> None:
+    """Another q_rotary in one head: that head's output is another, and no other head's."""
+    if case.seen == 1:
+        return
+    parts = case.parts()
+    before = _attend(answer, case, parts)
+    for h in range(case.num_heads):
+        rotary = parts["q_rotary"].clone()
+        rotary[:, :, h] = 3 * rotary[:, :, h].flip(-1) + 1
+        after = _attend(answer, case, parts | {"q_rotary": rotary})
+        moved = (after - before).abs().amax((0, 1, 3))
+        expect.that(
+            moved[h] > 1e-5,
+            f"another q_rotary in head {h} must give another output of head {h}, and it does not",
+            "Are the rotary scores added to the content scores, for every head?",
+        )
+        others = [i for i in range(case.num_heads) if i != h and moved[i] > 1e-5]
+        expect.that(
+            not others,
+            f"another q_rotary in head {h} must change no other head, and it changes "
+            f"head {others[0] if others else h}",
+            "Do all heads share k_rotary alone, and has each its own q_rotary?",
+        )
+
+
+def _attend_scale(answer, case: _Attention) -> None:
+    """One query of ones, a key of zeros and a key of ones: their weights tell the score."""
+    width = case.d_head + case.d_rope
+    for content, rotary in ((1, 0), (0, 1), (1, 1)):
+        d, r = content * case.d_head, rotary * case.d_rope
+        want = (d + r) / math.sqrt(width)
+        got = _score(answer, replace(case, dtype=torch.float64), content, rotary, want)
+        which = " and ".join(["content"] * content + ["rotary part"] * rotary)
+        expect.that(
+            abs(got - want) < 1e-3,
+            f"query and key with {which} of ones must have the score {d + r} / sqrt({width}) = "
+            f"{want:.4g}, got {got:.4g}, as the attention weights tell",
+            _scale_ask(got, d, r, width),
+        )
+
+
+def _score(answer, case: _Attention, content: float, rotary: float, want: float) -> float:
+    """The score furthest from the right one, of any sequence and head."""
+    batch, heads, dtype = case.batch, case.num_heads, case.dtype
+    keys = torch.tensor([0, 1], dtype=dtype)
+    parts = {
+        "q_content": torch.full((batch, 1, heads, case.d_head), content, dtype=dtype),
+        "q_rotary": torch.full((batch, 1, heads, case.d_rope), rotary, dtype=dtype),
+        "k_content": keys[:, None, None].expand(batch, 2, heads, case.d_head),
+        "k_rotary": keys[:, None].expand(batch, 2, case.d_rope),
+        "values": torch.eye(2, dtype=dtype)[:, None].expand(batch, 2, heads, 2),
+    }
+    weights = _attend(answer, case, parts)
+    scores = (weights[..., 1] / weights[..., 0]).log().flatten()
+    return float(scores[(scores - want).abs().argmax()])
+
+
+def _scale_ask(got: float, d: int, r: int, width: int) -> str:
+    root = math.sqrt(width)
+    slips = (
+        (d + r, "Where are both parts of the scores divided by sqrt(d_head + d_rope)?"),
+        ((d + r) / width, "Are the scores divided once, and by the square root of the width?"),
+        ((d + r) * root, "Are the scores divided by the root, and not multiplied?"),
+        (0, "Does this part of the scores come in?"),
+        ((d - r) / root, "Are the two scores added?"),
+        (math.inf, "Is a position hidden because its score is 0?"),
+    )
+    asks = [ask for slip, ask in slips if got == slip or abs(got - slip) < 1e-3]
+    return asks[0] if asks else "Is the scale 1/sqrt(d_head + d_rope), the same for both parts?"
+
+
+def _attend_values(answer, case: _Attention) -> None:
+    parts = case.parts()
+    five = {name: part.double() for name, part in parts.items()}
+
+    def slow(**changed: Tensor) -> Tensor:
+        return slow_attend(*(five | changed).values())
+
+    def first(part: Tensor, dim: int) -> Tensor:
+        return part.narrow(dim, 0, 1).expand_as(part)
+
+    slips = {
+        "Has each head its own keys, and not the first head's?": lambda: slow(
+            k_content=first(five["k_content"], 2)
+        ),
+        "Has each sequence its own k_rotary?": lambda: slow(k_rotary=first(five["k_rotary"], 0)),
+    }
+    close_at(_attend(answer, case, parts), slow(), "the output", slips=slips)
+
+
+def _attend_untouched(answer, case: _Attention) -> None:
+    after = case.parts()
+    before = {name: part.clone() for name, part in after.items()}
+    answer(*after.values())
+    expect.unchanged(before, after)
+
+
+def _attend_gradients(answer, case: _Attention) -> None:
+    """Over two queries, with four positions seen or fewer."""
+    parts = {}
+    for name, part in case.parts().items():
+        rows = min(case.length, 2) if name.startswith("q") else min(case.seen, 4)
+        parts[name] = part[:2, -rows:].double().contiguous().requires_grad_()
+    shape = _attend(answer, replace(case, dtype=torch.float64), parts).shape
+    way = SMALL * torch.randn(shape, generator=case.generator(), dtype=torch.float64)
+    expect.gradient(lambda: (answer(*parts.values()) * way).sum(), parts, case.generator())
+
+
+def _compared_inputs() -> tuple[Tensor, ...]:
+    return tuple(_Attention(2, 32, 48, 8, 16, 8, 12, seed=0, dtype=torch.float32).parts().values())
+
+
+check_attend = Check(
+    id="D3.3d",
+    name="attend",
+    minutes=20,
+    reference_answer=reference.attend,
+    draw=_attentions,
+    stages={
+        "shape and type": _attend_shape,
+        "one position seen gives its value": _attend_one,
+        "weights sum to 1: values equal at all positions come back": _attend_constant,
+        "L = S: a query sees itself and what came before": _attend_whole,
+        "L < S: the queries are the last L positions": _attend_chunk,
+        "the rotary part of every head counts": _attend_rotary,
+        "scores are divided by sqrt(d + r)": _attend_scale,
+        "within 1e-5 of the loop over queries and heads": _attend_values,
+        "inputs untouched": _attend_untouched,
+        "gradients reach all five inputs": _attend_gradients,
+    },
+    hints=(
+        "Query i of the L stands at position S - L + i. Which of the S keys may it see?",
+        "Look at the scores (B, H, L, S). Which two products give them, and which of the two has "
+        "keys without a dimension for heads?",
+        "einsum content queries with content keys and rotary queries with k_rotary to (B, H, L, S) "
+        "each, add, divide by sqrt(d + r), fill with -inf where s > S - L + i, softmax over the "
+        "last dimension, einsum with the values to (B, L, H, v).",
+    ),
+    compared=Comparison(inputs=_compared_inputs, run=lambda function, inputs: function(*inputs)),
+)

@@ -1,0 +1,372 @@
+"""The check of D3.2: a cache with room for so many positions, and nothing in it twice."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
+from solutions import d3_mla as reference
+
+_HEADS, _D_HEAD, _D_LATENT = 32, 128, 512  # the plan's sizes
+_BEFORE = "Is that looked at before anything is written?"
+
+
+@dataclass(frozen=True)
+class _Cached:
+    """One case: `lengths` positions are appended, one after the other; `spare` fit beside them."""
+
+    batch: int
+    widths: tuple[int, ...]
+    lengths: tuple[int, ...]
+    spare: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+    learnable: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"LatentCache({self.batch}, {self.capacity}, {', '.join(map(str, self.widths))}), "
+            f"appended {self.lengths} positions"
+        )
+
+    @property
+    def capacity(self) -> int:
+        return sum(self.lengths) + self.spare
+
+    def parts(self, length: int, offset: int = 0, batch: int | None = None) -> list[Tensor]:
+        """`(B, length, width)` for each width; other numbers for another offset."""
+        generator = torch.Generator().manual_seed(self.seed + 100 * offset)
+        shapes = [(batch or self.batch, length, width) for width in self.widths]
+        drawn = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+        drawn = [part.to(self.dtype) for part in drawn]
+        if not self.contiguous:
+            drawn = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in drawn]
+        return [part.requires_grad_() for part in drawn] if self.learnable else drawn
+
+    def turns(self, offset: int = 0) -> list[list[Tensor]]:
+        """The parts of each append."""
+        return [self.parts(length, offset + i) for i, length in enumerate(self.lengths)]
+
+
+def _cacheds(rng: random.Random) -> list[_Cached]:
+    """Five cases: one to three parts, a prefill or one token first, a batch of one, no room left,
+    three types, parts that carry a gradient.
+    """
+
+    def case(count: int, *lengths: int, **kind) -> _Cached:
+        widths = tuple(rng.sample(range(5, 12), count))
+        sizes = {"batch": rng.randint(2, 3), "widths": widths, "spare": rng.randint(2, 4)}
+        return _Cached(**(sizes | {"lengths": lengths, "seed": rng.randrange(10**6)} | kind))
+
+    few, more = rng.sample(range(2, 6), 2)
+    width = rng.randint(5, 9)
+    return [
+        case(2, few, 1, more),
+        case(3, more, 1, few, dtype=torch.float32, contiguous=False),
+        case(2, 1, few, 1, batch=1, learnable=True, spare=0),
+        case(1, few, 1, 1, more, spare=1),
+        case(2, more, 1, few, widths=(width, width), dtype=torch.bfloat16),
+    ]
+
+
+def _cache(answer: type, case: _Cached) -> object:
+    cache = answer(case.batch, case.capacity, *case.widths)
+    _expect_length(cache, 0, "of a new cache")
+    return cache
+
+
+def _expect_length(cache: object, want: int, when: str) -> None:
+    got = len(cache)
+    ask = "Is the number of used positions moved on by what was appended?"
+    expect.that(got == want, f"len(cache) {when} must be {want}, got {got}", ask)
+
+
+def _append(cache: object, parts: list[Tensor], seen: int, case: _Cached) -> list[Tensor]:
+    """What an append gives, once it is a tuple of `seen` positions for each width."""
+    got = _parts(cache.append(*parts), case)
+    for i, (part, width) in enumerate(zip(got, case.widths, strict=True)):
+        shape, ask = (case.batch, seen, width), "All positions so far come back, the new ones last."
+        expect.tensor(part, f"part {i}", shape, case.dtype, ask)
+    _expect_length(cache, seen, f"after {seen} positions")
+    return [part.detach() for part in got]
+
+
+def _parts(got: object, case: _Cached) -> Sequence[Tensor]:
+    count = len(case.widths)
+    wanted = f"append must return a tuple with one tensor for each width, {count} in all"
+    if got is None:
+        raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
+    expect.that(isinstance(got, tuple | list), f"{wanted}, got {expect.shown(got)}")
+    expect.that(len(got) == count, f"{wanted}, got {expect.shown(got)}")
+    return got
+
+
+def _together(turns: Sequence[list[Tensor]]) -> list[Tensor]:
+    """Every part over all appends, in their order."""
+    return [
+        torch.cat([part.detach() for part in parts], dim=1) for parts in zip(*turns, strict=True)
+    ]
+
+
+def _expect_parts(got: Sequence[Tensor], turns: Sequence[list[Tensor]], when: str) -> None:
+    """Bit by bit what was appended."""
+    wants, turned = _together(turns), _together(turns[::-1])
+    for i, part in enumerate(got):
+        others = [want for j, want in enumerate(wants) if j != i and want.shape == part.shape]
+        slips = {"Do the new positions come last?": lambda i=i: _positions(turned[i])}
+        if others:
+            ask = "Are the parts exchanged, or is one of them used twice?"
+            slips[ask] = lambda others=others: _positions(others[0])
+        name = f"part {i} {when}"
+        got_rows, want_rows = _positions(part), _positions(wants[i])
+        expect.close(got_rows, want_rows, name, row="position", slips=slips, bound=0.0)
+
+
+def _positions(part: Tensor) -> Tensor:
+    return part.transpose(0, 1).flatten(1)
+
+
+def _prefill(answer: type, case: _Cached) -> None:
+    cache, turns = _cache(answer, case), case.turns()[:1]
+    got = _append(cache, turns[0], case.lengths[0], case)
+    _expect_parts(got, turns, "after the first append")
+
+
+def _in_order(answer: type, case: _Cached) -> None:
+    _filled(answer, case)
+
+
+def _filled(answer: type, case: _Cached) -> tuple[object, list[list[Tensor]]]:
+    """A cache with all of the case's appends, each of them judged, and what it was given."""
+    cache, turns = _cache(answer, case), case.turns()
+    for i, parts in enumerate(turns):
+        got = _append(cache, parts, sum(case.lengths[: i + 1]), case)
+        _expect_parts(got, turns[: i + 1], f"after append {i + 1}")
+    return cache, turns
+
+
+def _on_device(answer: type, case: _Cached) -> None:
+    """With torch's device without memory, which every machine has."""
+    parts = [part.detach().to("meta") for part in case.parts(case.lengths[0])]
+    ask = "Is the buffer made like the part, on its device and of its type?"
+    try:
+        got = _parts(_cache(answer, case).append(*parts), case)
+    except Exception as error:
+        raise Wrong(
+            "the buffers must be on the device of what is first appended, and parts on the "
+            f"device 'meta' end in {type(error).__name__}. {ask}"
+        ) from None
+    for i, part in enumerate(got):
+        where = part.device.type if isinstance(part, Tensor) else expect.shown(part)
+        wanted = f"part {i} must be on the device 'meta', where the first parts are"
+        expect.that(where == "meta", f"{wanted}, got {where}", ask)
+
+
+def _like_the_first(answer: type, case: _Cached) -> None:
+    _on_device(answer, case)
+    other = torch.float32 if case.dtype == torch.float64 else torch.float64
+    cache = _cache(answer, case)
+    cache.append(*case.parts(1))
+    later = [part.detach().to(other) for part in case.parts(1, 1)]
+    for i, part in enumerate(_parts(cache.append(*later), case)):
+        shape, ask = (case.batch, 2, case.widths[i]), "The buffers are made once, by the first."
+        expect.tensor(part, f"part {i}, after an append of {other},", shape, case.dtype, ask)
+
+
+def _own_copy(answer: type, case: _Cached) -> None:
+    """What was appended is changed afterwards, after each append."""
+    cache, given = _cache(answer, case), case.turns()
+    kept = case.turns()
+    for i, parts in enumerate(given):
+        got = _append(cache, parts, sum(case.lengths[: i + 1]), case)
+        with torch.no_grad():
+            for part in parts:
+                part.add_(1)
+        _expect_parts(got, kept[: i + 1], "after the appended tensor was changed in place")
+
+
+def _views(answer: type, case: _Cached) -> None:
+    """What each append gave, looked at once more when all are appended."""
+    cache, turns, views = _cache(answer, case), case.turns(), []
+    for i, parts in enumerate(turns):
+        views.append(_append(cache, parts, sum(case.lengths[: i + 1]), case))
+    for i, earlier in enumerate(views):
+        _expect_parts(earlier, turns[: i + 1], f"of append {i + 1}, looked at after the last one,")
+
+
+def _two_caches(answer: type, case: _Cached) -> None:
+    caches = [_cache(answer, case), _cache(answer, case)]
+    turns = [case.turns(), case.turns(offset=50)]
+    for i in range(len(case.lengths)):
+        for cache, own in zip(caches, turns, strict=True):
+            got = _append(cache, own[i], sum(case.lengths[: i + 1]), case)
+            _expect_parts(got, own[: i + 1], "of one of two caches that are filled in turn")
+
+
+def _expect_refused(cache: object, parts: list[Tensor], why: str) -> None:
+    """A ValueError, with any sentence, and length and bytes as they were."""
+    before = len(cache), cache.nbytes
+    wanted = f"{why} must be refused with a ValueError"
+    try:
+        got = cache.append(*parts)
+    except ValueError:
+        pass
+    except Exception as error:
+        raise Wrong(f"{wanted}, got {type(error).__name__}. {_BEFORE}") from None
+    else:
+        raise Wrong(f"{wanted}, got {expect.shown(got)}. {_BEFORE}")
+    after = len(cache), cache.nbytes
+    expect.that(
+        before == after,
+        f"{why} must leave the cache as it was: len and nbytes were {before} and are {after}",
+        "Is anything made or counted before the parts are looked at?",
+    )
+
+
+def _full(answer: type, case: _Cached) -> None:
+    room = f"with room for {case.capacity} positions"
+    empty = _cache(answer, case)
+    _expect_refused(empty, case.parts(case.capacity + 1), f"{case.capacity + 1} positions {room}")
+    cache, turns = _filled(answer, case)
+    for new in {case.spare + 1, case.spare + case.capacity}:
+        why = f"{new} positions more, after {len(cache)} {room},"
+        _expect_refused(cache, case.parts(new), why)
+    if case.spare:
+        turns.append(case.parts(case.spare, 30))
+        got = _append(cache, turns[-1], case.capacity, case)
+        _expect_parts(got, turns, "once it is exactly full")
+        _expect_refused(cache, case.parts(1), f"one position more, after all {case.capacity},")
+        _expect_parts(got, turns, "of the full cache, after it refused one more,")
+    _expect_exactly_full(empty, case)
+
+
+def _expect_exactly_full(empty: object, case: _Cached) -> None:
+    """All at once, in a cache that refused too many before."""
+    turns = [case.parts(case.capacity)]
+    got = _append(empty, turns[0], case.capacity, case)
+    _expect_parts(got, turns, "with as many positions as fit, after it refused more,")
+
+
+def _misfits(case: _Cached, length: int) -> dict[str, list[Tensor]]:
+    """Parts that do not fit, each with its description."""
+    parts = case.parts(length, 40)
+    found = {f"a batch of {n} in one of {case.batch}": case.parts(length, 40, n) for n in (4, 1)}
+    found.pop(f"a batch of {case.batch} in one of {case.batch}", None)
+    for i, part in enumerate(parts):
+        for other in (part[..., :1], part[..., :-1], torch.cat([part, part], -1)):
+            swapped = [*parts[:i], other, *parts[i + 1 :]]
+            found[f"part {i} of width {other.shape[-1]} for {case.widths[i]}"] = swapped
+    found[f"{len(parts) + 1} parts for {len(parts)} widths"] = [*parts, parts[-1]]
+    if len(parts) > 1:
+        found[f"{len(parts) - 1} parts for {len(parts)} widths"] = parts[:-1]
+        found["parts of different lengths"] = [*parts[:-1], parts[-1][:, :1]]
+    return found
+
+
+def _other_shapes(answer: type, case: _Cached) -> None:
+    """On an empty cache and on one that holds something; both take what fits afterwards."""
+    length = min(2, case.capacity - case.lengths[0])
+    for why, parts in _misfits(case, length).items():
+        cache, turns = _cache(answer, case), case.turns()[:1]
+        _expect_refused(cache, parts, f"{why}, in the first append,")
+        _append(cache, turns[0], case.lengths[0], case)
+        _expect_refused(cache, parts, f"{why}, in the second append,")
+        turns.append(case.parts(length, 41))
+        got = _append(cache, turns[1], case.lengths[0] + length, case)
+        _expect_parts(got, turns, f"after {why} was refused")
+
+
+def _held(views: Sequence[Tensor]) -> int:
+    """The bytes of the memory that these lie in, the unused rows too."""
+    places = (view.untyped_storage() for view in views)
+    return sum({place.data_ptr(): place.nbytes() for place in places}.values())
+
+
+def _eight_times(answer: type, case: _Cached) -> None:
+    """Full, so that it does not matter whether unused rows count."""
+    batch, capacity = case.batch, min(case.capacity, 3)
+    head = torch.zeros(batch, capacity, _HEADS, _D_HEAD, dtype=case.dtype)
+    standard = 2 * head.nbytes  # of the keys, and as many of the values
+    cache = answer(batch, capacity, _D_LATENT, _D_LATENT)
+    latent = torch.ones(batch, capacity, _D_LATENT, dtype=case.dtype)
+    views = cache.append(latent, latent)
+    for got, what in ((_held(views), "the buffers take"), (cache.nbytes, "nbytes says")):
+        expect.that(
+            got * 8 == standard,
+            f"{capacity} positions of keys and values of {_HEADS} heads × {_D_HEAD} take "
+            f"{standard} bytes, two latents of {_D_LATENT} an eighth, {standard // 8}, "
+            f"and {what} {got}",
+            "Which shape have the buffers, and which type?",
+        )
+
+
+def _bytes(answer: type, case: _Cached) -> None:
+    """0 before the first append, then those of the whole buffers."""
+    cache = _cache(answer, case)
+    ask = "It is 0 until the first append makes the buffers."
+    expect.that(cache.nbytes == 0, f"nbytes of a new cache must be 0, got {cache.nbytes}", ask)
+    size = case.parts(1)[0].element_size()
+    want = case.batch * case.capacity * sum(case.widths) * size
+    for parts in case.turns():
+        views = cache.append(*parts)
+        expect.that(
+            cache.nbytes == want and _held(views) <= want,
+            f"nbytes must be batch × capacity × widths × bytes a number = {case.batch} × "
+            f"{case.capacity} × {sum(case.widths)} × {size} = {want} with {len(cache)} positions "
+            f"used, got {cache.nbytes}, and what came back lies in {_held(views)} bytes",
+            "Is there one buffer a part, with room for all positions from the start?",
+        )
+
+
+def _all_bytes(answer: type, case: _Cached) -> None:
+    _bytes(answer, case)
+    _eight_times(answer, case)
+
+
+def _three_appends(answer: type, inputs: tuple) -> Tensor:
+    cache = answer(2, 256, 512, 64)
+    for parts in inputs:
+        views = cache.append(*parts)
+    return torch.cat(views, dim=-1)
+
+
+def _compared_inputs() -> tuple:
+    return tuple((torch.randn(2, n, 512), torch.randn(2, n, 64)) for n in (128, 1, 100))
+
+
+check_latent_cache = Check(
+    id="D3.2",
+    name="LatentCache",
+    minutes=20,
+    reference_answer=reference.LatentCache,
+    draw=_cacheds,
+    stages={
+        "the first append comes back": _prefill,
+        "then one and a chunk: all positions in order": _in_order,
+        "later changes of what was appended do not reach it": _own_copy,
+        "what came back stays what it was": _views,
+        "two caches share nothing": _two_caches,
+        "type and device of what is first appended": _like_the_first,
+        "exactly full fits, one more is refused": _full,
+        "other shapes are refused, and nothing changes": _other_shapes,
+        "nbytes counts all rows; 8x smaller at the plan's sizes": _all_bytes,
+    },
+    hints=(
+        "Three positions are used, and two come. Which rows of a buffer do they go to, and which "
+        "rows come back?",
+        "Look at buffer[:, self.used : self.used + length], (B, L, width): what is written there, "
+        "and what must be known before it is?",
+        "Compare the shapes of the parts with (batch, length, width) for each width, and used + "
+        "length with capacity, and raise a ValueError; make the buffers with new_empty of each "
+        "part if there are none; write each part into its buffer's next rows; move used on; "
+        "return the slice up to used of each buffer, as a tuple.",
+    ),
+    compared=Comparison(inputs=_compared_inputs, run=_three_appends),
+)

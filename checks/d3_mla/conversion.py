@@ -1,0 +1,275 @@
+"""The check of D3.3f: latents for a trained attention, with the smallest squared error."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from checks.d3_mla.projections import check_latent_projections
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d3_mla as reference
+
+_BOUND = 1e-6  # the largest share that may be lost beside the smallest one
+_CLEAR = 0.005  # how much more of the whole a slip loses, so that no rounding hides it
+_BACK = "Is down the weights along orthonormal directions, and up the way back along the same?"
+_ALONE = {"keys": 0, "values": 1}
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """One case: weights `(width, d_model)`, and inputs with a mean and a few strong directions."""
+
+    rows: int
+    d_model: int
+    width: int
+    d_latent: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    learnable: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"W_K and W_V of shape {(self.width, self.d_model)}, activations of shape "
+            f"{(self.rows, self.d_model)}, d_latent={self.d_latent}"
+        )
+
+    def _drawn(self, offset: int, *shape: int) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed + offset)
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """W_K and W_V, which read some directions of x far more than others; they need a gradient,
+        as an `nn.Linear`'s do, in a case that says so.
+        """
+        drawn = (
+            self._drawn(0, 2, self.width, self.d_model) * (0.7 * self._drawn(1, self.d_model)).exp()
+        )
+        pair = (drawn @ self._turn()).to(self.dtype)
+        return tuple(weight.clone().requires_grad_(self.learnable) for weight in pair)
+
+    def activations(self) -> Tensor:
+        """`(N, D)`; not contiguous."""
+        strength = (0.7 * self._drawn(2, self.d_model)).exp()
+        drawn = (self._drawn(3, self.rows, self.d_model) + self._drawn(4, self.d_model)) * strength
+        return (drawn @ self._turn()).to(self.dtype).T.contiguous().T
+
+    def _turn(self) -> Tensor:
+        """Axes that belong to no single number of x."""
+        return torch.linalg.qr(self._drawn(5, self.d_model, self.d_model)).Q
+
+    def outputs(self) -> list[Tensor]:
+        """Keys and values `(N, W)` of the activations."""
+        return [self.activations().double() @ w.detach().double().T for w in self.weights()]
+
+
+def _traineds(rng: random.Random) -> list[_Trained]:
+    """Five cases: fewer outputs than inputs and more, float32, one direction, one row of weights;
+    none in which a slip loses hardly more than the best directions do.
+    """
+
+    def case(width: int, d_latent: int | None = None, **kind) -> _Trained:
+        while True:
+            rank, rows = d_latent or rng.randint(2, 3), rng.randint(30, 50)
+            d_model = rng.choice([n for n in range(10, 15) if n != width])
+            drawn = _Trained(rows, d_model, width, rank, rng.randrange(10**6), **kind)
+            if drawn.width == 1 or _is_clear(drawn):
+                return drawn
+
+    return [
+        case(rng.randint(8, 10)),
+        case(rng.randint(8, 10), dtype=torch.float32),
+        case(rng.randint(14, 16)),
+        case(rng.randint(8, 10), 1, learnable=True),
+        case(1, 1),
+    ]
+
+
+def _is_clear(case: _Trained) -> bool:
+    """Whether each slip loses more than the best directions, of keys, values and both together."""
+    for part in ("keys", "values", "both"):
+        least = _least(case, part)
+        if any(loss() < least + _CLEAR for loss in _slips(case, part).values()):
+            return False
+    return True
+
+
+def _own(pair: Sequence[Tensor], part: str, dim: int = 0) -> Tensor:
+    """What belongs to the keys, to the values, or to both side by side."""
+    return torch.cat(list(pair), dim) if part == "both" else pair[_ALONE[part]]
+
+
+def _rank(case: _Trained, part: str) -> int:
+    return 2 * case.d_latent if part == "both" else case.d_latent
+
+
+def _main(matrix: Tensor) -> Tensor:
+    """The directions of the rows, one a column, strongest first: `(W, W)`."""
+    return torch.linalg.eigh(matrix.T @ matrix).eigenvectors.flip(-1)
+
+
+def _lost(outputs: Tensor, directions: Tensor) -> float:
+    """The share of the squared length that these orthonormal directions do not keep."""
+    return 1 - float((outputs @ directions).square().sum() / outputs.square().sum())
+
+
+def _least(case: _Trained, part: str) -> float:
+    """What the best directions lose: the squares of the singular values that are left."""
+    squares = torch.linalg.svdvals(_own(case.outputs(), part, 1)).square()
+    return float(squares[_rank(case, part) :].sum() / squares.sum())
+
+
+def _slips(case: _Trained, part: str) -> dict[str, Callable[[], float]]:
+    """What the directions of a slip lose, by the question that asks about it."""
+    outputs, rank = _own(case.outputs(), part, 1), _rank(case, part)
+    weights = _own(case.weights(), part).detach().double()
+    whole, inputs = part == "both", case.activations().double()
+    name = "keys and values" if whole else part
+    found = {
+        f"Are these the directions of the weights alone? It is the {name} that these activations "
+        "give which must be kept.": lambda: _lost(outputs, _main(weights.T)[:, :rank]),
+        f"Is the mean of the {name} taken off before? down and up have no bias to put it "
+        "back.": lambda: _lost(outputs, _main(outputs - outputs.mean(0))[:, :rank]),
+        "Are these the weakest directions? Which end does eigh begin with?": lambda: _lost(
+            outputs, _main(outputs)[:, -rank:]
+        ),
+        f"Are these the directions of the activations, and not of the {name}?": lambda: _lost(
+            outputs, torch.linalg.qr(weights @ _main(inputs)[:, :rank]).Q
+        ),
+    }
+    return found if whole else found | _exchanged(case, part, rank)
+
+
+def _exchanged(case: _Trained, part: str, rank: int) -> dict[str, Callable[[], float]]:
+    own, other = _own(case.outputs(), part), case.outputs()[1 - _ALONE[part]]
+    return {
+        f"Do the {part} have directions of their own?": lambda: _lost(own, _main(other)[:, :rank])
+    }
+
+
+def _made(answer, case: _Trained, d_latent: int, joint: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """Both latents of the activations, and the keys and values `(N, W)` they are expanded to."""
+    W_K, W_V = case.weights()
+    options = {"joint": True} if joint else {}
+    got = answer(W_K, W_V, case.activations(), d_latent, **options)
+    wanted = f"the call must return a LatentProjections, got {expect.shown(got)}"
+    expect.that(got is not None, wanted, "Did you forget a `return`?")
+    expect.that(hasattr(got, "down") and hasattr(got, "up"), f"{wanted}, without down and up")
+    width = 2 * d_latent if joint else d_latent
+    latents = _of_kind(got.down(case.activations()[None]), "latent", (width,), case)
+    expanded = _of_kind(got.up(*latents), "expansion", (1, case.width), case)
+    return latents, [value.detach().double().reshape(case.rows, -1) for value in expanded]
+
+
+def _of_kind(pair: object, name: str, last: tuple[int, ...], case: _Trained) -> list[Tensor]:
+    names = f"the {name} of the keys", f"the {name} of the values"
+    ask = "One head holds the whole width W, and with joint a latent is 2 · d_latent wide."
+    for value, each in zip(expect.pair(pair, names), names, strict=True):
+        expect.tensor(value, each, (1, case.rows, *last), case.dtype, ask)
+    return list(pair)
+
+
+def _kind(answer, case: _Trained) -> None:
+    _made(answer, case, case.d_latent, joint=False)
+
+
+def _kind_joint(answer, case: _Trained) -> None:
+    latents, _ = _made(answer, case, case.d_latent, joint=True)
+    k, v = (latent.detach()[0] for latent in latents)
+    ask = "Is there one weight down, for keys and values side by side, used for both?"
+    name = "with joint=True the latent of the values, which is that of the keys,"
+    expect.close(v, k, name, slips={ask: lambda: v}, bound=1e-4)
+
+
+def _all_kept(answer, case: _Trained) -> None:
+    """As many directions as there are: nothing is lost, whichever basis is taken."""
+    if case.width > case.d_model:
+        return  # more directions than keys can have: another stage grades these sizes
+    _, got = _made(answer, case, case.width, joint=False)
+    for part, outputs, came in zip(_ALONE, case.outputs(), got, strict=True):
+        slips = {
+            "Are keys and values exchanged?": lambda part=part: case.outputs()[1 - _ALONE[part]]
+        }
+        name = f"with d_latent={case.width} nothing is lost: a number of the {part}"
+        expect.close(came, outputs, name, row="row", slips=slips, bound=1e-4)
+
+
+def _expect_best(came: Tensor, case: _Trained, part: str) -> None:
+    """The loss is the smallest possible; another basis of the same directions loses as much."""
+    outputs, least = _own(case.outputs(), part, 1), _least(case, part)
+    loss = float((outputs - came).square().sum() / outputs.square().sum())
+    if loss <= least * (1 + 1e-3) + _BOUND:
+        return
+    near = 1e-3 * loss + _BOUND
+    asks = [ask for ask, slip in _slips(case, part).items() if abs(slip() - loss) <= near]
+    name = "keys and values together" if part == "both" else f"the {part}"
+    expect.that(
+        False,
+        f"the best {_rank(case, part)} directions lose {least:.2%} of the squared length of "
+        f"{name} on these activations, and yours {loss:.2%}",
+        asks[0] if asks else _BACK,
+    )
+
+
+def _best_keys(answer, case: _Trained) -> None:
+    _expect_best(_made(answer, case, case.d_latent, joint=False)[1][0], case, "keys")
+
+
+def _best_values(answer, case: _Trained) -> None:
+    _expect_best(_made(answer, case, case.d_latent, joint=False)[1][1], case, "values")
+
+
+def _best_joint(answer, case: _Trained) -> None:
+    _, expanded = _made(answer, case, case.d_latent, joint=True)
+    _expect_best(torch.cat(expanded, dim=1), case, "both")
+
+
+def _untouched(answer, case: _Trained) -> None:
+    for joint in (False, True):
+        values = dict(zip(("W_K", "W_V"), case.weights(), strict=True))
+        values["activations"] = case.activations()
+        before = {name: value.detach().clone() for name, value in values.items()}
+        answer(*values.values(), case.d_latent, joint=joint)
+        expect.unchanged(before, {name: value.detach() for name, value in values.items()})
+
+
+def _kept(answer, inputs: tuple) -> Tensor:
+    """Keys and values after the latents, separate and joint."""
+    both = [answer(*inputs, 16, joint=joint) for joint in (False, True)]
+    x = inputs[2][None]
+    return torch.stack([torch.stack(made.up(*made.down(x))) for made in both])
+
+
+check_latents_from_mha = Check(
+    id="D3.3f",
+    name="latents_from_mha",
+    minutes=25,
+    reference_answer=reference.latents_from_mha,
+    draw=_traineds,
+    stages={
+        "a LatentProjections of one head": _kind,
+        "with d_latent = W nothing is lost": _all_kept,
+        "keys: the smallest squared error": _best_keys,
+        "values: the smallest squared error": _best_values,
+        "joint: one latent of 2 · d_latent for both": _kind_joint,
+        "joint: the smallest squared error of both together": _best_joint,
+        "weights and activations untouched": _untouched,
+    },
+    hints=(
+        "The activations lie mostly along a few directions. Does a direction of W_K matter along "
+        "which no key of these activations points?",
+        "Look at y = activations @ W_K.T, (N, W), and at y.T @ y: the eigenvectors of its largest "
+        "eigenvalues, (W, rank), are the directions that hold most of the squared length.",
+        "With the basis of y's last `rank` eigenvectors (eigh sorts upwards): down is basis.T @ "
+        "W_K and up is the basis; values likewise. With joint, the same once for W_K and W_V one "
+        "under the other, down used twice, and the basis split into its first W rows and the rest.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(64, 96), torch.randn(64, 96), torch.randn(512, 96)),
+        run=_kept,
+    ),
+    needs=(check_latent_projections,),
+)

@@ -1,0 +1,180 @@
+"""The check of D3.I1: how much of keys or values the best directions keep."""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
+from solutions import d3_mla as reference
+
+_TYPES = torch.float32, torch.float64
+_CENTRED = "Is the mean of the rows taken off? A latent must keep it too."
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """One case: rows with a mean, a few directions stronger than the rest."""
+
+    rows: int
+    width: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        return f"outputs of shape {(self.rows, self.width)}"
+
+    @property
+    def count(self) -> int:
+        return min(self.rows, self.width)
+
+    def outputs(self) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.randn(self.rows + 1, self.width, generator=generator, dtype=torch.float64)
+        drawn *= torch.linspace(2.0, 0.3, self.width, dtype=torch.float64)
+        outputs = (drawn[1:] + 0.8 * drawn[0]).to(self.dtype)
+        return outputs if self.contiguous else outputs.T.contiguous().T
+
+    def lengths(self) -> list[int]:
+        """1, 2, 3, … for each direction, in an order of the case's own."""
+        lengths = list(range(1, self.count + 1))
+        random.Random(self.seed).shuffle(lengths)
+        return lengths
+
+    def along_axes(self) -> Tensor:
+        """Row i is `lengths()[i]` along axis i; further rows are zero."""
+        outputs = torch.zeros(self.rows, self.width, dtype=self.dtype)
+        for i, length in enumerate(self.lengths()):
+            outputs[i, i] = length
+        return outputs
+
+
+def _spreads(rng: random.Random) -> list[_Spread]:
+    """Seven cases: more rows than width and fewer, float32, one row, width 1."""
+
+    def case(rows: int, width: int, **kind) -> _Spread:
+        return _Spread(rows, width, rng.randrange(10**6), **kind)
+
+    few, many = rng.randint(4, 7), rng.randint(9, 20)
+    return [
+        case(many, few),
+        case(few, many),
+        case(many + 1, few, dtype=torch.float32, contiguous=False),
+        case(few, many + 1, dtype=torch.float32),
+        case(few, few),
+        case(1, many),
+        case(many, 1),
+    ]
+
+
+def _shares(answer, outputs: Tensor) -> Tensor:
+    """The shares as float64, once they have the right kind."""
+    got, count = answer(outputs), min(outputs.shape)
+    type_ = got.dtype if isinstance(got, Tensor) and got.dtype in _TYPES else outputs.dtype
+    ask = f"There are min(N, W) = {count} directions that can hold anything."
+    if len(outputs) == 1 and isinstance(got, Tensor) and got.isnan().any():
+        raise Wrong(f"one row lies along its own direction, a share of 1, got NaN. {_CENTRED}")
+    return expect.tensor(got, "the shares", (count,), type_, ask).detach().double()
+
+
+def _shape(answer, case: _Spread) -> None:
+    _shares(answer, case.outputs())
+
+
+def _rises(answer, case: _Spread) -> None:
+    shares = _shares(answer, case.outputs()).tolist()
+    for i, (before, after) in enumerate(zip([0.0, *shares], shares, strict=False)):
+        if after < before - 1e-5:
+            raise Wrong(
+                f"{i + 1} directions keep at least what {i} keep, and the shares fall from "
+                f"{before:.4g} to {after:.4g}. Is it the running sum?"
+            )
+    expect.that(
+        abs(shares[-1] - 1) <= 1e-5,
+        f"the last share must be 1, for all that there is, got {shares[-1]:.4g}",
+        _CENTRED if case.rows == 1 else "Is it divided by the sum of all squares?",
+    )
+
+
+def _known(answer, case: _Spread) -> None:
+    """Rows along axes: their squares in order are the answer, without any decomposition."""
+    squares = [float(length**2) for length in sorted(case.lengths(), reverse=True)]
+    name = f"of rows of lengths {case.lengths()}, each along its own axis, the kept share"
+    _expect_shares(_shares(answer, case.along_axes()), squares, case.along_axes(), name)
+
+
+def _any(answer, case: _Spread) -> None:
+    """The squares of the singular values as eigenvalues of the smaller product."""
+    outputs = case.outputs().double()
+    product = outputs.T @ outputs if case.rows > case.width else outputs @ outputs.T
+    squares = torch.linalg.eigvalsh(product).flip(0).clamp(min=0).tolist()
+    _expect_shares(_shares(answer, case.outputs()), squares, outputs, "the kept share")
+
+
+def _running(squares: list[float]) -> Tensor:
+    whole = sum(squares) or 1.0  # of one row without its mean nothing is left
+    return torch.tensor([sum(squares[: i + 1]) / whole for i in range(len(squares))])
+
+
+def _expect_shares(got: Tensor, squares: list[float], outputs: Tensor, name: str) -> None:
+    centred = outputs.double() - outputs.double().mean(0)
+    slips = {
+        "Is a direction's part of the squared length the square of its singular value?": lambda: (
+            _running([value**0.5 for value in squares])
+        ),
+        "Is it squared twice? The eigenvalues of y.T @ y are squares already.": lambda: _running(
+            [value**2 for value in squares]
+        ),
+        "Does the strongest direction come first?": lambda: _running(squares[::-1]),
+        _CENTRED: lambda: _running((torch.linalg.svdvals(centred) ** 2).tolist()),
+    }
+    want = _running(squares)
+    expect.close(got, want, name, row="place", slips=slips)
+
+
+def _scale(answer, case: _Spread) -> None:
+    shares = _shares(answer, case.outputs())
+    for scale in (1e-3, 1e3):
+        name = f"the kept share, with all outputs times {scale:g} as without,"
+        ask = "Is it a share of the whole, with nothing added to it?"
+        got = _shares(answer, scale * case.outputs())
+        expect.close(got, shares, name, row="place", slips={ask: lambda got=got: got})
+
+
+def _untouched(answer, case: _Spread) -> None:
+    outputs = case.outputs()
+    answer(outputs)
+    expect.unchanged({"outputs": case.outputs()}, {"outputs": outputs})
+
+
+check_energy_kept = Check(
+    id="D3.I1",
+    name="energy_kept",
+    minutes=30,
+    reference_answer=reference.energy_kept,
+    draw=_spreads,
+    stages={
+        "one share for each of min(N, W) directions": _shape,
+        "it rises to 1": _rises,
+        "rows along axes: their squares, largest first": _known,
+        "any rows, by their singular values": _any,
+        "the scale of the outputs does not matter": _scale,
+        "inputs untouched": _untouched,
+    },
+    hints=(
+        "Two rows, one of length 3 and one of length 4, at a right angle. Which share of the "
+        "squared length does the longer one hold?",
+        "Look at torch.linalg.svdvals(outputs): (min(N, W),), largest first. The squares add up "
+        "to the sum of all squared numbers in outputs.",
+        "Square the singular values, take the running sum, divide by the sum of all squares.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(512, 128) * torch.linspace(2, 0.1, 128),),
+        run=lambda function, inputs: function(*inputs),
+    ),
+)

@@ -1,0 +1,176 @@
+"""The check of D3.3b: one normed latent from which keys and values of all heads come."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from checks.d3_mla.cases import (
+    SMALL,
+    Latent,
+    close_at,
+    given_weights,
+    latents,
+    order_slips,
+    shake,
+    slow_heads,
+    slow_latent,
+)
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d3_mla as reference
+
+
+def _joint(answer: type, case: Latent) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The answer with shaken weights, and those weights in float64."""
+    sizes = case.d_model, case.num_heads, case.d_head, case.d_value, case.d_latent
+    layer = answer(*sizes)
+    expect.module(layer, "JointLatent")
+    shake(layer.to(case.dtype), case.generator())
+    shapes = {
+        "kv_down.weight": (case.d_latent, case.d_model),
+        "kv_norm.weight": (case.d_latent,),
+        "kv_up.weight": (case.num_heads * (case.d_head + case.d_value), case.d_latent),
+    }
+    return layer, given_weights(layer, "JointLatent", shapes)
+
+
+def _latent(case: Latent) -> Tensor:
+    """`(B, S, R)`: a latent of more positions than x has, as from a cache."""
+    latent = case.draw(case.batch, case.length + 3, case.d_latent, offset=4)
+    return latent if case.contiguous else latent.transpose(0, 1).contiguous().transpose(0, 1)
+
+
+def _down(layer: nn.Module, x: Tensor, case: Latent) -> Tensor:
+    shape = *x.shape[:2], case.d_latent
+    return expect.tensor(
+        layer.down(x.clone()), "down(x)", shape, x.dtype, "It is one latent a token."
+    )
+
+
+def _up(layer: nn.Module, latent: Tensor, case: Latent) -> tuple[Tensor, Tensor]:
+    """Keys and values, once both have the right kind."""
+    parts = expect.pair(layer.up(latent.clone()), ("keys", "values"))
+    ask = "Keys are (B, S, H, d_head), values (B, S, H, d_value), with S as many as latents came."
+    widths = {"the keys": case.d_head, "the values": case.d_value}
+    for part, (name, width) in zip(parts, widths.items(), strict=True):
+        shape = *latent.shape[:2], case.num_heads, width
+        expect.tensor(part, name, shape, latent.dtype, ask)
+    return parts
+
+
+def _joint_shapes(answer: type, case: Latent) -> None:
+    """Of zeros too, which a norm must not divide by."""
+    layer, _ = _joint(answer, case)
+    for x, latent in ((case.x(), _latent(case)), (0 * case.x(), 0 * _latent(case))):
+        _down(layer, x, case)
+        _up(layer, latent, case)
+
+
+def _joint_down(answer: type, case: Latent) -> None:
+    layer, weights = _joint(answer, case)
+    x, (down, norm) = case.x(), (weights["kv_down.weight"], weights["kv_norm.weight"])
+    want = slow_latent(x.double(), down, norm)
+    plain = x.double() @ down.T
+    slips = {
+        "Is the latent normed before it is cached?": lambda: plain,
+        "Is the norm the layer's own self.kv_norm, with its weight?": lambda: slow_latent(
+            x.double(), down, torch.ones_like(norm)
+        ),
+        "Is the latent normed once?": lambda: slow_latent(
+            want, torch.eye(len(norm), dtype=want.dtype), norm
+        ),
+        "Does the norm run over the d_latent numbers of each token alone?": lambda: (
+            plain / (plain**2).mean().sqrt() * norm
+        ),
+        "Is no mean taken off? RMSNorm only divides.": lambda: F.layer_norm(
+            plain, norm.shape, norm
+        ),
+    }
+    for training in (True, False):
+        got = _down(layer.train(training), x, case)
+        close_at(got, want, "the latent", slips=slips)
+
+
+def _joint_up(answer: type, case: Latent) -> None:
+    """Of latents that came from elsewhere and have no norm of 1."""
+    layer, weights = _joint(answer, case)
+    latent = _latent(case)
+    widths = case.d_head, case.d_value
+    wants = slow_heads(latent.double(), weights["kv_up.weight"], case.num_heads, widths)
+    for training in (True, False):
+        parts = _up(layer.train(training), latent, case)
+        for i, name in enumerate(("the key", "the value")):
+            close_at(parts[i], wants[i], name, slips=_up_slips(weights, latent.double(), case, i))
+
+
+def _up_slips(
+    weights: dict[str, Tensor], latent: Tensor, case: Latent, part: int
+) -> dict[str, Callable]:
+    """What slips make of the keys (part 0) or the values (part 1)."""
+    up, heads, widths = weights["kv_up.weight"], case.num_heads, (case.d_head, case.d_value)
+    same = torch.eye(case.d_latent, dtype=latent.dtype)
+    again = slow_latent(latent, same, weights["kv_norm.weight"])
+    slips = order_slips(latent, up, heads, widths, ("kv_up", "key", "value"))
+    slips["Is the latent normed once, in down, and not in up?"] = lambda: slow_heads(
+        again, up, heads, widths
+    )
+    return {ask: lambda slip=slip: slip()[part] for ask, slip in slips.items()}
+
+
+def _joint_untouched(answer: type, case: Latent) -> None:
+    layer, _ = _joint(answer, case)
+    after = {"x": case.x(), "the latent": _latent(case), **dict(layer.named_parameters())}
+    before = {name: value.detach().clone() for name, value in after.items()}
+    layer.down(after["x"])
+    layer.up(after["the latent"])
+    expect.unchanged(before, after)
+
+
+def _joint_gradients(answer: type, case: Latent) -> None:
+    """Down from x, and up from a latent."""
+    layer = _joint(answer, case)[0].double()
+    named = dict(layer.named_parameters())
+    x = case.x()[:2, :3].double().requires_grad_()
+    latent = _latent(case)[:2, :3].double().requires_grad_()
+    way = SMALL * case.draw(*x.shape[:2], case.d_latent, offset=5).double()
+    ways = [SMALL * case.draw(*part.shape, offset=6).double() for part in _up(layer, latent, case)]
+
+    def loss_up() -> Tensor:
+        return sum((part * way).sum() for part, way in zip(layer.up(latent), ways, strict=True))
+
+    downs = {name: named[name] for name in ("kv_down.weight", "kv_norm.weight")}
+    expect.gradient(lambda: (layer.down(x) * way).sum(), {"x": x, **downs}, case.generator())
+    ups = {"the latent": latent, "kv_up.weight": named["kv_up.weight"]}
+    expect.gradient(loss_up, ups, case.generator())
+
+
+check_joint_latent = Check(
+    id="D3.3b",
+    name="JointLatent",
+    minutes=10,
+    reference_answer=reference.JointLatent,
+    draw=latents,
+    stages={
+        "shapes and types": _joint_shapes,
+        "down: the normed latent within 1e-5": _joint_down,
+        "up: keys and values of every head within 1e-5": _joint_up,
+        "x, latent and weights untouched": _joint_untouched,
+        "gradients reach x, latent and every weight": _joint_gradients,
+    },
+    hints=(
+        "The cache keeps what down gives, and up reads it many times. On which side of the cache "
+        "does a norm cost less?",
+        "Look at self.kv_up(latent): (B, S, H·(d + v)). Which d + v of them belong to head 0, and "
+        "which of those are its key?",
+        "down: self.kv_norm of self.kv_down(x). up: unflatten self.kv_up(latent) to "
+        "(B, S, H, d + v), split the last dimension into d_head and d_value.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(4, 64, 64),),
+        build=lambda answer: answer(64, 8, 16, 12, 32),
+        run=lambda layer, inputs: torch.cat(layer.up(layer.down(*inputs)), dim=-1),
+    ),
+)

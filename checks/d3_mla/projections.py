@@ -1,0 +1,276 @@
+"""The check of D3.1: keys and values squeezed to a latent each, and expanded again."""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d3_mla as reference
+
+_WEIGHT = 0.3
+_LATENTS = ("the latent of the keys", "the latent of the values")
+_EXPANDED = ("the keys", "the values")
+
+
+@dataclass(frozen=True)
+class _Squeezed:
+    """One case: x has `length` positions, and `seen` latents are expanded."""
+
+    batch: int
+    length: int
+    seen: int
+    d_model: int
+    d_latent: int
+    num_heads: int
+    d_head: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        return (
+            f"x of shape {(self.batch, self.length, self.d_model)}, latents of shape "
+            f"{(self.batch, self.seen, self.d_latent)}, num_heads={self.num_heads}, "
+            f"d_head={self.d_head}"
+        )
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def x(self) -> Tensor:
+        return self._drawn(0, self.length, self.d_model)
+
+    def latents(self) -> tuple[Tensor, Tensor]:
+        """As a cache gives them: in a case that says so, the first rows of a longer tensor."""
+        return self._drawn(1, self.seen, self.d_latent), self._drawn(2, self.seen, self.d_latent)
+
+    def _drawn(self, offset: int, rows: int, width: int) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed + offset)
+        more = 0 if self.contiguous else 3
+        shape = self.batch, rows + more, width
+        return torch.randn(shape, generator=generator, dtype=self.dtype)[:, :rows]
+
+
+def _squeezeds(rng: random.Random) -> list[_Squeezed]:
+    """Five cases: any sizes, rows of a longer tensor, float32, one token, one head."""
+
+    def case(**kind) -> _Squeezed:
+        d_model, d_latent, d_head = rng.sample(range(7, 14), 3)
+        length, seen = rng.sample(range(4, 7), 2)
+        sizes = {"batch": 2, "length": length, "seen": seen, "num_heads": 3}
+        widths = {"d_model": d_model, "d_latent": d_latent, "d_head": d_head}
+        return _Squeezed(**(sizes | widths | {"seed": rng.randrange(10**6)} | kind))
+
+    return [
+        case(),
+        case(batch=3, num_heads=2, contiguous=False),
+        case(dtype=torch.float32),
+        case(batch=1, length=1),
+        case(num_heads=1, seen=1),
+    ]
+
+
+def _projections(answer: type, case: _Squeezed) -> nn.Module:
+    made = answer(case.d_model, case.d_latent, case.num_heads, case.d_head)
+    expect.module(made, "LatentProjections")
+    return made.to(case.dtype)
+
+
+def _down(made: nn.Module, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:
+    """Both latents, once they have the right kind."""
+    got = expect.pair(made.down(x), _LATENTS)
+    for value, name in zip(got, _LATENTS, strict=True):
+        expect.tensor(value, name, (*x.shape[:2], case.d_latent), case.dtype)
+    return got
+
+
+def _up(made: nn.Module, latents: tuple[Tensor, Tensor], case: _Squeezed) -> tuple[Tensor, Tensor]:
+    """Keys and values, once they have the right kind."""
+    got = expect.pair(made.up(*latents), _EXPANDED)
+    shape = (*latents[0].shape[:2], case.num_heads, case.d_head)
+    ask = "The last two dimensions are heads and what each holds, (num_heads, d_head)."
+    for value, name in zip(got, _EXPANDED, strict=True):
+        expect.tensor(value, name, shape, case.dtype, ask)
+    return got
+
+
+def _down_shapes(answer: type, case: _Squeezed) -> None:
+    _down(_projections(answer, case), case.x(), case)
+
+
+def _up_shapes(answer: type, case: _Squeezed) -> None:
+    """Of as many latents as come: after `down` has seen x, another number of them."""
+    made = _projections(answer, case)
+    made.down(case.x())
+    _up(made, case.latents(), case)
+
+
+def _weights_held(answer: type, case: _Squeezed) -> None:
+    held = sum(p.numel() for p in _projections(answer, case).parameters())
+    width = case.num_heads * case.d_head
+    want = 2 * case.d_latent * (case.d_model + width)
+    expect.that(
+        held == want,
+        "two projections down and two up hold 2 × d_latent × (d_model + num_heads × d_head) = "
+        f"2 × {case.d_latent} × ({case.d_model} + {width}) = {want} numbers, and parameters() "
+        f"holds {held}",
+        "Has each of the four its own weight, and none a bias?",
+    )
+
+
+def _given(made: nn.Module, name: str, shape: tuple[int, int]) -> Tensor | None:
+    """The weight of the given constructor's projection, or None where it is laid out otherwise."""
+    weight = dict(made.named_parameters()).get(f"{name}.weight")
+    fits = weight is not None and weight.shape == shape
+    return weight.detach() if fits else None
+
+
+def _both_given(made: nn.Module, way: str, shape: tuple[int, int]) -> list[Tensor] | None:
+    """The weights of keys and values, on the way down or up."""
+    found = [_given(made, f"{part}_{way}", shape) for part in "kv"]
+    return None if any(weight is None for weight in found) else found
+
+
+def _product(weight: Tensor, rows: Tensor) -> Tensor:
+    """The weight times each position's vector, one by one."""
+    return torch.stack([torch.stack([weight @ row for row in line]) for line in rows])
+
+
+def _by_equal_weights(answer: type, case: _Squeezed) -> nn.Module:
+    """With all weights one number the values are known in closed form, whatever the layout."""
+    made = _projections(answer, case)
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight.fill_(_WEIGHT)
+    return made
+
+
+def _close(got: Tensor, want: Tensor, name: str, slips: dict | None = None) -> None:
+    """Compared position by position, over the whole batch."""
+    slips = {ask: lambda slip=slip: _positions(slip()) for ask, slip in (slips or {}).items()}
+    expect.close(_positions(got), _positions(want), name, row="position", slips=slips)
+
+
+def _positions(value: Tensor) -> Tensor:
+    return value.detach().transpose(0, 1).flatten(1)
+
+
+def _down_values(answer: type, case: _Squeezed) -> None:
+    x, got = case.x(), _down(_by_equal_weights(answer, case), case.x(), case)
+    equal = (_WEIGHT * x.sum(-1, keepdim=True)).expand(-1, -1, case.d_latent)
+    for value, name in zip(got, _LATENTS, strict=True):
+        _close(value, equal, f"with every weight {_WEIGHT}, {name}")
+    made = _projections(answer, case)
+    weights = _both_given(made, "down", (case.d_latent, case.d_model))
+    if weights is None:
+        return  # laid out otherwise: equal weights and gradients judge it
+    wants = [_product(weight, x) for weight in weights]
+    for i, value in enumerate(_down(made, case.x(), case)):
+        slips = {"Are the two exchanged, or is one used twice?": lambda i=i: wants[1 - i]}
+        _close(value, wants[i], f"{_LATENTS[i]}, {'kv'[i]}_down of x,", slips)
+
+
+def _up_values(answer: type, case: _Squeezed) -> None:
+    latents = case.latents()
+    got = _up(_by_equal_weights(answer, case), case.latents(), case)
+    sums = [latent.sum(-1)[..., None, None] for latent in latents]
+    wants = [(_WEIGHT * total).expand(got[0].shape) for total in sums]
+    for i, value in enumerate(got):
+        slips = {
+            "Do they come from the other latent?": lambda i=i: wants[1 - i],
+            "Does unflatten cut the last dimension alone, positions apart?": lambda i=i: (
+                wants[i].reshape(wants[i].transpose(1, 2).shape).transpose(1, 2)
+            ),
+        }
+        _close(value, wants[i], f"with every weight {_WEIGHT}, {_EXPANDED[i]}", slips)
+    made = _projections(answer, case)
+    weights = _both_given(made, "up", (case.num_heads * case.d_head, case.d_latent))
+    if weights is not None:
+        for i, value in enumerate(_up(made, case.latents(), case)):
+            _expect_heads(value, weights, latents, i, case)
+
+
+def _expect_heads(value: Tensor, weights: list, latents: tuple, i: int, case: _Squeezed) -> None:
+    """Head h is what rows h·d_head to (h + 1)·d_head of the weight give."""
+
+    def heads(weight: Tensor, latent: Tensor) -> Tensor:
+        return torch.stack([_product(part, latent) for part in weight.split(case.d_head)], dim=2)
+
+    want = heads(weights[i], latents[i])
+    flat = want.flatten(2)
+    slips = {
+        "Are the projections of keys and values exchanged, or is one used twice?": lambda: heads(
+            weights[1 - i], latents[i]
+        ),
+        "Does head 0 take the first d_head numbers, and not every num_heads-th?": lambda: (
+            flat.unflatten(-1, (case.d_head, case.num_heads)).transpose(-1, -2)
+        ),
+    }
+    _close(value, want, f"{_EXPANDED[i]}, {'kv'[i]}_up of the latent cut into heads,", slips)
+
+
+def _untouched(answer: type, case: _Squeezed) -> None:
+    made, x, (k, v) = _projections(answer, case), case.x(), case.latents()
+    values = {"x": x, "k": k, "v": v, **dict(made.named_parameters())}
+    before = {name: value.detach().clone() for name, value in values.items()}
+    made.down(x)
+    made.up(k, v)
+    expect.unchanged(before, {name: value.detach() for name, value in values.items()})
+
+
+def _gradients(answer: type, case: _Squeezed) -> None:
+    """All the way: x squeezed, and expanded again."""
+    made, x = _projections(answer, case).double(), case.x().double().requires_grad_()
+    shape = 2, *x.shape[:2], case.num_heads, case.d_head
+    way = torch.randn(shape, generator=case.generator(), dtype=x.dtype)
+
+    def loss() -> Tensor:
+        keys, values = made.up(*made.down(x))
+        return (keys * way[0]).sum() + (values * way[1]).sum()
+
+    expect.gradient(loss, {"x": x, **dict(made.named_parameters())}, case.generator())
+    grads = torch.autograd.grad(loss(), list(made.parameters()))
+    idle = sum(int((grad == 0).sum()) for grad in grads)
+    expect.that(
+        idle == 0,
+        f"every weight must get a gradient, and {idle} numbers get none",
+        "Does each of the four projections take part?",
+    )
+
+
+def _round_trip(projections: nn.Module, inputs: tuple) -> Tensor:
+    return torch.stack(projections.up(*projections.down(*inputs)))
+
+
+check_latent_projections = Check(
+    id="D3.1",
+    name="LatentProjections",
+    minutes=10,
+    reference_answer=reference.LatentProjections,
+    draw=_squeezeds,
+    stages={
+        "down: two latents of width d_latent": _down_shapes,
+        "up: keys and values of every head": _up_shapes,
+        "the weights of four projections": _weights_held,
+        "each latent from its own projection of x": _down_values,
+        "each head from its own latent": _up_values,
+        "inputs and weights untouched": _untouched,
+        "gradients reach x and every weight": _gradients,
+    },
+    hints=(
+        "A token's keys and values together are 2 × num_heads × d_head numbers. How many numbers "
+        "of it does the cache hold, and which of the four projections makes them?",
+        "Look at self.k_up(k): (B, S, num_heads × d_head). Head 0 is its first d_head numbers.",
+        "down: return self.k_down of x and self.v_down of x. up: self.k_up of k and self.v_up of "
+        "v, each with its last dimension unflattened to (num_heads, d_head).",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(4, 128, 256),),
+        build=lambda answer: answer(256, 32, 4, 64),
+        run=_round_trip,
+    ),
+)

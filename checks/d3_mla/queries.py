@@ -1,0 +1,210 @@
+"""The check of D3.3a: queries with a content part and a rotary part."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from checks.d3_mla.cases import (
+    SMALL,
+    Latent,
+    close_at,
+    given_weights,
+    latents,
+    order_slips,
+    pair_lengths,
+    rotation_slips,
+    shake,
+    slow_heads,
+    slow_latent,
+    slow_turn,
+)
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d3_mla as reference
+
+
+def _queries(answer: type, case: Latent) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The answer with shaken weights, and those weights in float64."""
+    sizes = case.d_model, case.num_heads, case.d_head, case.d_rope
+    layer = answer(*sizes, q_latent=case.q_latent, theta=case.theta)
+    expect.module(layer, "QueryPath")
+    shake(layer.to(case.dtype), case.generator())
+    rows = case.num_heads * (case.d_head + case.d_rope)
+    shapes = {"q_up.weight": (rows, case.q_latent or case.d_model)}
+    if case.q_latent is not None:
+        shapes["q_down.weight"] = case.q_latent, case.d_model
+        shapes["q_norm.weight"] = (case.q_latent,)
+    return layer, given_weights(layer, "QueryPath", shapes)
+
+
+def _parts(layer: nn.Module, x: Tensor, case: Latent, *start: int) -> tuple[Tensor, Tensor]:
+    """Content and rotary part, once both have the right kind."""
+    parts = expect.pair(layer(x.clone(), *start), ("content", "rotary part"))
+    ask = "Content (B, L, H, d_head) comes first, then the rotary part (B, L, H, d_rope), like x."
+    widths = {"the content": case.d_head, "the rotary part": case.d_rope}
+    for part, (name, width) in zip(parts, widths.items(), strict=True):
+        expect.tensor(part, name, (*x.shape[:2], case.num_heads, width), x.dtype, ask)
+    return parts
+
+
+def _query_shapes(answer: type, case: Latent) -> None:
+    """Of zeros too, which a norm must not divide by."""
+    layer, _ = _queries(answer, case)
+    for x in (case.x(), torch.zeros_like(case.x())):
+        _parts(layer, x, case)
+        _parts(layer, x, case, 3)
+
+
+def _unturned(weights: dict[str, Tensor], x: Tensor, case: Latent) -> tuple[Tensor, Tensor]:
+    """What the content must be, and the rotary part before it is turned."""
+    x = x.double()
+    if case.q_latent is not None:
+        x = slow_latent(x, weights["q_down.weight"], weights["q_norm.weight"])
+    return slow_heads(x, weights["q_up.weight"], case.num_heads, (case.d_head, case.d_rope))
+
+
+def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> dict[str, Callable]:
+    """What slips make of the content (part 0), or of the rotary part before it is turned (1)."""
+    up, x = weights["q_up.weight"], x.double()
+    slips, fed = {}, x
+    if case.q_latent is not None:
+        down, norm = weights["q_down.weight"], weights["q_norm.weight"]
+        fed = slow_latent(x, down, norm)
+        plain = slow_latent(x, down, torch.ones_like(norm))
+        slips = {
+            "Is the latent normed before q_up?": lambda: _heads(x @ down.T, up, case),
+            "Is the norm the layer's own self.q_norm, with its weight?": lambda: _heads(
+                plain, up, case
+            ),
+        }
+    widths, names = (case.d_head, case.d_rope), ("q_up", "content", "rotary part")
+    slips |= order_slips(fed, up, case.num_heads, widths, names)
+    chosen = {ask: lambda slip=slip: slip()[part] for ask, slip in slips.items()}
+    return chosen | (_content_slips(*_heads(fed, up, case), case) if part == 0 else {})
+
+
+def _heads(x: Tensor, up: Tensor, case: Latent) -> tuple[Tensor, ...]:
+    return slow_heads(x, up, case.num_heads, (case.d_head, case.d_rope))
+
+
+def _content_slips(content: Tensor, rotary: Tensor, case: Latent) -> dict[str, Callable]:
+    whole, width = torch.cat((content, rotary), dim=-1), case.d_head + case.d_rope
+    return {
+        "Is the rotary part alone turned, once the two are split?": lambda: slow_turn(
+            whole, 0, case.theta
+        )[..., : case.d_head],
+        "Is the content left as it is, and not turned?": lambda: slow_turn(content, 0, case.theta),
+        "Is the content scaled? attend scales the scores.": lambda: content / width**0.5,
+    }
+
+
+def _expect_content(answer: type, case: Latent) -> None:
+    layer, weights = _queries(answer, case)
+    x = case.x()
+    want = _unturned(weights, x, case)[0]
+    for training in (True, False):
+        got = _parts(layer.train(training), x, case)[0]
+        close_at(got, want, "the content", slips=_slips(weights, x, case, 0))
+
+
+def _query_content(answer: type, case: Latent) -> None:
+    if case.q_latent is None:
+        _expect_content(answer, case)
+
+
+def _query_normed(answer: type, case: Latent) -> None:
+    if case.q_latent is not None:
+        _expect_content(answer, case)
+
+
+def _query_lengths(answer: type, case: Latent) -> None:
+    layer, weights = _queries(answer, case)
+    x = case.x()
+    want = _unturned(weights, x, case)[1]
+    slips = _slips(weights, x, case, 1) | rotation_slips(want, 0, case.theta)
+    close_at(
+        pair_lengths(_parts(layer, x, case)[1]),
+        pair_lengths(want),
+        "the length of a rotary pair",
+        when="which no turn changes",
+        slips={ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in slips.items()},
+    )
+
+
+def _query_turned(answer: type, case: Latent) -> None:
+    layer, weights = _queries(answer, case)
+    x = case.x()
+    rotary = _unturned(weights, x, case)[1]
+    for training in (True, False):
+        got = _parts(layer.train(training), x, case)[1]
+        slips = rotation_slips(rotary, 0, case.theta)
+        close_at(got, slow_turn(rotary, 0, case.theta), "the rotary part", slips=slips)
+
+
+def _query_start(answer: type, case: Latent) -> None:
+    """The last rows of a longer x, at their place; and rows far away from 0."""
+    layer, weights = _queries(answer, case)
+    start, far = 1 + case.seed % 7, 20 + case.seed % 20
+    x = case.draw(case.batch, start + case.length, case.d_model, offset=2)
+    piece = x[:, start:]
+    content, rotary = (part[:, start:] for part in _parts(layer, x, case))
+    before = _unturned(weights, piece, case)[1]
+    for at, want in ((start, rotary), (far, slow_turn(before, far, case.theta))):
+        got, when = _parts(layer, piece, case, at), f"with start={at}"
+        slips = rotation_slips(before, at, case.theta)
+        close_at(got[1], want, "the rotary part", when=when, slips=slips)
+        ask = {"Is the content left as it is, wherever x starts?": lambda got=got: got[0]}
+        close_at(got[0], content, "the content", when=when, slips=ask)
+
+
+def _query_untouched(answer: type, case: Latent) -> None:
+    layer, _ = _queries(answer, case)
+    after = {"x": case.x(), **dict(layer.named_parameters())}
+    before = {name: value.detach().clone() for name, value in after.items()}
+    layer(after["x"], 2)
+    expect.unchanged(before, after)
+
+
+def _query_gradients(answer: type, case: Latent) -> None:
+    layer = _queries(answer, case)[0].double()
+    x = case.x()[:2, :3].double().requires_grad_()
+    ways = [SMALL * case.draw(*part.shape, offset=3).double() for part in _parts(layer, x, case)]
+
+    def loss() -> Tensor:
+        return sum((part * way).sum() for part, way in zip(layer(x, 2), ways, strict=True))
+
+    expect.gradient(loss, {"x": x, **dict(layer.named_parameters())}, case.generator())
+
+
+check_query_path = Check(
+    id="D3.3a",
+    name="QueryPath",
+    minutes=15,
+    reference_answer=reference.QueryPath,
+    draw=latents,
+    stages={
+        "shapes and types": _query_shapes,
+        "the content of every head, without a query latent": _query_content,
+        "the content from a normed query latent": _query_normed,
+        "turning keeps the length of each pair": _query_lengths,
+        "the rotary part turned by its position, within 1e-5": _query_turned,
+        "start shifts the positions, and no content": _query_start,
+        "x and weights untouched": _query_untouched,
+        "gradients reach x and every weight": _query_gradients,
+    },
+    hints=(
+        "Which of a head's d_head + d_rope numbers know where the token stands?",
+        "Look at self.q_up(x): (B, L, H·(d + r)). Which d + r of them belong to head 0, and which "
+        "of those are content?",
+        "With q_latent, replace x by self.q_norm(self.q_down(x)). Unflatten self.q_up(x) to "
+        "(B, L, H, d + r), split the last dimension into d_head and d_rope, rotate the second "
+        "part with start and self.theta.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(4, 64, 64), 5),
+        build=lambda answer: answer(64, 8, 16, 8, q_latent=48),
+        run=lambda layer, inputs: torch.cat(layer(*inputs), dim=-1),
+    ),
+)

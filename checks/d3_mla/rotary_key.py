@@ -1,0 +1,146 @@
+"""The check of D3.3c: one rotary key a token, shared by all heads."""
+
+import torch
+from torch import Tensor, nn
+
+from checks.d3_mla.cases import (
+    SMALL,
+    Latent,
+    close_at,
+    given_weights,
+    latents,
+    pair_lengths,
+    rotation_slips,
+    shake,
+    slow_norm,
+    slow_turn,
+)
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d3_mla as reference
+
+
+def _key(answer: type, case: Latent) -> tuple[nn.Module, Tensor]:
+    """The answer with a shaken weight, and that weight in float64."""
+    layer = answer(case.d_model, case.d_rope, theta=case.theta)
+    expect.module(layer, "RotaryKey")
+    shake(layer.to(case.dtype), case.generator())
+    shapes = {"k_down.weight": (case.d_rope, case.d_model)}
+    return layer, given_weights(layer, "RotaryKey", shapes)["k_down.weight"]
+
+
+def _rows(layer: nn.Module, x: Tensor, case: Latent, *start: int) -> Tensor:
+    """The key, once it has the right kind."""
+    shape = *x.shape[:2], case.d_rope
+    ask = "It is one key a token, without a dimension for heads."
+    return expect.tensor(layer(x.clone(), *start), "the key", shape, x.dtype, ask)
+
+
+def _key_shapes(answer: type, case: Latent) -> None:
+    layer, _ = _key(answer, case)
+    for x in (case.x(), torch.zeros_like(case.x())):
+        _rows(layer, x, case)
+        _rows(layer, x, case, 3)
+
+
+def _key_first(answer: type, case: Latent) -> None:
+    """Where nothing is turned: the first position, of every sequence."""
+    layer, down = _key(answer, case)
+    x = case.x()
+    plain = x.double() @ down.T
+    norms = [slow_norm(row.tolist(), [1.0] * case.d_rope) for row in plain.flatten(0, 1)]
+    slips = {
+        "Does the key stay without a norm?": lambda: torch.tensor(norms).reshape(plain.shape),
+        "Is the key scaled? attend scales the scores.": lambda: plain / case.d_rope**0.5,
+        **rotation_slips(plain, 0, case.theta),
+    }
+    close_at(
+        _rows(layer, x, case)[:, :1],
+        plain[:, :1],
+        "the key",
+        when="where nothing is turned",
+        slips={ask: lambda slip=slip: slip()[:, :1] for ask, slip in slips.items()},
+    )
+
+
+def _key_lengths(answer: type, case: Latent) -> None:
+    layer, down = _key(answer, case)
+    x = case.x()
+    plain = x.double() @ down.T
+    slips = rotation_slips(plain, 0, case.theta)
+    close_at(
+        pair_lengths(_rows(layer, x, case)),
+        pair_lengths(plain),
+        "the length of a pair",
+        when="which no turn changes",
+        slips={ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in slips.items()},
+    )
+
+
+def _key_turned(answer: type, case: Latent) -> None:
+    layer, down = _key(answer, case)
+    x = case.x()
+    plain = x.double() @ down.T
+    for training in (True, False):
+        got = _rows(layer.train(training), x, case)
+        slips = rotation_slips(plain, 0, case.theta)
+        close_at(got, slow_turn(plain, 0, case.theta), "the key", slips=slips)
+
+
+def _key_start(answer: type, case: Latent) -> None:
+    """The last rows of a longer x, at their place; and rows far away from 0."""
+    layer, down = _key(answer, case)
+    start, far = 1 + case.seed % 7, 20 + case.seed % 20
+    x = case.draw(case.batch, start + case.length, case.d_model, offset=2)
+    piece, whole = x[:, start:], _rows(layer, x, case)
+    plain = piece.double() @ down.T
+    for at, want in ((start, whole[:, start:]), (far, slow_turn(plain, far, case.theta))):
+        slips = rotation_slips(plain, at, case.theta)
+        got = _rows(layer, piece, case, at)
+        close_at(got, want, "the key", when=f"with start={at}", slips=slips)
+
+
+def _key_untouched(answer: type, case: Latent) -> None:
+    layer, _ = _key(answer, case)
+    after = {"x": case.x(), **dict(layer.named_parameters())}
+    before = {name: value.detach().clone() for name, value in after.items()}
+    layer(after["x"], 2)
+    expect.unchanged(before, after)
+
+
+def _key_gradients(answer: type, case: Latent) -> None:
+    layer = _key(answer, case)[0].double()
+    x = case.x()[:2, :3].double().requires_grad_()
+    way = SMALL * case.draw(*x.shape[:2], case.d_rope, offset=3).double()
+    inputs = {"x": x, **dict(layer.named_parameters())}
+    expect.gradient(lambda: (layer(x, 2) * way).sum(), inputs, case.generator())
+
+
+check_rotary_key = Check(
+    id="D3.3c",
+    name="RotaryKey",
+    minutes=10,
+    reference_answer=reference.RotaryKey,
+    draw=latents,
+    stages={
+        "shapes and types": _key_shapes,
+        "position 0 is not turned": _key_first,
+        "turning keeps the length of each pair": _key_lengths,
+        "turned by its position, within 1e-5": _key_turned,
+        "start shifts the positions": _key_start,
+        "x and weight untouched": _key_untouched,
+        "gradients reach x and the weight": _key_gradients,
+    },
+    hints=(
+        "rotate reads (B, L, H, d). How many heads has a key that all heads share?",
+        "Look at self.k_down(x): (B, L, r). Which shape must it have for rotate, and which after?",
+        "Unsqueeze self.k_down(x) at -2 to (B, L, 1, r), rotate it with start and self.theta, and "
+        "squeeze that dimension again.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randn(4, 64, 64), 5),
+        build=lambda answer: answer(64, 16),
+        run=lambda layer, inputs: layer(*inputs),
+    ),
+)

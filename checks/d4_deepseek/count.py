@@ -1,0 +1,254 @@
+"""The check of D4.2b: all parameters of a model, and those that one token uses."""
+
+import numbers
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from checks.d4_deepseek.block import compared_config
+from checks.d4_deepseek.cases import V2_OPTIONS, V3_OPTIONS, draw_case, draw_config, sizes
+from checks.d4_deepseek.stack import check_deepseek, made
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from checks.grading.time_limit import LAZY_TORCH
+from helpers.model.deepseek_config import DeepSeekConfig
+from solutions import d4_deepseek as reference
+
+NAMES = ("total", "active")
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """One case: a configuration."""
+
+    config: DeepSeekConfig
+
+    def __str__(self) -> str:
+        return sizes(self.config)
+
+
+def _counted(rng: random.Random) -> list[_Counted]:
+    """Eight cases: no, some and all layers dense; a query latent and none; values as wide as keys;
+    V3's router; every expert chosen; segments that reach some of the experts, and more than all.
+    """
+    everyone = rng.randint(3, 5)
+    kinds: list[dict] = [
+        {"num_layers": 3, "dense_layers": 3, "q_latent": None},
+        {"num_layers": 1, "dense_layers": 1, "q_latent": rng.randint(5, 9), "d_value": None},
+        {"q_latent": rng.randint(5, 9), "num_experts": 9, "top_k": 2, "num_shared": 3},
+        {"num_layers": 4, "dense_layers": rng.randint(1, 2), **V3_OPTIONS},
+        {"q_latent": None, "d_value": None, "num_shared": 1},
+        {"num_experts": everyone, "top_k": everyone},
+        {"num_segments": 2, "num_experts": rng.randint(7, 9), "top_k": 3, "dense_layers": 1},
+        {"num_segments": 3, "num_experts": rng.randint(4, 5), "top_k": 2, **V2_OPTIONS},
+    ]
+    return [_Counted(draw_config(rng, **kind)) for kind in kinds]
+
+
+def _pair(answer: Callable, case: _Counted) -> tuple[int, int]:
+    """What the call returns, once it is two whole numbers and torch is as it was."""
+    try:
+        got = answer(case.config)
+    finally:
+        device = torch.get_default_device().type
+        if device != "cpu":
+            torch.set_default_device("cpu")
+    expect.pair(got, NAMES)
+    expect.that(
+        isinstance(got, tuple),
+        f"the call must return a tuple, ({', '.join(NAMES)}), got {expect.shown(got)}",
+    )
+    for name, value in zip(NAMES, got, strict=True):
+        expect.that(
+            isinstance(value, numbers.Integral) and not isinstance(value, bool),
+            f"{name} must be an int, got {expect.shown(value)}",
+            "`//` divides whole numbers; `.numel()` gives an int.",
+        )
+    expect.that(
+        device == "cpu",
+        f"torch's default device must be as it was after the call, got {device}",
+        "`with torch.device(...)` puts it back by itself.",
+    )
+    return int(got[0]), int(got[1])
+
+
+def _count_kind(answer: Callable, case: _Counted) -> None:
+    first, again = _pair(answer, case), _pair(answer, case)
+    expect.that(
+        first == again,
+        f"the same configuration must give the same two numbers again, got {first} and {again}",
+    )
+
+
+def counted_parts(config: DeepSeekConfig) -> dict[str, int]:
+    """How many numbers the weights of each kind hold, in all layers together."""
+    sparse = config.num_layers - config.dense_layers
+    expert = 3 * config.d_model // config.num_segments * config.expert_dim
+    return {
+        "embedding": config.vocab_size * config.d_model,
+        "head": config.vocab_size * config.d_model,
+        "norms": (2 * config.num_layers + 1) * config.d_model,
+        "attention": config.num_layers * _attention(config),
+        "dense": config.dense_layers * 3 * config.d_model * config.dense_dim,
+        "router": sparse * config.num_experts * config.d_model // config.num_segments,
+        "shared": sparse * config.num_shared * 3 * config.d_model * config.expert_dim,
+        "routed": sparse * config.num_experts * expert,
+    }
+
+
+def _attention(config: DeepSeekConfig) -> int:
+    """Query path, latent with its norm, rotary key and output of one layer."""
+    key = config.d_head + config.d_rope
+    value = config.d_head if config.d_value is None else config.d_value
+    queries = config.num_heads * key * (config.q_latent or config.d_model)
+    if config.q_latent is not None:
+        queries += config.d_model * config.q_latent + config.q_latent
+    latent = config.d_model * config.d_latent + config.d_latent
+    latent += config.d_latent * config.num_heads * (config.d_head + value)
+    return (
+        queries
+        + latent
+        + config.d_model * config.d_rope
+        + config.num_heads * value * config.d_model
+    )
+
+
+def _idle(config: DeepSeekConfig, used: int | None = None) -> int:
+    """The numbers in the experts that a token leaves alone, of all layers with experts."""
+    if used is None:
+        used = min(config.num_experts, config.top_k * config.num_segments)
+    one_layer = counted_parts(replace(config, dense_layers=config.num_layers - 1))["routed"]
+    sparse = config.num_layers - config.dense_layers
+    return sparse * one_layer // config.num_experts * (config.num_experts - used)
+
+
+def _expect_total(answer: Callable, case: _Counted) -> None:
+    config, parts = case.config, counted_parts(case.config)
+    total = sum(parts.values())
+    sparse = config.num_layers - config.dense_layers
+    slips = {
+        "Is the total the first of the two?": total - _idle(config),
+        "Does the input embedding count?": total - parts["embedding"],
+        "Does the head count? Its weights are its own.": total - parts["head"],
+        "Do the norms count?": total - parts["norms"],
+        "Are buffers counted? A balancing bias is no parameter.": total
+        + sparse * config.num_experts,
+        "Do the shared experts count?": total - parts["shared"],
+        "Does the router count?": total - parts["router"],
+        "Do all experts count, chosen or not?": total - parts["routed"],
+        "Do the first dense_layers have a dense part, and no experts?": _total_with(
+            config, dense_layers=0
+        ),
+        "Which layers have experts, those from dense_layers on?": _total_with(
+            config, dense_layers=config.num_layers
+        ),
+    }
+    _expect_number(_pair(answer, case)[0], total, "total", slips)
+
+
+def _total_with(config: DeepSeekConfig, **fields: int) -> int:
+    return sum(counted_parts(replace(config, **fields)).values())
+
+
+def _expect_number(got: int, want: int, name: str, slips: dict[str, int]) -> None:
+    asks = (ask for ask, value in slips.items() if value == got)
+    expect.that(got == want, f"{name} must be {want:,}, got {got:,}", next(asks, ""))
+
+
+def _expect_active(answer: Callable, case: _Counted) -> None:
+    config, parts = case.config, counted_parts(case.config)
+    total, sparse = sum(parts.values()), config.num_layers - config.dense_layers
+    used, idle = config.top_k * config.num_segments, _idle(config)
+    expert, whole = _idle(config, config.num_experts - 1) // max(sparse, 1), 0
+    if sparse:
+        whole = sum(parts[kind] for kind in ("router", "shared", "routed")) // sparse
+    slips = {
+        "What of the experts that a token does not use?": total,
+        "Does a token use only top_k experts? Each of its segments chooses its own.": total
+        - _idle(config, config.top_k),
+        "Can a token use more experts than there are?": total - _idle(config, used),
+        "Does top_k count the routed experts alone? The shared ones are no part of it.": total
+        - _idle(config, min(used + config.num_shared, config.num_experts)),
+        "Does a token use one expert a layer?": total - _idle(config, 1),
+        "Do all layers with experts leave some idle, and not only one?": total
+        - idle // max(sparse, 1),
+        "Do the dense layers leave anything idle?": total
+        - idle // max(sparse, 1) * config.num_layers,
+        "Do the shared experts count? Every token uses them.": total - idle - parts["shared"],
+        "Does the router count? Every token uses it.": total - idle - parts["router"],
+        "Does the input embedding count? Here all of it does.": total - idle - parts["embedding"],
+        "Do embedding and head count?": total - idle - parts["embedding"] - parts["head"],
+        "Are the experts of a segment as narrow as it is?": total - idle * config.num_segments,
+        "Are the idle experts taken off, and not those in use?": total - sparse * used * expert,
+        "Is one expert a share of the experts' parameters alone?": total
+        - sparse * (whole // config.num_experts * (config.num_experts - used)),
+        "Is it the experts alone that are idle for a token?": total * used // config.num_experts,
+        "Is it the idle ones, or those in use, that are asked for?": idle,
+    }
+    _expect_number(_pair(answer, case)[1], total - idle, "active", slips)
+
+
+def _count_dense(answer: Callable, case: _Counted) -> None:
+    if case.config.dense_layers == case.config.num_layers:
+        _expect_total(answer, case)
+        _expect_active(answer, case)
+
+
+def _count_total(answer: Callable, case: _Counted) -> None:
+    _expect_total(answer, case)
+
+
+def _count_active(answer: Callable, case: _Counted) -> None:
+    if case.config.num_segments == 1:
+        _expect_active(answer, case)
+
+
+def _count_segments(answer: Callable, case: _Counted) -> None:
+    if case.config.num_segments > 1:
+        _expect_active(answer, case)
+
+
+def _model_size(answer: type, case: object) -> None:
+    """The size of the model that a count may be built from; its forward pass does not matter."""
+    held = sum(weight.numel() for weight in made(answer, case).parameters())
+    want = sum(counted_parts(case.config).values())
+    expect.that(held == want, f"DeepSeek(config) must hold {want:,} parameters, got {held:,}")
+
+
+_check_model_size = replace(
+    check_deepseek,
+    draw=lambda rng: [draw_case(rng), draw_case(rng, dense_layers=1, **V3_OPTIONS)],
+    stages={"as many parameters as its parts": _model_size},
+    needs=(),
+)
+
+check_count_parameters = Check(
+    id="D4.2b",
+    name="count_parameters",
+    minutes=15,
+    reference_answer=reference.count_parameters,
+    draw=_counted,
+    preload=LAZY_TORCH,
+    stages={
+        "two whole numbers": _count_kind,
+        "all layers dense: nothing idle": _count_dense,
+        "all parameters": _count_total,
+        "of a layer's experts a token uses top_k": _count_active,
+        "with segments up to m times as many": _count_segments,
+    },
+    hints=(
+        "Which parameters does a token pass by: in which layers, and how many of them?",
+        "Look at one layer's experts: numel of all their parameters over num_experts is one "
+        "expert, and num_experts less those in use are idle.",
+        "Sum numel over model.parameters(); for each layer of layers_of(model) take off one "
+        "expert's parameters times num_experts less min(top_k · num_segments, num_experts).",
+    ),
+    compared=Comparison(
+        inputs=lambda: (compared_config(),),
+        run=lambda function, inputs: torch.tensor([int(value) for value in function(*inputs)]),
+    ),
+    needs=(_check_model_size,),
+)

@@ -1,0 +1,242 @@
+"""The check of D4.3d: new tokens behind a prompt, with caches and without."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from checks.d4_deepseek.generation_cases import Text, Watched, texts
+from checks.d4_deepseek.sample import check_sample, expect_shares, wrong_shares
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d4_deepseek as reference
+
+_DRAWS = 1500
+_CACHED, _UNCACHED = {}, {"use_cache": False}  # the cache is used unless it is said otherwise
+
+
+def _text(answer, model: Watched, ids: Tensor, new: int, temperature: float = 0, **kind) -> Tensor:
+    """What the answer gives, once it is the prompt and `new` ids of the vocabulary behind it."""
+    model.forget()
+    got, length = answer(model, ids.clone(), new, temperature=temperature, **kind), ids.shape[1]
+    shape = len(ids), length + new
+    short = isinstance(got, Tensor) and got.shape == (len(ids), new) and new > 0
+    ask = "Does the prompt come first?" if short else "They are L tokens of prompt and the new."
+    expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask)
+    expect.that(
+        torch.equal(got[:, :length], ids),
+        f"the first {length} tokens must be those of the prompt, and they are others",
+        "Do new tokens come behind it?",
+    )
+    return got
+
+
+def _prompt_first(answer, case: Text) -> None:
+    """Also where the text is long and any token comes: none of them ends it."""
+    if case.batch == 1:
+        _text(answer, case.model(), case.ids(), 30, 50.0, **_UNCACHED)
+    for new in {0, 1, case.new} if case.length > 1 else {1, case.new}:
+        _text(answer, case.model(), case.ids(), new, **_UNCACHED)
+
+
+def _greedy(
+    model: nn.Module, ids: Tensor, new: int, pick: Callable = lambda logits: logits[:, -1].argmax(1)
+) -> Tensor:
+    """The specification: the whole text through the model each time, the best token behind it."""
+    with torch.no_grad():
+        for _ in range(new):
+            ids = torch.cat([ids, pick(model(ids))[:, None]], dim=1)
+    return ids
+
+
+def _expect_greedy(answer, case: Text, new: int, **kind) -> None:
+    """Two prompts one after the other, with one model."""
+    model = case.model()
+    for offset in (0, 1):
+        ids = case.ids(offset)
+        _expect_text(_text(answer, model, ids, new, **kind), case, ids, new)
+
+
+def _expect_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
+    model = case.model()
+    want = _greedy(model, ids, new)
+    off = (got != want).nonzero()
+    if not len(off):
+        return
+    picks = {
+        "Is it the last position whose logits are taken?": lambda logits: logits[:, 0].argmax(1),
+        "Is it the best token, at temperature 0?": lambda logits: logits[:, -1].argmin(1),
+    }
+    asks = [ask for ask, pick in picks.items() if torch.equal(got, _greedy(model, ids, new, pick))]
+    if not asks and torch.equal(got, _alone(model, ids, new)):
+        asks = ["Does the model see every token before the new one, and not the newest alone?"]
+    row, place = off[off[:, 1].argmin()].tolist()
+    first = "Does the whole prompt go in, and does temperature 0 reach the draw?"
+    seen = "Does each step see every token so far, once and in order?"
+    expect.that(
+        False,
+        f"at temperature 0 new token {place + 1 - ids.shape[1]} of row {row} must be "
+        f"{int(want[row, place])}, got {int(got[row, place])}",
+        asks[0] if asks else seen if place > ids.shape[1] else first,
+    )
+
+
+def _alone(model: nn.Module, ids: Tensor, new: int) -> Tensor:
+    """The slip in which each later step sees only the newest token."""
+    fed = ids
+    for _ in range(new):
+        fed = _greedy(model, fed, 1)[:, -1:]
+        ids = torch.cat([ids, fed], dim=1)
+    return ids
+
+
+def _one_more(answer, case: Text) -> None:
+    _expect_greedy(answer, case, 1, **_UNCACHED)
+
+
+def _without(answer, case: Text) -> None:
+    _expect_greedy(answer, case, case.new, **_UNCACHED)
+
+
+def _with(answer, case: Text) -> None:
+    for new in (1, case.new):
+        _expect_greedy(answer, case, new, **_CACHED)
+    _expect_greedy(answer, case, case.new, use_cache=True)
+
+
+def _whole_each_time(answer, case: Text) -> None:
+    model, ids = case.model(), case.ids()
+    _text(answer, model, ids, case.new, **_UNCACHED)
+    fed = [call.tokens for call in model.calls]
+    expect.that(
+        not model.made and not any(call.cached for call in model.calls),
+        "with use_cache=False no caches must be made, and the model must get none",
+        "What does use_cache decide?",
+    )
+    wants = [case.length + i for i in range(case.new + 1)]
+    _expect_fed(fed, wants, "with use_cache=False", "Is the whole text fed each time?")
+
+
+def _expect_fed(fed: list[int], wants: list[int], when: str, ask: str) -> None:
+    """Calls of these numbers of tokens; the last, whose logits nobody needs, may be left out."""
+    expect.that(
+        fed in (wants, wants[:-1]),
+        f"{when} the calls must be fed {wants[:-1]} tokens a row, got {fed}",
+        ask,
+    )
+
+
+def _one_a_step(answer, case: Text) -> None:
+    for new in {1, case.new}:
+        model, ids = case.model(), case.ids()
+        _text(answer, model, ids, new, **_CACHED)
+        wants = [case.length] + [1] * new
+        ask = "The prompt goes in once, and then only the newest token."
+        expect.that(
+            bool(model.calls) and all(call.cached for call in model.calls),
+            "with the cache the model must get the caches in every call, and it did not",
+            "Is use_cache true unless it is said otherwise?",
+        )
+        _expect_fed([call.tokens for call in model.calls], wants, "with the cache", ask)
+        _expect_capacity(model.made, case, new)
+
+
+def _expect_capacity(made: list[tuple[int, int]], case: Text, new: int) -> None:
+    """All positions fit, in any room; the last token need not, since nothing comes after it."""
+    length = case.length + new
+    expect.that(
+        len(made) == 1,
+        f"new_caches must be called once for a text, got {len(made)} calls",
+        "One set of caches holds all that was fed.",
+    )
+    (batch, capacity), wanted = made[0], f"{case.batch} rows and {length} positions or more"
+    expect.that(
+        batch == case.batch and capacity >= length - 1,
+        f"caches must be asked for {wanted}, got {batch} rows and {capacity} positions",
+        "How long is the whole text in the end?",
+    )
+
+
+def _temperature(answer, case: Text) -> None:
+    """Many rows with the same prompt; the shares of the first new token, then of the second."""
+    if case.deep:
+        return
+    model, ids = case.model(), case.ids()[:1]
+    for temperature in (0.6, 1.7):
+        many = _text(answer, model, ids.repeat(_DRAWS, 1), 2, temperature, **_CACHED)
+        first, second = many[:, -2], many[:, -1]
+        with torch.no_grad():
+            scores = model(ids)[0, -1]
+            later = torch.cat([ids.repeat(case.vocab, 1), torch.arange(case.vocab)[:, None]], 1)
+            after = model(later)[:, -1]
+        slips = wrong_shares(scores, temperature)
+        when = f"at temperature {temperature}, as the first new token"
+        expect_shares(first, (scores / temperature).softmax(-1), when, slips)
+        when = f"at temperature {temperature}, as the second new token"
+        best = torch.eye(case.vocab, dtype=torch.float64)[after.argmax(-1)]
+        slips = {
+            "Does temperature reach every draw?": partial(_mixed, first, after.softmax(-1)),
+            "Is the best token always taken? That is for temperature 0.": partial(
+                _mixed, first, best
+            ),
+        }
+        want = _mixed(first, (after / temperature).softmax(-1))
+        expect_shares(second, want, when, slips)
+
+
+def _mixed(first: Tensor, after: Tensor) -> Tensor:
+    """The shares of the second token behind the first tokens that came."""
+    counts = first.bincount(minlength=len(after)).double()
+    return counts @ after / counts.sum()
+
+
+def _untouched(answer, case: Text) -> None:
+    model, ids = case.model(), case.ids()
+    for kind in (_CACHED, _UNCACHED):
+        answer(model, ids, case.new, temperature=0, **kind)
+        expect.unchanged({"ids": case.ids()}, {"ids": ids})
+    expect.that(
+        not any(call.graph for call in model.calls),
+        "no gradient must be kept, and the model's logits have a graph",
+        "Is it still under `@torch.no_grad()`?",
+    )
+    expect.that(torch.is_grad_enabled(), "gradients must be on again afterwards, and are off")
+
+
+def _compared(function: Callable, inputs: tuple) -> Tensor:
+    model, ids = inputs[0].model(), inputs[0].ids()
+    return function(model, ids, inputs[0].new, temperature=0)
+
+
+check_generate = Check(
+    id="D4.3d",
+    name="generate",
+    minutes=20,
+    reference_answer=reference.generate,
+    draw=texts,
+    stages={
+        "the prompt, and so many tokens behind it": _prompt_first,
+        "one new token: the best behind the last position": _one_more,
+        "several, without a cache": _without,
+        "the same with the cache": _with,
+        "without a cache: the whole text each time": _whole_each_time,
+        "with it: the prompt once, then one token a step": _one_a_step,
+        "temperature reaches every draw": _temperature,
+        "the prompt untouched, no gradient kept": _untouched,
+    },
+    hints=(
+        "A prompt of 5 tokens is in the caches, and one token has been sampled. Which tokens does "
+        "the next call need to be fed?",
+        "Look at logits[:, -1], (B, V): it alone says what comes next. sample gives (B,), and ids "
+        "are (B, L).",
+        "Make caches for len(ids) rows and L + max_new_tokens positions; feed the prompt; sample "
+        "from the last position; append the tokens as a column; feed only that column next. "
+        "Without a cache feed all ids each time.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (Text(4, 16, 32, vocab=50, seed=0, deep=True),), run=_compared
+    ),
+    needs=(check_sample,),
+)

@@ -1,0 +1,256 @@
+"""The check of D4.3a: the mean cross-entropy over the targets that are real."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d4_deepseek as reference
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One case: logits of `(B, L, V)`, targets, and how many of each row are real, front or back.
+
+    The real ones of a row whose number is negative stand at its end.
+    """
+
+    lengths: tuple[int, ...]
+    length: int
+    vocab: int
+    seed: int
+    dtype: torch.dtype = torch.float64
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        kind = str(self.dtype).removeprefix("torch.")
+        counts = [abs(n) for n in self.lengths]
+        return f"{kind} logits of shape {self.shape}, real targets of each row: {counts}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.lengths), self.length, self.vocab
+
+    def draw(self, offset: int = 0) -> tuple[Tensor, Tensor]:
+        """Logits and targets, others for another `offset`; the targets hold first and last id."""
+        generator = torch.Generator().manual_seed(self.seed + offset)
+        logits = 2 * torch.randn(self.shape, generator=generator, dtype=torch.float64)
+        logits = logits.to(self.dtype)
+        targets = torch.randint(self.vocab, self.shape[:2], generator=generator)
+        at = 0 if self.lengths[0] > 0 else -1
+        targets[0, at], targets[0, at - 1 if at else 1 % self.length] = 0, self.vocab - 1
+        if not self.contiguous:
+            logits = logits.transpose(0, 1).contiguous().transpose(0, 1)
+        return logits, targets
+
+    def real(self) -> Tensor:
+        """`(B, L)` bool."""
+        places = torch.arange(self.length)
+        rows = [places < n if n >= 0 else places >= self.length + n for n in self.lengths]
+        return torch.stack(rows)
+
+    def everything(self) -> Tensor:
+        return torch.ones(self.shape[:2], dtype=torch.bool)
+
+
+def _scoreds(rng: random.Random) -> list[_Scored]:
+    """Six cases: rows of different lengths, padding in front, float32, one row, a row of padding
+    alone and one real target in another, one position.
+    """
+
+    def case(*lengths: int, **kind: object) -> _Scored:
+        sizes = {"length": rng.randint(6, 8), "vocab": rng.randint(9, 12)}
+        return _Scored(lengths, **{**sizes, "seed": rng.randrange(10**6), **kind})
+
+    some = [rng.randint(2, 3), rng.randint(4, 5), 1]
+    return [
+        case(*some, 6),
+        case(-some[1], some[0], -some[2], contiguous=False),
+        case(*some[::-1], 6, 2, dtype=torch.float32),
+        case(some[1]),
+        case(2, 0, some[1], 1),
+        case(1, 0, 1, length=1),
+    ]
+
+
+def _rows(logits: Tensor, targets: Tensor) -> list[list[Tensor]]:
+    """The loss of every target, each from its own logits."""
+    return [
+        [torch.logsumexp(scores, 0) - scores[id_] for scores, id_ in zip(row, ids, strict=True)]
+        for row, ids in zip(logits, targets.tolist(), strict=True)
+    ]
+
+
+def slow_loss(logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
+    """The specification: one target at a time, those that are not real left out."""
+    kept = []
+    for losses, marks in zip(_rows(logits, targets), real.tolist(), strict=True):
+        kept += [loss for loss, mark in zip(losses, marks, strict=True) if mark]
+    return torch.stack(kept).sum() / len(kept)
+
+
+def _loss(answer, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
+    """What the answer gives for copies of its inputs, once it is one number of the right type.
+
+    Targets and marks are slices, as the next tokens of longer rows are.
+    """
+    got = answer(logits.clone(), _sliced(targets), _sliced(real))
+    if not real.any(dim=1).all() and isinstance(got, Tensor):
+        expect.that(
+            not got.isnan().any(),
+            "the loss must be a number also where a row has no real target, got NaN",
+            "Is a mean taken of each row? One mean counts every real target alike.",
+        )
+    ask = "It is one number for the whole batch, still a tensor, of the type of the logits."
+    return expect.tensor(got, "the loss", (), logits.dtype, ask).detach()
+
+
+def _sliced(values: Tensor) -> Tensor:
+    return F.pad(values, (1, 0))[:, 1:]
+
+
+def _kind(answer, case: _Scored) -> None:
+    _loss(answer, *case.draw(), case.everything())
+
+
+def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callable) -> None:
+    logits, targets = case.draw()
+    got = _loss(answer, logits, targets, real)
+    want = float(slow_loss(logits.double(), targets, real))
+    each = torch.tensor([[float(x) for x in row] for row in _rows(logits.double(), targets)])
+    rows = [float(row[marks].mean()) for row, marks in zip(each, real, strict=True)]
+    slips = {
+        "Is it the sum? It is divided by how many are real.": lambda: want * int(real.sum()),
+        "Does the mean run over all targets, padding too?": lambda: float(each.mean()),
+        "Is the sum over real targets divided by the number of all?": lambda: (
+            want * int(real.sum()) / real.numel()
+        ),
+        "Is it a mean of the rows' means? Each real target counts the same, in a long row or a "
+        "short one.": lambda: sum(rows) / len(rows),
+        "Are the marks turned, so that padding is left?": lambda: float(each[~real].mean()),
+        "Is id 0 left out? What is padding, `real` says, and no id.": lambda: float(
+            each[real & (targets != 0)].mean()
+        ),
+        "Is the sign turned? A loss is above 0.": lambda: -want,
+        "Is it in bits? The natural logarithm gives nats.": lambda: want / 0.6931471805599453,
+        "Is it the perplexity? The loss is its logarithm.": lambda: float(torch.tensor(want).exp()),
+        "Is a softmax taken before the cross-entropy, which has one?": lambda: float(
+            slow_loss(logits.double().softmax(-1), targets, real)
+        ),
+    }
+    asks = [ask for ask, slip in slips.items() if abs(float(got) - slip()) < 1e-4]
+    expect.that(
+        abs(float(got) - want) <= expect.BOUND * max(1.0, want),
+        f"{name} must be {want:.5g}, got {float(got):.5g}",
+        asks[0] if asks else "",
+    )
+
+
+def _all_real(answer, case: _Scored) -> None:
+    _expect_value(answer, case, case.everything(), "the loss with every target real")
+
+
+def _padding_idle(answer, case: _Scored) -> None:
+    """Other logits where nothing is real, then other targets, then both."""
+    (logits, targets), (others, ids), real = case.draw(), case.draw(1), case.real()
+    before = _loss(answer, logits, targets, real)
+    changed_logits = torch.where(real[..., None], logits, 5 * others)
+    changed_targets = torch.where(real, targets, ids)
+    for what, scores, wanted in (
+        ("logits", changed_logits, targets),
+        ("targets", logits, changed_targets),
+        ("logits and targets", changed_logits, torch.where(real, targets, 0)),
+    ):
+        after = _loss(answer, scores, wanted, real)
+        expect.that(
+            expect.near(after, before),
+            f"other {what} where nothing is real must leave the loss at {float(before):.5g}, "
+            f"got {float(after):.5g}",
+            "Does the loss of padding come into the sum, or into how many there are?",
+        )
+
+
+def _real_only(answer, case: _Scored) -> None:
+    _expect_value(answer, case, case.real(), "the mean loss of the real targets")
+
+
+def _large(answer, case: _Scored) -> None:
+    """Logits whose exponentials overflow, or vanish beside the largest."""
+    logits, targets = case.draw()
+    more = 1000 if case.dtype == torch.float64 else 200
+    for change, large in (("times 400", 400 * logits), (f"plus {more}", logits + more)):
+        got = answer(large.clone(), targets.clone(), case.real())
+        want = float(slow_loss(large.double(), targets, case.real()))
+        expect.that(
+            isinstance(got, Tensor) and abs(float(got) - want) <= 1e-4 * max(1.0, want),
+            f"with all logits {change} the loss must be {want:.5g}, got {float(got):.5g}",
+            "Is a softmax made first and its logarithm taken after? log_softmax and "
+            "cross_entropy do both in one, and no exponential overflows.",
+        )
+
+
+def _untouched(answer, case: _Scored) -> None:
+    inputs = dict(zip(("logits", "targets", "real"), (*case.draw(), case.real()), strict=True))
+    before = {name: value.clone() for name, value in inputs.items()}
+    answer(*inputs.values())
+    expect.unchanged(before, inputs)
+
+
+def _gradient(answer, case: _Scored) -> None:
+    logits, targets = case.draw()
+    real, wants, leaf = case.real(), logits.double().requires_grad_(), logits.requires_grad_()
+    (want,) = torch.autograd.grad(slow_loss(wants, targets, real), wants)
+    loss = answer(leaf, targets.clone(), real.clone())
+    expect.that(
+        isinstance(loss, Tensor) and loss.requires_grad,
+        "no gradient leaves your code at all",
+        "Is there a `detach`, `.data`, `.item()` or `no_grad` on the way?",
+    )
+    (got,) = torch.autograd.grad(loss, leaf, allow_unused=True)
+    expect.that(got is not None, "no gradient reaches the logits")
+    idle = float(got[~real].abs().max()) if not real.all() else 0.0
+    expect.that(
+        idle == 0,
+        f"the gradient at padding must be 0, got {idle:.3g}",
+        "Does the loss of padding come into the sum?",
+    )
+    name = "the gradient for the logits"
+    expect.close(got.flatten(0, 1), want.flatten(0, 1), name, row="target", bound=1e-6)
+
+
+check_masked_loss = Check(
+    id="D4.3a",
+    name="masked_loss",
+    minutes=10,
+    reference_answer=reference.masked_loss,
+    draw=_scoreds,
+    stages={
+        "one number, of the logits' type": _kind,
+        "every target real: their mean": _all_real,
+        "what stands in padding changes nothing": _padding_idle,
+        "the mean over real targets, and no others": _real_only,
+        "large logits": _large,
+        "inputs untouched": _untouched,
+        "gradient at real positions alone": _gradient,
+    },
+    hints=(
+        "Two rows have 5 and 2 real targets. By which number is the sum of their losses divided?",
+        "Look at logits[real] and targets[real]: (n, V) and (n,), where n is how many are real.",
+        "Pick the logits and the targets marked in real, and return their F.cross_entropy: it "
+        "takes the mean over all rows it is given.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (
+            torch.randn(8, 64, 500),
+            torch.randint(500, (8, 64)),
+            torch.rand(8, 64) < 0.7,
+        ),
+        run=lambda function, inputs: function(*inputs),
+    ),
+)

@@ -1,0 +1,249 @@
+"""The check of D4.3c: one token a row, drawn from its own distribution."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d4_deepseek as reference
+
+DRAWS = 2000
+DEVIATIONS = 6.0  # from the expected count; pure chance goes so far once in about 10 million
+_TEMPERATURES = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """One case: `rows` rows of `vocab` logits that are clearly apart, in an order of their own."""
+
+    rows: int
+    vocab: int
+    seed: int
+    dtype: torch.dtype = torch.float32
+    contiguous: bool = True
+
+    def __str__(self) -> str:
+        return f"logits of shape {(self.rows, self.vocab)}, {self.dtype}".replace("torch.", "")
+
+    def logits(self, spread: float = 2.0) -> Tensor:
+        """`(B, V)` over a range of `spread`; the best token of neighbouring rows differs."""
+        generator = torch.Generator().manual_seed(self.seed)
+        order = [torch.randperm(self.vocab, generator=generator) for _ in range(self.rows)]
+        for row in range(1, self.rows):
+            if order[row].argmax() == order[row - 1].argmax():
+                order[row] = order[row].roll(1)
+        logits = torch.stack(order).to(self.dtype) / (self.vocab - 1) * spread - spread
+        return logits if self.contiguous else logits.T.contiguous().T
+
+
+def _scores(rng: random.Random) -> list[_Scores]:
+    """Four cases: a few rows, float64, one row, more rows than tokens."""
+
+    def case(rows: int, vocab: int, **kind: object) -> _Scores:
+        return _Scores(rows, vocab, rng.randrange(10**6), **kind)
+
+    few, some, many = rng.randint(2, 3), rng.randint(4, 6), rng.randint(7, 9)
+    return [
+        case(few, some),
+        case(few + 1, some + 1, dtype=torch.float64, contiguous=False),
+        case(1, some),
+        case(many, 4),
+    ]
+
+
+def _tokens(answer, logits: Tensor, temperature: float) -> Tensor:
+    """What the answer draws, once it is one id of the vocabulary for each row."""
+    batch, vocab = logits.shape
+    got = answer(logits.clone(), temperature)
+    name = f"the tokens, at temperature {temperature},"
+    expect.tensor(got, name, (batch,), torch.int64, "It is one id for each row.")
+    low, high = int(got.min()), int(got.max())
+    expect.that(
+        low >= 0 and high < vocab,
+        f"{name} must be between 0 and {vocab - 1}, got {low if low < 0 else high}",
+    )
+    return got
+
+
+def _shape(answer, case: _Scores) -> None:
+    for temperature in (0, 1.0, 0.5):
+        _tokens(answer, case.logits(), temperature)
+
+
+def _expect_best(answer, logits: Tensor, temperature: float, ask: str) -> None:
+    got, want = _tokens(answer, logits, temperature), logits.argmax(dim=-1)
+    for row in range(len(logits)):
+        expect.that(
+            got[row] == want[row],
+            f"at temperature {temperature} the token of row {row} must be the best, "
+            f"{int(want[row])}, got {int(got[row])}",
+            ask,
+        )
+
+
+def _greedy(answer, case: _Scores) -> None:
+    """Several times: a draw that is right once is not right always."""
+    for spread in (2.0, 0.5, 0.1, 3e-6):
+        for temperature in (0, 0.0):
+            ask = "Where in its row is the largest logit?"
+            _expect_best(answer, case.logits(spread).repeat(8, 1), temperature, ask)
+
+
+def _impossible(answer, case: _Scores) -> None:
+    """Every second token has -inf, but for the first and the last."""
+    logits = case.logits(0.5)
+    logits[:, 1 : case.vocab - 1 : 2] = -torch.inf
+    many = logits.repeat(DRAWS // case.rows, 1)
+    for temperature in (0, 1.0, 3.0):
+        got = _tokens(answer, many, temperature)
+        came = int((many.gather(1, got[:, None]) == -torch.inf).sum())
+        expect.that(
+            came == 0,
+            f"a token whose logit is -inf must never be drawn, and it came {came} times in "
+            f"{len(many)} draws at temperature {temperature}",
+            "Is anything added to the probabilities, or are they even for all tokens?",
+        )
+
+
+def _nearly_greedy(answer, case: _Scores) -> None:
+    """Logits with a number added are large, and so are logits over a small temperature."""
+    for _ in range(3):
+        ask = "All others are at least 20 below it. Is each row's draw by its own softmax?"
+        _expect_best(answer, case.logits(200) + 500, 1.0, ask)
+    for temperature in (0.01, 0.001) * 3:
+        ask = "Are the logits divided by temperature, before the softmax?"
+        _expect_best(answer, case.logits(), temperature, ask)
+
+
+def expect_shares(
+    tokens: Tensor, probs: Tensor, name: str, slips: Mapping[str, Callable[[], Tensor]]
+) -> None:
+    """Nothing if each id comes about as often in `tokens` as `probs` says.
+
+    `slips` maps a question to what gives the probabilities of the slip it asks about.
+    """
+    counts = tokens.bincount(minlength=len(probs)).double()
+    off = _deviations(counts, probs)
+    if off.max() <= DEVIATIONS:
+        return
+    wrong = {ask: float(_deviations(counts, slip()).max()) for ask, slip in slips.items()}
+    asks = [ask for ask in sorted(wrong, key=wrong.get) if wrong[ask] <= DEVIATIONS]
+    worst, total = int(off.argmax()), len(tokens)
+    expect.that(
+        False,
+        f"{name}, token {worst} must come about {float(total * probs[worst]):.0f} times in "
+        f"{total} draws, got {int(counts[worst])}",
+        asks[0] if asks else "",
+    )
+
+
+def _deviations(counts: Tensor, probs: Tensor) -> Tensor:
+    """How many standard deviations each count is from its mean; 1 more, where hardly any come."""
+    total, probs = counts.sum(), probs.double()
+    return (counts - total * probs).abs() / (total * probs * (1 - probs) + 1).sqrt()
+
+
+def wrong_shares(logits: Tensor, temperature: float) -> dict[str, Callable[[], Tensor]]:
+    """The distributions of usual slips for one row of logits."""
+    logits, vocab = logits.double(), len(logits)
+    probs = (logits / temperature).softmax(-1)
+    return {
+        "Are the logits multiplied by temperature? They are divided by it.": lambda: (
+            logits * temperature
+        ).softmax(-1),
+        "Where does temperature come in?": lambda: logits.softmax(-1),
+        "Is the best token always taken? That is for temperature 0.": lambda: torch.eye(
+            vocab, dtype=torch.float64
+        )[logits.argmax()],
+        "Are all tokens as likely as each other?": lambda: torch.full_like(logits, 1 / vocab),
+        "Is the softmax taken before temperature comes in, or twice?": lambda: (
+            logits.softmax(-1) / temperature
+        ).softmax(-1),
+        "Is a softmax taken of probabilities?": lambda: probs.softmax(-1),
+        "Are only the best few drawn from? Every token has its share.": lambda: _kept(
+            probs, counts=2
+        ),
+    }
+
+
+def _kept(probs: Tensor, counts: int) -> Tensor:
+    best = probs.topk(min(counts, len(probs)))
+    return torch.zeros_like(probs).scatter(0, best.indices, best.values / best.values.sum())
+
+
+def _shares(answer, case: _Scores) -> None:
+    """Many copies of the rows in turn: a row's draws are then those of its copies."""
+    for temperature in _TEMPERATURES:
+        logits = case.logits(spread=2 * temperature)
+        got = _tokens(answer, logits.repeat(DRAWS, 1), temperature)
+        for row, scores in enumerate(logits):
+            one, name = got[row :: case.rows], f"at temperature {temperature}, row {row}"
+            slips = wrong_shares(scores, temperature)
+            same = "Is there one draw for all rows? Each row has its own."
+            slips |= {same: lambda one=one: _all_alike(one, case.vocab)}
+            expect_shares(one, (scores.double() / temperature).softmax(-1), name, slips)
+
+
+def _all_alike(tokens: Tensor, vocab: int) -> Tensor:
+    return torch.eye(vocab, dtype=torch.float64)[tokens[0]]
+
+
+def _anew(answer, case: _Scores) -> None:
+    """Two calls differ, and equal rows agree as often as draws that know nothing of each other."""
+    logits = case.logits(spread=1.0)[:1]
+    many = logits.repeat(2 * DRAWS, 1)
+    first, second = _tokens(answer, many, 1.0), _tokens(answer, many, 1.0)
+    expect.that(
+        not torch.equal(first, second),
+        f"two calls must draw anew, and all {len(first)} tokens came out the same",
+        "Is a seed set within it?",
+    )
+    chance = (logits[0].double().softmax(-1) ** 2).sum()
+    pairs = (first[::2] == first[1::2]).long()
+    name = "of neighbouring rows that are equal, each drawn for itself (1 for an equal pair)"
+    expect_shares(pairs, torch.stack([1 - chance, chance]), name, {})
+
+
+def _untouched(answer, case: _Scores) -> None:
+    for temperature in (0, 0.5):
+        logits = case.logits()
+        answer(logits, temperature)
+        expect.unchanged({"logits": case.logits()}, {"logits": logits})
+
+
+def _compared(function: Callable, inputs: tuple) -> Tensor:
+    """Draws, for the time they take; what is held against the reference is the best token."""
+    function(*inputs, 0.8)
+    return function(*inputs, 0)
+
+
+check_sample = Check(
+    id="D4.3c",
+    name="sample",
+    minutes=10,
+    reference_answer=reference.sample,
+    draw=_scores,
+    stages={
+        "one id a row": _shape,
+        "temperature 0: the best": _greedy,
+        "a token with -inf never comes": _impossible,
+        "a small temperature, and large logits": _nearly_greedy,
+        "every token as often as softmax(logits / temperature) says": _shares,
+        "each row and each call draws anew": _anew,
+        "inputs untouched": _untouched,
+    },
+    hints=(
+        "Temperature 0.5 makes the best token more likely than temperature 1. Are logits divided "
+        "by it or multiplied? And what would a division by 0 give?",
+        "Look at (logits / temperature).softmax(dim=-1): (B, V), each row sums to 1. "
+        "torch.multinomial draws from rows, and gives (B, 1).",
+        "At temperature 0 return the argmax of each row; else divide by temperature, take the "
+        "softmax, draw one of each row with multinomial, and drop the last dimension.",
+    ),
+    compared=Comparison(inputs=lambda: (torch.randn(64, 1000),), run=_compared),
+)

@@ -1,0 +1,309 @@
+"""The check of D4.3b: one optimiser step a batch, then one step of every balancing bias."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from checks.d2_deepseek_moe.rebalance import check_rebalance
+from checks.d4_deepseek.loss import check_masked_loss
+from checks.d4_deepseek.training_cases import (
+    GENTLE,
+    STEEP,
+    STEPS,
+    Batches,
+    Gradients,
+    Make,
+    Run,
+    Training,
+    Watched,
+    Way,
+    adamw,
+    cut,
+    norm_of,
+    sgd,
+    slow_training,
+    trainings,
+    true_loss,
+)
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
+from checks.grading.source import functions_of
+from checks.grading.time_limit import LAZY_TORCH
+from helpers.measuring.traffic import layers_of
+from solutions import d4_deepseek as reference
+from solutions.d2_deepseek_moe import DeepSeekMoE
+
+_USED_IN_TURN = (
+    "Is each batch used before the next is asked for? The schedule goes on between them."
+)
+
+
+@dataclass(frozen=True)
+class _Graded:
+    """The run of an answer, the model it left, and the biases after each step of the optimiser."""
+
+    run: Run
+    model: Watched
+    at_steps: list[list[Tensor]]
+
+
+def _graded(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> _Graded:
+    """The answer on the first `count` batches, once it gave a loss for each."""
+    model, batches, at_steps = case.model(sharp), Batches(case.batches()[:count]), []
+    for layer in layers_of(model):
+        _as_theirs(layer, answer)
+    optimizer = make(list(model.parameters()))
+    optimizer.register_step_post_hook(lambda *_: at_steps.append(model.biases()))
+    losses = _losses(answer(model, iter(batches), optimizer, batches.step), count)
+    return _Graded(Run.of(model, losses), model, at_steps)
+
+
+def _run(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> Run:
+    return _graded(answer, case, count, sharp, make).run
+
+
+def _as_theirs(layer: DeepSeekMoE, answer: object) -> None:
+    """The layer is also of the class that the answer's code calls DeepSeekMoE: it may ask."""
+    for function in functions_of(answer):
+        theirs = function.__globals__.get("DeepSeekMoE")
+        if isinstance(theirs, type) and not isinstance(layer, theirs):
+            kinds = (theirs,) if issubclass(theirs, type(layer)) else (type(layer), theirs)
+            layer.__class__ = type("DeepSeekMoE", kinds, {})
+
+
+def _losses(got: object, count: int) -> list[float]:
+    wanted = f"train must return a list with the loss of each of {count} batches"
+    if got is None:
+        raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
+    expect.that(isinstance(got, list | tuple), f"{wanted}, got {expect.shown(got)}")
+    ask = "Is the `return` inside the loop?" if len(got) == 1 else ""
+    expect.that(len(got) == count, f"{wanted}, got {expect.shown(got)}", ask)
+    for i, loss in enumerate(got):
+        expect.that(
+            not (isinstance(loss, Tensor) and loss.requires_grad),
+            f"the loss of batch {i} must be a float, got a tensor that keeps its whole graph",
+            "Which method of a tensor gives its plain number?",
+        )
+    return [expect.number(loss, f"the loss of batch {i}") for i, loss in enumerate(got)]
+
+
+def _one_each(answer, case: Training) -> None:
+    _run(answer, case, 2, GENTLE)
+    _run(answer, case, 0, GENTLE)
+
+
+def _fed(answer, case: Training) -> None:
+    graded = _graded(answer, case, 2, GENTLE)
+    for i, ((ids, _), got) in enumerate(zip(case.batches(), graded.model.fed, strict=False)):
+        expect.that(
+            torch.equal(got, ids[:, :-1]),
+            f"the model must get the first {ids.shape[1] - 1} tokens of each row of batch {i}, ids "
+            f"of shape {tuple(ids[:, :-1].shape)}, got others, of shape {tuple(got.shape)}",
+            "Which tokens have a token behind them? Those go in, once a batch.",
+        )
+    calls, steps = len(graded.model.fed), len(graded.at_steps)
+    expect.that(
+        calls == steps == 2,
+        f"for 2 batches the model must be called twice and the optimiser stepped twice, got "
+        f"{calls} calls and {steps} steps",
+    )
+
+
+def _loss(answer, case: Training) -> None:
+    (ids, real), got = case.batches()[0], _run(answer, case, 1, GENTLE).losses[0]
+    with torch.no_grad():
+        logits = case.model(GENTLE)(ids[:, :-1])
+    slips = {
+        "Are the targets the tokens after those that went in?": (ids[:, :-1], real[:, :-1]),
+        "Are the marks those of the targets, real[:, 1:]?": (ids[:, 1:], real[:, :-1]),
+        "Does padding count?": (ids[:, 1:], torch.ones_like(real[:, 1:])),
+    }
+    wrong = {ask: float(true_loss(logits, *pair)) for ask, pair in slips.items()}
+    asks = [ask for ask, loss in wrong.items() if abs(got - loss) < 1e-5]
+    _expect_loss(got, slow_training(case, 1, GENTLE).losses[0], 0, asks)
+
+
+def _expect_loss(got: float, want: float, i: int, asks: Sequence[str] = ()) -> None:
+    near, ask = abs(got - want) <= expect.BOUND * max(1.0, want), asks[0] if asks else ""
+    expect.that(near, f"the loss of batch {i} must be {want:.5g}, got {got:.5g}", ask)
+
+
+def _expect_weights(got: Run, want: Run, case: Training, when: str, slips: Mapping) -> None:
+    """`slips` maps a question to what gives the weights of the slip it asks about."""
+    if expect.near(got.weights, want.weights):
+        return
+    start = _start(case)
+    came, wanted = (float((run.weights - start).norm()) for run in (got, want))
+    asks = [ask for ask, slip in slips.items() if expect.near(got.weights, slip())]
+    turned = " in another direction" if abs(came - wanted) < 1e-4 else ""
+    expect.that(
+        False,
+        f"{when}, all weights together must have moved by {wanted:.4g}, got {came:.4g}{turned}",
+        asks[0] if asks else "",
+    )
+
+
+def _start(case: Training) -> Tensor:
+    return parameters_to_vector(case.model(1.0).parameters()).detach()
+
+
+def _expect_steps(
+    answer, case: Training, count: int, sharp: float, when: str, ways: Mapping[str, Way]
+) -> None:
+    """SGD's, of the first `count` batches."""
+    got, want = _run(answer, case, count, sharp), slow_training(case, count, sharp)
+    slips: dict[str, Callable[[], Tensor]] = {
+        ask: lambda way=way: slow_training(case, count, sharp, way=way).weights
+        for ask, way in ways.items()
+    }
+    slips["Is the optimiser stepped, with the gradients that backward left?"] = lambda: _start(case)
+    _expect_weights(got, want, case, when, slips)
+
+
+def _gentle(answer, case: Training) -> None:
+    when = "after one step of SGD along a gradient whose norm is under 1"
+    always = {"Is a gradient shorter than 1 left as it is?": Way(clip=_always_one)}
+    _expect_steps(answer, case, 1, GENTLE, when, always)
+
+
+def _always_one(grads: Gradients) -> Gradients:
+    return [grad / norm_of(grads) for grad in grads]
+
+
+def _steep(answer, case: Training) -> None:
+    when = "after one step of SGD along a gradient that is cut to norm 1"
+    ways = {
+        "Where is the gradient clipped, after backward and before the step?": Way(
+            clip=lambda grads: grads
+        ),
+        "Is each number clipped? It is the norm of them all.": Way(
+            clip=lambda grads: [grad.clamp(-1, 1) for grad in grads]
+        ),
+        "Is each weight's gradient clipped by itself? One norm counts them all.": Way(
+            clip=lambda grads: [cut([grad])[0] for grad in grads]
+        ),
+    }
+    _expect_steps(answer, case, 1, STEEP, when, ways)
+
+
+def _biases(answer, case: Training) -> None:
+    graded = _graded(answer, case, 1, GENTLE)
+    marks = {
+        "Does padding steer?": torch.ones_like,
+        "Which tokens went in, those of real[:, :-1] or of real[:, 1:]?": lambda real: real[:, 1:],
+        "Are the marks turned, so that only padding steers?": lambda real: ~real,
+    }
+    ways = {ask: Way(marks=_of_fed(mark)) for ask, mark in marks.items()}
+    ways["Is it moved once a batch?"] = Way(times=2)
+    ways["Does it go up where an expert has too few?"] = Way(times=-1)
+    ways[_USED_IN_TURN] = Way(at=lambda i, count: count)
+    _expect_biases(graded.run.biases, case, 1, "after one batch", ways)
+    for i, bias in enumerate(graded.at_steps[0]):
+        expect.that(
+            not bias.any(),
+            f"the bias of layer {i} of experts must move after the optimiser's step, and it moved "
+            "before",
+            "Is it moved when all else is done?",
+        )
+
+
+def _of_fed(mark: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Marks for the N - 1 tokens that went in."""
+    return lambda real: mark(real)[:, : real.shape[1] - 1]
+
+
+def _zeroed(answer, case: Training) -> None:
+    add = "Do the gradients of the batch before stay? They add up until they are zeroed."
+    when = "after two batches, a step of SGD each"
+    _expect_steps(answer, case, 2, GENTLE, when, {add: Way(adds_up=True)})
+
+
+def _schedule(answer, case: Training) -> None:
+    biases = _run(answer, case, 3, GENTLE).biases
+    ways = {
+        "Is bias_step() asked again for each batch?": Way(at=lambda i, count: 0),
+        _USED_IN_TURN: Way(at=lambda i, count: count),
+    }
+    when = f"after three batches, for which bias_step() gave {STEPS[:3]},"
+    _expect_biases(biases, case, 3, when, ways)
+
+
+def _expect_biases(
+    got: Sequence[Tensor], case: Training, count: int, when: str, ways: Mapping[str, Way]
+) -> None:
+    for i, want in enumerate(slow_training(case, count, GENTLE).biases):
+        far = float(got[i].abs().max())
+        slips = {"Does the bias of every layer move, and is it kept?": lambda w=want: 0 * w}
+        slips |= {
+            ask: lambda way=way, i=i: slow_training(case, count, GENTLE, way=way).biases[i]
+            for ask, way in ways.items()
+        }
+        slips["How far does it move? bias_step() says."] = lambda w=want, far=far: far * w.sign()
+        bias = expect.tensor(got[i], f"the bias of layer {i} of experts", want.shape, want.dtype)
+        name = f"the bias of layer {i} of experts {when}"
+        expect.close(bias, want, name, row="expert", slips=slips, bound=1e-6)
+
+
+def _together(answer, case: Training) -> None:
+    got, want = _run(answer, case, 3, GENTLE, adamw), slow_training(case, 3, GENTLE, adamw)
+    ask = "Is it the loss of this batch alone, before its own step?"
+    for i, (came, wanted) in enumerate(zip(got.losses, want.losses, strict=True)):
+        _expect_loss(came, wanted, i, [ask])
+    _expect_weights(got, want, case, "after three batches with AdamW", {})
+
+
+def _untouched(answer, case: Training) -> None:
+    given = case.batches()[:1]
+    batches, model = Batches(given), case.model(GENTLE)
+    answer(model, iter(batches), sgd(list(model.parameters())), batches.step)
+    for i, (kept, after) in enumerate(zip(case.batches(), given, strict=False)):
+        names = f"ids of batch {i}", f"real of batch {i}"
+        expect.unchanged(*(dict(zip(names, pair, strict=True)) for pair in (kept, after)))
+
+
+def _compared(function: Callable, inputs: tuple) -> Tensor:
+    """The losses and the biases of three batches."""
+    batches, model = Batches(inputs[0].batches()), inputs[0].model(GENTLE)
+    with torch.enable_grad():
+        losses = function(model, iter(batches), sgd(list(model.parameters())), batches.step)
+    return torch.cat([torch.tensor(losses, dtype=torch.float64), *model.biases()])
+
+
+check_train = Check(
+    id="D4.3b",
+    name="train",
+    minutes=20,
+    reference_answer=reference.train,
+    draw=trainings,
+    preload=LAZY_TORCH,
+    stages={
+        "one loss a batch": _one_each,
+        "the first N - 1 tokens go in, once": _fed,
+        "the loss of the next tokens, where they are real": _loss,
+        "one step down the gradient": _gentle,
+        "a long gradient is cut to norm 1": _steep,
+        "every bias moves, by the real tokens that went in": _biases,
+        "the gradients of each batch alone": _zeroed,
+        "bias_step() is asked for each batch": _schedule,
+        "three batches as a slow loop has them": _together,
+        "batches untouched": _untouched,
+    },
+    hints=(
+        "A row of 5 tokens, of which the last 2 are padding. Which go in, which are targets, and "
+        "which of those that went in may steer the bias?",
+        "Look at ids[:, :-1] and real[:, :-1], which go in, and at ids[:, 1:] and real[:, 1:], the "
+        "targets. layers_of(model) gives the layers of experts.",
+        "For each batch: masked_loss of the model's logits; zero_grad, backward, "
+        "nn.utils.clip_grad_norm_ with 1.0, step; rebalance every layer with real[:, :-1] and "
+        "bias_step(); append loss.item().",
+    ),
+    compared=Comparison(
+        inputs=lambda: (Training((0, 8, 8), rows=16, length=64, seed=0),), run=_compared
+    ),
+    needs=(check_masked_loss, check_rebalance),
+)

@@ -1,0 +1,152 @@
+"""The check of D4.I2: what a part is worth, seed by seed."""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d4_deepseek as reference
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    """One case: losses of `count` seeds, far apart from seed to seed, and what the part saves."""
+
+    count: int
+    saves: float
+    seed: int
+    dtype: torch.dtype = torch.float64
+
+    def __str__(self) -> str:
+        with_part, without = (x.tolist() for x in self.losses())
+        shown = ", ".join(f"{a:.3f} and {b:.3f}" for a, b in zip(with_part, without, strict=True))
+        return f"losses with the part and without it: {shown}"
+
+    def losses(self, spread: float = 0.2) -> tuple[Tensor, Tensor]:
+        """With the part and without it; what it saves varies by `spread` over the seeds."""
+        generator = torch.Generator().manual_seed(self.seed)
+        shared, more = torch.randn(2, self.count, generator=generator, dtype=torch.float64)
+        more[0] += 1.5 if more[0] > more[1] else -1.5  # at least two seeds differ clearly
+        with_part = 3 + shared
+        without = with_part + self.saves + spread * more
+        return with_part.to(self.dtype), without.to(self.dtype)
+
+
+def _draws(rng: random.Random) -> list[_Seeds]:
+    """Five cases: three seeds, two, many, a part that harms, float32."""
+
+    def case(count: int, sign: int = 1, dtype: torch.dtype = torch.float64) -> _Seeds:
+        return _Seeds(count, sign * rng.uniform(0.1, 0.5), rng.randrange(10**6), dtype)
+
+    many, more = rng.sample(range(5, 11), 2)
+    return [case(3), case(2), case(many, -1), case(more, dtype=torch.float32), case(4)]
+
+
+def _worth(answer, with_part: Tensor, without: Tensor) -> tuple[float, float]:
+    """Mean and error, once both are numbers."""
+    names = "the mean difference", "its standard error"
+    got = expect.pair(answer(with_part.clone(), without.clone()), names)
+    mean, error = (expect.number(x, name) for x, name in zip(got, names, strict=True))
+    return mean, error
+
+
+def _numbers(answer, case: _Seeds) -> None:
+    _worth(answer, *case.losses())
+
+
+def _expect_number(got: float, want: float, name: str, slips: dict[str, float]) -> None:
+    asks = [ask for ask, slip in slips.items() if abs(got - slip) < 1e-5]
+    ask = asks[0] if asks else ""
+    expect.that(abs(got - want) < 1e-5, f"{name} must be {want:.4g}, got {got:.4g}", ask)
+
+
+def _mean(answer, case: _Seeds) -> None:
+    with_part, without = case.losses()
+    mean, error = _worth(answer, with_part, without)
+    saved = without.double() - with_part.double()
+    want = float(saved.mean())
+    slips = {
+        "Is the sign turned? It is above 0 where the loss is lower with the part.": -want,
+        "Is it the sum over the seeds?": float(saved.sum()),
+        "Is it the median?": float(saved.median()),
+        "Is it a share of the loss? It is a difference, in nats.": float(
+            (saved / without.double()).mean()
+        ),
+        "Is every difference made positive? A seed in which the part harms counts against it.": (
+            float(saved.abs().mean())
+        ),
+        "Is it the difference of the best seeds?": float(without.min() - with_part.min()),
+    }
+    asks = {"Do mean and error come in this order?": mean} if abs(error - want) < 1e-5 else {}
+    _expect_number(mean, want, "the mean difference", asks | slips)
+
+
+def _steady(answer, case: _Seeds) -> None:
+    """However far the seeds are apart, the part saves the same in each."""
+    error = _worth(answer, *case.losses(spread=0.0))[1]
+    expect.that(
+        abs(error) < 1e-5,
+        f"a part that saves the same in every seed has a standard error of 0, got {error:.4g}",
+        "Is the spread that of the differences, seed by seed, and not of the losses?",
+    )
+
+
+def _error(answer, case: _Seeds) -> None:
+    with_part, without = case.losses()
+    error = _worth(answer, with_part, without)[1]
+    saved, n = without.double() - with_part.double(), case.count
+    std, population = float(saved.std()), float(saved.std(correction=0))
+    slips = {
+        "Is it divided by the root of how many seeds there are?": std,
+        "Is it divided by their number? By its root.": std / n,
+        "Is the spread that of a sample, divided by n - 1?": population / n**0.5,
+        "Is that the spread of a population, and not divided by the root of their number?": (
+            population
+        ),
+        "Is n - 1 counted twice? The sample deviation has it already.": std / max(n - 1, 1) ** 0.5,
+        "Is that the variance? The root is taken before it is divided.": std**2 / n**0.5,
+        "Is the root taken of the variance alone, before it is divided by n?": std**2 / n,
+        "Is it twice the standard error?": 2 * std / n**0.5,
+        "Is it a share of the mean?": std / n**0.5 / abs(float(saved.mean())),
+    }
+    name = f"the standard error of {n} differences"
+    _expect_number(error, std / n**0.5, name, slips)
+
+
+def _untouched(answer, case: _Seeds) -> None:
+    inputs = dict(zip(("with_part", "without"), case.losses(), strict=True))
+    before = {name: value.clone() for name, value in inputs.items()}
+    answer(*inputs.values())
+    expect.unchanged(before, inputs)
+
+
+check_worth = Check(
+    id="D4.I2",
+    name="worth",
+    minutes=35,
+    reference_answer=reference.worth,
+    draw=_draws,
+    stages={
+        "two numbers": _numbers,
+        "the mean difference, above 0 where the part saves": _mean,
+        "the same saving in each seed: an error of 0": _steady,
+        "the standard error of the differences": _error,
+        "inputs untouched": _untouched,
+    },
+    hints=(
+        "Seed 1 gives 0.50 with the part and 0.53 without it, seed 2 gives 0.60 and 0.65. Which "
+        "two numbers say what the part saves?",
+        "Look at without - with_part: one number a seed. Its spread is much smaller than that of "
+        "the losses.",
+        "Take the differences; return their mean, and their sample standard deviation (std) over "
+        "the square root of how many they are.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.rand(9), 0.1 + torch.rand(9)),
+        run=lambda function, inputs: torch.tensor([float(x) for x in function(*inputs)]),
+    ),
+)

@@ -1,0 +1,1 @@
+"""How an answer is graded: a check, its stages, what they may expect, and what is said of it."""

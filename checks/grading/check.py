@@ -1,0 +1,158 @@
+"""A check: it takes the answer it grades, runs its stages and says what it found."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from checks.grading import signature
+from checks.grading.comparison import Comparison, comparison
+from checks.grading.result import CheckFailed, CheckResult
+from checks.grading.source import Source, source_of, value_read_as
+from checks.grading.stage_run import Stage, Trial, own_world
+from checks.learner_files import progress
+
+SECONDS = 8.0  # a stage that computes longer than this on one case is stopped
+COMPARE_SECONDS = 30.0
+
+
+@dataclass
+class Check:
+    """Grades one exercise; `check(answer)` returns a `CheckResult` or raises `CheckFailed`.
+
+    `draw` makes the cases of a run from a `random.Random`; each stage sees every case. `needs`
+    are the checks of the parts that the answer is built from, by the names it uses them under.
+    `preload` names the modules that a stage makes torch import, so that no stage waits for them.
+    """
+
+    id: str
+    name: str
+    minutes: int
+    reference_answer: object
+    draw: Callable[[random.Random], Sequence[object]]
+    stages: Mapping[str, Stage]
+    hints: tuple[str, str, str]
+    compared: Comparison | None = None
+    needs: tuple["Check", ...] = ()
+    preload: tuple[str, ...] = ()
+    _rung: int = field(default=0, init=False, repr=False)
+    _judged: tuple = field(default=(), init=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"check of {self.id} {self.name}: call it with your {self.name}"
+
+    def __call__(self, answer: object, *, seed: int | None = None) -> CheckResult:
+        """The result of a pass; every other outcome is raised as `CheckFailed`."""
+        seed = _seed(seed)
+        try:
+            result = self._run(answer, seed)
+        except CheckFailed as failed:
+            if failed.state != "unwritten":
+                failed = self._earlier_part(answer, failed) or failed
+            progress.record(self.id, failed.state)
+            raise failed from None
+        progress.record(self.id, result.state)
+        return result
+
+    def hint(self, rung: int | None = None) -> Source:
+        """The next of three rungs: a question, the tensor to look at, the line in words."""
+        if rung is not None and (type(rung) is not int or rung not in (1, 2, 3)):
+            raise ValueError(f"rung must be 1, 2 or 3, got {rung!r}")
+        self._rung = rung or min(self._rung + 1, 3)
+        progress.count_hint(self.id, self._rung)
+        more = "hint() again for the next" if self._rung < 3 else "the last; solution() shows it"
+        return Source(f"{self.id} hint {self._rung} of 3 ({more})\n{self.hints[self._rung - 1]}")
+
+    def reference(self) -> object:
+        """The reference's part, to go on with; the board marks it as borrowed."""
+        progress.borrow(self.id)
+        return self.reference_answer
+
+    def solution(self) -> Source:
+        """The reference's source."""
+        return Source(source_of(self.reference_answer))
+
+    def compare(self, answer: object) -> object:
+        """The answer beside the reference: difference, time ratio and both sources.
+
+        Raises `CheckFailed` while the answer does not pass.
+        """
+        if self.compared is None:
+            raise ValueError(f"{self.name} is not compared: nothing says on which inputs")
+        seed, made, compared = _seed(None), [], self.compared
+        self._run(answer, seed)
+
+        def compare(answer: object, case: object) -> None:
+            made.append(comparison(self.name, answer, self.reference_answer, compared))
+
+        self._trial("compare", compare, answer, "larger inputs", seed).run(COMPARE_SECONDS)
+        return made[0]
+
+    def _run(self, answer: object, seed: int) -> CheckResult:
+        refusal = signature.refusal(self.name, self.reference_answer, answer)
+        if refusal:
+            raise CheckFailed(self.id, self.name, "wrong", refusal, details={"seed": seed})
+        for module in self.preload:
+            import_module(module)
+        start = time.perf_counter()
+        with own_world(seed):
+            cases = list(self.draw(random.Random(seed)))
+        for title, stage in self.stages.items():
+            for case in cases:
+                self._trial(title, stage, answer, case, seed).run(SECONDS)
+        return CheckResult(
+            self.id,
+            self.name,
+            tuple(self.stages),
+            len(cases),
+            "borrowed" if answer is self.reference_answer and progress.in_work() else "passed",
+            {"seed": seed, "cases": cases, "seconds": time.perf_counter() - start},
+        )
+
+    def _trial(self, title: str, stage: Stage, answer: object, case: object, seed: int) -> Trial:
+        titles = tuple(self.stages) if title in self.stages else (*self.stages, title)
+        return Trial(self.id, self.name, titles, title, stage, answer, case, seed)
+
+    def _earlier_part(self, answer: object, failed: CheckFailed) -> CheckFailed | None:
+        """The failure of a part the answer is built from, where that is what to mend first."""
+        for part in self.needs:
+            theirs = value_read_as(part.name, answer, part.reference_answer)
+            cause = None if theirs is None else part.failure(theirs)
+            if cause is not None:
+                return self._built_from(part, cause, failed)
+        return None
+
+    def _built_from(self, part: "Check", cause: CheckFailed, failed: CheckFailed) -> CheckFailed:
+        unwritten = cause.state == "unwritten"
+        why = "is not written yet." if unwritten else f"does not pass yet: {cause.message}"
+        first = f"{'Write' if unwritten else 'Mend'} {part.id} first: {self.name} is built from it."
+        return CheckFailed(
+            self.id,
+            self.name,
+            failed.state,
+            f"{part.id} {part.name} {why}",
+            stage=failed.stage,
+            lines=(first,),
+            details=failed.details,
+        )
+
+    def failure(self, answer: object) -> CheckFailed | None:
+        """How the answer fails, or None; remembered where it depends on no other answer."""
+        if self._judged and self._judged[0] is answer and not self.needs:
+            return self._judged[1]
+        try:
+            self._run(answer, seed=0)
+            failure = None
+        except CheckFailed as failed:
+            failure = self._earlier_part(answer, failed) or failed
+        self._judged = answer, failure
+        return failure
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return random.SystemRandom().randrange(1_000_000)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
+    return seed

@@ -1,0 +1,86 @@
+"""An answer beside the reference: the same inputs and weights, the difference and the time."""
+
+import html
+import random
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from checks.grading.source import source_of
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How to hold an answer against the reference.
+
+    `build(answer)` makes what is called (itself for a function), `run(built, inputs)` gives one
+    tensor, order-free where order is free, and `inputs()` draws the inputs.
+    """
+
+    inputs: Callable[[], tuple]
+    run: Callable[[Callable, tuple], Tensor]
+    build: Callable[[Callable], Callable] = lambda answer: answer
+
+
+class Compared:
+    """What `check.compare` shows."""
+
+    def __init__(self, name: str, sentence: str, yours: str, reference: str):
+        self.name, self.sentence = name, sentence
+        self.yours, self.reference = yours, reference
+
+    def __repr__(self) -> str:
+        return f"{self.sentence}\n\n--- yours\n{self.yours}\n\n--- reference\n{self.reference}"
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<td style='vertical-align:top;text-align:left'><b>{title}</b>"
+            f"<pre style='line-height:1.3'>{html.escape(text)}</pre></td>"
+            for title, text in (("yours", self.yours), ("reference", self.reference))
+        )
+        return f"<p>{html.escape(self.sentence)}</p><table><tr>{cells}</tr></table>"
+
+
+def comparison(name: str, answer: Callable, reference: Callable, way: Comparison) -> Compared:
+    """Both run on the same inputs and weights, timed in turn."""
+    torch.manual_seed(0)
+    theirs, ours = way.build(answer), way.build(reference)
+    yours = source_of(answer) or "(its source is not available)"
+    source = source_of(reference)
+    refused = _share_weights(theirs, ours)
+    if refused:
+        return Compared(name, refused, yours, source)
+    inputs = way.inputs()
+    with torch.no_grad():
+        gap = (way.run(theirs, inputs).double() - way.run(ours, inputs).double()).abs().max()
+        ratio = _time_ratio(lambda: way.run(theirs, inputs), lambda: way.run(ours, inputs))
+    sentence = f"largest difference {float(gap):.1e} · your time is {ratio:.2f} of the reference's"
+    return Compared(name, sentence, yours, source)
+
+
+def _share_weights(theirs: object, ours: object) -> str:
+    """Empty once `theirs` holds the reference's weights, else why it cannot."""
+    if not isinstance(ours, nn.Module):
+        return ""
+    try:
+        theirs.load_state_dict(ours.state_dict())
+    except RuntimeError:
+        names = ", ".join(name for name, _ in theirs.named_parameters()) or "none"
+        return f"The reference's weights do not fit yours ({names}), so only the sources compare."
+    return ""
+
+
+def _time_ratio(first: Callable, second: Callable) -> float:
+    """The first's median time over the second's, from 15 turns or as many as begin in a second."""
+    times: tuple[list, list] = ([], [])
+    begin = time.perf_counter()
+    while len(times[0]) < 15 and (not times[0] or time.perf_counter() < begin + 1):
+        for kept, run in random.sample(list(zip(times, (first, second), strict=True)), 2):
+            start = time.perf_counter()
+            run()
+            kept.append(time.perf_counter() - start)
+    return statistics.median(times[0]) / statistics.median(times[1])

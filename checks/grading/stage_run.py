@@ -1,0 +1,106 @@
+"""One stage of a check on one case: it runs the answer, and what goes wrong it tells plainly."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from checks.grading import time_limit, traceback
+from checks.grading.result import CheckFailed, State, Wrong
+from checks.grading.source import codes_of
+
+Stage = Callable[[object, object], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`stage(answer, case)` of the check of exercise `id`; `titles` are those of all its stages."""
+
+    id: str
+    name: str
+    titles: tuple[str, ...]
+    title: str
+    stage: Stage
+    answer: object
+    case: object
+    seed: int
+
+    def run(self, seconds: float) -> None:
+        """Nothing if the answer passes; else `CheckFailed`, for whatever it did or raised."""
+        try:
+            time_limit.call(self._judge, seconds)
+        except time_limit.TooSlow as slow:
+            where = traceback.place_of_frame(slow.frame) or "a call into torch"
+            ask = "Does it wait for something?" if slow.waited else "Does a loop never end?"
+            raise self._failure("stopped", f"your code {slow}, at {where}", ask) from None
+
+    def _judge(self) -> None:
+        try:
+            with own_world(self.seed):
+                self.stage(self.answer, self.case)
+        except (KeyboardInterrupt, time_limit.TooSlow):
+            raise
+        except Wrong as wrong:
+            raise self._failure("wrong", str(wrong)) from None
+        except BaseException as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: BaseException) -> CheckFailed:
+        """The failure for what the answer raised, or made the stage raise."""
+        code = traceback.innermost_code(error)
+        codes = codes_of(self.answer)
+        own = traceback.is_learners(code.co_filename) and code in codes
+        if isinstance(error, NotImplementedError) and own:
+            return CheckFailed(
+                self.id, self.name, "unwritten", "not written yet.", stage=self.title
+            )
+        said, place = traceback.sentence(error), traceback.place(error, codes)
+        if place is not None:
+            return self._failure("raised", f"your code raised {said}", place)
+        if isinstance(error, TypeError) and "argument" in said:
+            return self._failure("wrong", f"your code cannot be called as the lesson does ({said})")
+        if not traceback.is_checks(code.co_filename):
+            return self._failure("wrong", f"what your code made cannot run here ({said})")
+        return self._failure("wrong", f"what your code gives cannot be used here ({said})")
+
+    def _failure(self, state: State, message: str, *lines: str) -> CheckFailed:
+        return CheckFailed(
+            self.id,
+            self.name,
+            state,
+            message,
+            stage=self.title,
+            lines=(*lines, *self._where(), f"{self.case} · seed={self.seed} draws the same again"),
+            details={"seed": self.seed, "case": self.case},
+        )
+
+    def _where(self) -> list[str]:
+        at = self.titles.index(self.title)
+        later = " · ".join(self.titles[at + 1 :])
+        run = " · ".join([*(f"✓ {title}" for title in self.titles[:at]), f"✗ {self.title}"])
+        return [run, f"not run: {later}"] if later else [run]
+
+
+@contextmanager
+def own_world(seed: int) -> Iterator[None]:
+    """torch's seed, device, default type, gradient mode and threads set, and put back after it.
+
+    One thread: on tensors this small the threads wait for each other longer than they compute.
+    """
+    kept, dtype = torch.get_rng_state(), torch.get_default_dtype()
+    threads = torch.get_num_threads()
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(kept)
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)

@@ -1,0 +1,1 @@
+"""What serves a learner beside the checks: parts carried on, notebooks validated, a model exported."""

@@ -1,0 +1,193 @@
+"""A learner's DeepSeek as one file that needs nothing of the course: `my_deepseek.py`."""
+
+import ast
+import os
+import re
+import textwrap
+from contextlib import chdir
+from importlib.util import find_spec
+from pathlib import Path
+
+import checks
+from checks.learner.carry import Carried, carry
+from checks.learner_files import paths
+from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
+
+NAME = "my_deepseek.py"
+HELPERS = {
+    "helpers.model.interfaces": ("ExpertList", "CachingModel"),
+    "helpers.model.llama": ("SwiGLU", "RMSNorm", "rotate"),
+    "helpers.model.router_options": ("validate_router",),
+    "helpers.model.attention_sizes": ("validate_sizes",),
+    "helpers.measuring.traffic": ("layers_of",),
+    "helpers.model.deepseek_config": ("DeepSeekConfig",),
+    "helpers.training_loops.optimiser": ("optimiser_and_schedule", "warm_up_then_decay"),
+}
+MAIN = "checks.learner.export_main"  # what the file does when it is run
+PARTS = {
+    "d1_moe": ("ExpertArray", "dispatch_combine", "expert_load"),
+    "d2_deepseek_moe": (
+        "SharedExperts",
+        "segment_tokens",
+        "merge_segments",
+        "keep_top_groups",
+        "BiasedRouter",
+        "update_bias",
+        "DeepSeekMoE",
+        "rebalance",
+    ),
+    "d3_mla": (
+        "LatentCache",
+        "QueryPath",
+        "JointLatent",
+        "RotaryKey",
+        "attend",
+        "MultiHeadLatentAttention",
+        "absorbed_decode",
+    ),
+    "d4_deepseek": (
+        "DeepSeekBlock",
+        "DeepSeek",
+        "count_parameters",
+        "masked_loss",
+        "train",
+        "sample",
+        "generate",
+    ),
+}
+LEFT_OUT = ("from_hf", "v3", "v2_lite")  # what needs transformers, or the published tables
+OF_THE_COURSE = re.compile(r"(from|import) (helpers|solutions|checks|jaxtyping)\b")
+HEAD = '''\
+"""A DeepSeek in one file.
+
+{whose}
+
+    python {name} a_text_file.txt
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
+{more}
+
+class Shape:
+    """Shapes in signatures are for the reader: `Float[Tensor, "B L D"]`."""
+
+    def __class_getitem__(cls, item):
+        return Tensor
+
+
+Bool = Float = Int = Shape
+'''
+
+
+def export() -> Path:
+    """Writes `work/my_deepseek.py` and gives its path; a file of that name is replaced."""
+    paths.WORK.mkdir(exist_ok=True)
+    with chdir(paths.WORK):
+        carried = carry(*checks.STEMS)
+    path = paths.WORK / NAME
+    fresh = path.with_suffix(f".{os.getpid()}.tmp")
+    fresh.write_text(text(carried), encoding="utf-8")
+    os.replace(fresh, path)
+    return path
+
+
+def text(carried: Carried) -> str:
+    """The file: head, helpers, parts in the order of the lessons, and what trains and writes."""
+    pieces = [
+        _without(solution_markers.source_of(_text_of(module), name))
+        for module, names in HELPERS.items()
+        for name in names
+    ]
+    for lesson, names in PARTS.items():
+        cells = _cells(lesson, carried)
+        own = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
+        ids = {check.name: check.id for check in checks.LESSONS[lesson]}
+        chosen = [
+            own[ids[name]] if carried.origin[name] == "yours" else _reference(lesson, name)
+            for name in names
+        ]
+        pieces += [*_used(cells, chosen), *chosen]
+    more, bodies = _imports_apart([*pieces, _text_of(MAIN).partition('"""\n\n')[2]])
+    return "\n\n\n".join([_head(carried, more).strip("\n"), *bodies]) + "\n"
+
+
+def _head(carried: Carried, more: str) -> str:
+    wanted = [name for names in PARTS.values() for name in names]
+    yours = [name for name in wanted if carried.origin[name] == "yours"]
+    others = [name for name in wanted if name not in yours]
+    lines = [f"Yours: {', '.join(yours) or 'none yet'}."]
+    lines += [f"From the course's reference: {', '.join(others)}."] if others else []
+    whose = "\n\n".join(textwrap.fill(line, 96) for line in lines)
+    return HEAD.format(whose=whose, name=NAME, more=more)
+
+
+def _cells(lesson: str, carried: Carried) -> list[CodeCell]:
+    try:
+        return read(paths.WORK / f"{lesson}.ipynb")
+    except UnreadableNotebook:
+        return []  # then carry took all of this lesson's parts from the reference
+
+
+def _used(cells: list[CodeCell], chosen: list[str]) -> list[str]:
+    """The learner's cells that only define something which the chosen parts name."""
+    wanted = "\n".join(chosen)
+    plain = [cell.source for cell in cells if cell.role == "plain" and cell.only_defines]
+    return [s for s in plain if any(re.search(rf"\b{name}\b", wanted) for name in _defined(s))]
+
+
+def _defined(source: str) -> list[str]:
+    kinds = ast.FunctionDef | ast.ClassDef
+    return [node.name for node in ast.parse(source).body if isinstance(node, kinds)]
+
+
+def _reference(lesson: str, name: str) -> str:
+    return _without(
+        solution_markers.solved(solution_markers.source_of(_text_of(f"solutions.{lesson}"), name))
+    )
+
+
+def _text_of(module: str) -> str:
+    return Path(find_spec(module).origin).read_text(encoding="utf-8")
+
+
+def _without(source: str) -> str:
+    """The source without the methods that are left out."""
+    lines = source.split("\n")
+    methods = [
+        node
+        for cls in ast.parse(source).body
+        if isinstance(cls, ast.ClassDef)
+        for node in cls.body
+        if isinstance(node, ast.FunctionDef) and node.name in LEFT_OUT
+    ]
+    for node in reversed(methods):
+        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        del lines[first - 1 : node.end_lineno]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def _imports_apart(pieces: list[str]) -> tuple[str, list[str]]:
+    """The imports that the head lacks, a line each, and the pieces without any import."""
+    found, bodies = {}, []
+    for piece in pieces:
+        lines = piece.split("\n")
+        for node in reversed(ast.parse(piece).body):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                line = ast.unparse(node)
+                if not OF_THE_COURSE.match(line) and line not in HEAD:
+                    found[line] = None
+                del lines[node.lineno - 1 : node.end_lineno]
+        bodies.append("\n".join(lines).strip("\n"))
+    return "".join(f"{line}\n" for line in sorted(found)), bodies

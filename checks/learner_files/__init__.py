@@ -1,0 +1,1 @@
+"""The learner's files: where they lie, the progress kept among them, a notebook as it was saved."""

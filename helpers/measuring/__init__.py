@@ -1,0 +1,1 @@
+"""What is measured: traffic, memory, time, stories, a converted attention."""

@@ -1,0 +1,1 @@
+"""What the reference needs: layers, configurations, checkpoints, published sizes."""

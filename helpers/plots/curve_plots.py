@@ -1,0 +1,180 @@
+"""Curves over training, and comparisons of times.
+
+Letters: S steps, E experts. A curve may be a list of floats, an array or a tensor with one axis.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from torch import Tensor
+
+from helpers.plots.palette import (
+    CHANCE,
+    USUAL,
+    axes_or_new,
+    figure_or_new,
+    line_colour,
+    line_style,
+    name_axes,
+    numbers,
+    validate_length,
+)
+
+Curve = Sequence[float] | np.ndarray | Tensor
+
+
+def plot_losses(
+    losses: dict[str, Curve], title: str, smooth: int = 20, ax: Axes | None = None
+) -> None:
+    """Draws each run's loss per step, faint, and its mean over the last `smooth` steps."""
+    curves = _curves("losses", losses)
+    if smooth < 1:
+        raise ValueError(f"smooth must be at least 1 step, got {smooth}")
+    ax = axes_or_new(ax)
+    for i, (name, curve) in enumerate(curves.items()):
+        mean = _running_mean(curve, smooth)
+        ax.plot(curve, color=line_style(i)["color"], alpha=0.2, linewidth=0.8)
+        ax.plot(mean, **line_style(i), label=f"{name}, at the end {mean[-1]:.2f}")
+    name_axes(ax, title, "training step", "loss, nats per token")
+    ax.legend(frameon=False)
+
+
+def plot_balance(
+    history: dict[str, dict[str, Curve]], floor: float, title: str, figure: Figure | None = None
+) -> None:
+    """Draws each run's `"cv"` and `"max_violation"` over training, two panels side by side.
+
+    `floor` is the CV that pure chance yields with the tokens of one measurement.
+    """
+    if not floor >= 0:
+        raise ValueError(f"floor must be a CV of 0 or more, got {floor}")
+    panels = {
+        "cv": "CV of the load",
+        "max_violation": "MaxVio: busiest expert over the mean, minus 1",
+    }
+    curves = {key: _measured(history, key) for key in panels}
+    figure = figure_or_new(figure, 9.0, 3.8)
+    axes = figure.subplots(1, 2)
+    for ax, (key, label) in zip(axes, panels.items(), strict=True):
+        _draw_log(ax, curves[key])
+        name_axes(ax, label, "training step", "CV" if key == "cv" else "MaxVio")
+    axes[0].axhspan(0, floor, color=CHANCE, alpha=0.35, lw=0, label=f"pure chance, {floor:.2g}")
+    figure.suptitle(title, fontweight="bold")
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False)
+
+
+def plot_bias_paths(
+    paths: Float[Tensor, "S E"], title: str, frozen_from: int | None = None, ax: Axes | None = None
+) -> None:
+    """Draws each expert's bias over training, minus the mean of all, which changes no choice.
+
+    Steps from `frozen_from` on, where the step of the update is annealed to zero, are shaded.
+    """
+    bias = numbers("paths", paths, "S E")
+    if frozen_from is not None and not 0 <= frozen_from < len(bias):
+        raise ValueError(f"frozen_from must be a step from 0 to {len(bias) - 1}, got {frozen_from}")
+    bias = bias - bias.mean(1, keepdims=True)
+    ax = axes_or_new(ax)
+    # One collection draws several times faster than one line per expert.
+    lines = [np.column_stack([np.arange(len(bias)), path]) for path in bias.T]
+    colours = [line_colour(expert) for expert in range(len(lines))]
+    ax.add_collection(LineCollection(lines, colors=colours, linewidths=1), autolim=True)
+    ax.autoscale_view()
+    for expert in sorted({bias[-1].argmax(), bias[-1].argmin()}):
+        where = (len(bias) - 1, bias[-1, expert])
+        ax.annotate(f" expert {expert}", where, va="center", fontsize="small")
+    if frozen_from is not None:
+        ax.axvspan(
+            frozen_from,
+            len(bias) - 1,
+            color=CHANCE,
+            alpha=0.25,
+            lw=0,
+            label="step annealed to zero",
+        )
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+    name_axes(ax, title, "training step", "bias − mean bias, affinity")
+
+
+def plot_times(
+    times: Mapping[str, float | Curve],
+    title: str,
+    sizes: Sequence[int] | None = None,
+    size_axis: str = "tokens in the batch",
+    ax: Axes | None = None,
+) -> None:
+    """Draws milliseconds: a bar per name or, with `sizes`, a curve per name over the sizes.
+
+    With `sizes` each entry of `times` has one time per size, and both axes are logarithmic.
+    """
+    if sizes is None:
+        _draw_time_bars(times, title, axes_or_new(ax, 6.4, 1.3 + 0.45 * len(times)))
+        return
+    curves = _curves("times", times)
+    for name, curve in curves.items():
+        validate_length(f"times[{name!r}]", curve, "size", len(sizes))
+    ax = axes_or_new(ax)
+    for i, (name, curve) in enumerate(curves.items()):
+        ax.plot(sizes, _positive(name, curve), **line_style(i), marker="osD^v"[i % 5], label=name)
+    name_axes(ax, title, size_axis, "milliseconds")
+    _plain_log(ax, "xy")
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.set_xticks([], minor=True)
+    ax.legend(frameon=False)
+
+
+def _draw_time_bars(times: Mapping[str, float | Curve], title: str, ax: Axes) -> None:
+    values = _positive("times", numbers("times", list(times.values()), "N"))
+    bars = ax.barh(list(times), values, color=USUAL)
+    ax.bar_label(bars, [f" {value:,.3g} ms" for value in values])
+    ax.invert_yaxis()
+    ax.margins(x=0.2)
+    name_axes(ax, title, "milliseconds", "")
+
+
+def _draw_log(ax: Axes, curves: dict[str, np.ndarray]) -> None:
+    for i, (name, curve) in enumerate(curves.items()):
+        ax.plot(curve, **line_style(i), label=name)
+    _plain_log(ax, "y")
+
+
+def _plain_log(ax: Axes, which: str) -> None:
+    """Makes the axes logarithmic, with 0.1, 0.2, 0.5, 1, 2, … in place of powers of ten."""
+    for letter in which:
+        ax.set(**{f"{letter}scale": "log"})
+        axis = getattr(ax, f"{letter}axis")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _curves(name: str, curves: Mapping[str, float | Curve]) -> dict[str, np.ndarray]:
+    if not curves:
+        raise ValueError(f"{name} must name at least one curve, got none")
+    return {key: numbers(f"{name}[{key!r}]", curve, "S") for key, curve in curves.items()}
+
+
+def _measured(history: dict[str, dict[str, Curve]], key: str) -> dict[str, np.ndarray]:
+    for name, run in history.items():
+        if key not in run:
+            raise ValueError(f"history[{name!r}] must have {key!r}, got {sorted(run)}")
+    return _curves("history", {name: run[key] for name, run in history.items()})
+
+
+def _running_mean(curve: np.ndarray, window: int) -> np.ndarray:
+    total = np.concatenate([[0.0], curve.cumsum()])
+    end = np.arange(1, len(curve) + 1)
+    start = np.maximum(0, end - window)
+    return (total[end] - total[start]) / (end - start)
+
+
+def _positive(name: str, values: np.ndarray) -> np.ndarray:
+    if (values <= 0).any():
+        raise ValueError(f"{name} must be above 0 milliseconds, got {values.min():g}")
+    return values

@@ -1,0 +1,105 @@
+"""Heat maps of expert traffic: which token went where, and which part of the text.
+
+Letters: T tokens, K = top_k, E experts, R rows (domains, segments or layers).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from torch import Tensor
+
+from helpers.plots.palette import (
+    HEAT,
+    MOST_NUMBERED,
+    axes_or_new,
+    choices,
+    name_axes,
+    numbers,
+    validate_length,
+)
+
+MOST_TOKENS = 32
+
+
+def plot_token_experts(
+    pieces: Sequence[str],
+    gates: Float[Tensor, "T K"],
+    experts: Int[Tensor, "T K"],
+    num_experts: int,
+    title: str,
+    ax: Axes | None = None,
+) -> None:
+    """Draws a row per token with the gate weights in the columns of its experts.
+
+    `pieces` are the tokens' texts, at most 32; a space is shown as `␣`, the end of a line as `⏎`.
+    """
+    weights = _gate_matrix(gates, experts, num_experts)
+    validate_length("pieces", pieces, "row of gates", len(weights))
+    if len(pieces) > MOST_TOKENS:
+        raise ValueError(f"pieces must be at most {MOST_TOKENS} to be read, got {len(pieces)}")
+    size = (4 + 0.42 * min(num_experts, MOST_NUMBERED), 1.2 + 0.27 * len(pieces))
+    ax = axes_or_new(ax, *size)
+    image = _heat(ax, weights, [_visible(piece) for piece in pieces], top=1.0)
+    ax.figure.colorbar(image, ax=ax, label="gate weight")
+    name_axes(ax, title, "expert", "token")
+
+
+def plot_domain_traffic(
+    shares: Float[Tensor, "R E"] | Int[Tensor, "R E"],
+    domains: Sequence[str],
+    title: str,
+    row_axis: str = "domain",
+    ax: Axes | None = None,
+) -> None:
+    """Draws each row's load relative to its even share: 1.0 is balanced, 0 an unused expert.
+
+    Each row is divided by its own mean, so counts work as well as shares. Rows may be domains,
+    segments or layers; `row_axis` names them.
+    """
+    load = numbers("shares", shares, "R E")
+    validate_length("domains", domains, "row of shares", len(load))
+    empty = (load < 0).any(1) | (load.sum(1) == 0)
+    if empty.any():
+        raise ValueError(
+            "shares must be 0 or more, with some traffic in every row, "
+            f"and row {empty.argmax()} is not"
+        )
+    relative = load / load.mean(1, keepdims=True)
+    size = (4.4 + 0.42 * min(load.shape[1], MOST_NUMBERED), 1.6 + 0.38 * len(domains))
+    ax = axes_or_new(ax, *size)
+    image = _heat(ax, relative, list(domains), top=max(2.0, relative.max()))
+    bar = ax.figure.colorbar(image, ax=ax, label="load ÷ even share")
+    bar.ax.axhline(1.0, color="black", linestyle="--")
+    name_axes(ax, title, "expert", row_axis)
+
+
+def _gate_matrix(gates: object, experts: object, num_experts: int) -> np.ndarray:
+    weights = numbers("gates", gates, "T K")
+    chosen = choices("experts", experts, "T K", num_experts)
+    if weights.shape != chosen.shape:
+        raise ValueError(
+            f"gates and experts must have the same shape, got {weights.shape} and {chosen.shape}"
+        )
+    matrix = np.full((len(weights), num_experts), np.nan)  # NaN: not chosen, drawn blank
+    np.put_along_axis(matrix, chosen, weights, axis=1)
+    return matrix
+
+
+def _heat(ax: Axes, values: np.ndarray, rows: list[str], top: float) -> AxesImage:
+    image = ax.imshow(values, cmap=HEAT, vmin=0, vmax=top, aspect="auto", interpolation="nearest")
+    ax.set_yticks(range(len(rows)), rows, parse_math=False)
+    if values.shape[1] > MOST_NUMBERED:
+        return image
+    ax.set_xticks(range(values.shape[1]))
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            dark = "white" if value > 0.6 * top else "black"
+            ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=dark, fontsize=8)
+    return image
+
+
+def _visible(piece: str) -> str:
+    return piece.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")

@@ -1,0 +1,1 @@
+"""A small world of stories, told and read back."""
