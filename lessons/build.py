@@ -1,24 +1,17 @@
 """Makes `notebooks/` and `solutions/*.ipynb` from the lessons: `python -m lessons.build`."""
 
 import argparse
-import re
 import sys
 import time
 from pathlib import Path
 
 from lessons.execute import execute
-from lessons.freshness import digest, stale_learner, stale_solved
+from lessons.freshness import digest, stale_learner, stale_solved, stems
 from lessons.notebooks import as_text, learner_notebook, solved_notebook, write
 from lessons.percent import LessonError
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 2_000_000
-
-
-def stems(root: Path) -> list[str]:
-    """The lessons of the course at `root`, first to last."""
-    found = sorted(path.stem for path in (root / "lessons").glob("d*.py"))
-    return [stem for stem in found if re.match(r"d\d+_", stem)]
 
 
 def build_learner(root: Path, stem: str) -> None:

@@ -1,56 +1,41 @@
 """What a solved notebook was made from, and which built notebooks no longer match it."""
 
-import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from lessons import closure
 from lessons.notebooks import as_text, learner_notebook, solved_notebook
-
-# They prove the checks, or gather what is done, and say nothing in a notebook.
-UNSEEN = {
-    "checks/audit/audit.py",
-    "checks/audit/mutants.py",
-    "checks/learner/export.py",
-    "checks/learner/validate.py",
-    "checks/__init__.py",
-    "checks/__main__.py",
-}
 
 
 def digest(root: Path, stem: str) -> str:
     """SHA-256 over everything the outputs of the solved notebook come from.
 
-    Later lessons' modules are left out, and what only gathers the lessons: a new lesson leaves the
-    earlier notebooks fresh. The wrong answers count: lessons show some of them.
+    That is what its lesson imports, through others, and the pins. Later lessons are left out even
+    where they are loaded by name: a new lesson leaves the earlier notebooks fresh.
     """
-    found = hashlib.sha256()
-    for path in _sources(root, stem):
-        name = path.relative_to(root).as_posix()
-        # Read as text: line ends differ between a checkout on Windows and one on Linux.
-        found.update(f"{name}\0{path.read_text(encoding='utf-8')}\0".encode())
-    return found.hexdigest()
+    starts = [root / "lessons" / f"{stem}.py", *_bank(root, stem)]
+    sources = closure.closure(root, starts, stems_up_to(root, stem))
+    return closure.digest(root, [root / "requirements.txt", *sources])
 
 
-def _sources(root: Path, stem: str) -> Iterator[Path]:
-    yield root / "lessons" / f"{stem}.py"
-    yield root / "requirements.txt"
-    for folder in ("solutions", "checks", "helpers"):
-        for path in sorted((root / folder).rglob("*.py")):
-            inside = path.relative_to(root)
-            # A module belongs to the lesson that its own name or a folder's starts with.
-            lesson = max(lesson_number(part) for part in inside.parts)
-            if inside.as_posix() not in UNSEEN and lesson <= lesson_number(stem):
-                yield path
+def _bank(root: Path, stem: str) -> list[Path]:
+    """The wrong answers to the lesson's own exercises, some of which it shows."""
+    return sorted((root / "checks" / "audit" / "bank" / stem).rglob("*.py"))
 
 
-def lesson_number(stem: str) -> int:
-    """The lesson a module belongs to: 1 for `d1_moe`, 0 for a module of all lessons."""
-    found = re.match(r"d(\d+)_", stem)
-    return int(found.group(1)) if found else 0
+def stems(root: Path) -> list[str]:
+    """The lessons of the course at `root`, first to last."""
+    found = sorted(path.stem for path in (root / "lessons").glob("d*.py"))
+    return [stem for stem in found if re.match(r"d\d+_", stem)]
+
+
+def stems_up_to(root: Path, stem: str) -> list[str]:
+    """The lesson `stem` and those before it."""
+    found = stems(root)
+    return found[: found.index(stem) + 1]
 
 
 def stale_learner(root: Path, stem: str) -> bool:
