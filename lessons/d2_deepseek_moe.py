@@ -62,7 +62,7 @@ torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slow
 carried
 
 # %% [markdown]
-# ## D2.1 Shared experts · 10 minutes
+# ## D2.1 Shared experts · {D2.1} minutes
 #
 # Some knowledge every token needs. DeepSeekMoE keeps 1 or 2 experts always on and adds them unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12. The plan's "2 shared" for V3 is a slip.
 
@@ -92,7 +92,7 @@ from solutions.d2_deepseek_moe import SharedExperts
 check_shared_experts(SharedExperts)
 
 # %% [markdown]
-# ## D2.2a, b Segments, as the plan has them · 15 minutes
+# ## D2.2a, b Segments, as the plan has them · {D2.2a+D2.2b} minutes
 #
 # The plan cuts a token's hidden dimension into slices and routes each on its own. One token 1 2 3 4 5 6 and three segments give three rows: 1 2, 3 4, 5 6. Row t·m + s is slice s of token t.
 
@@ -117,7 +117,7 @@ print(segment_tokens(token, 3).tolist())
 print("merged again:", torch.equal(merge_segments(segment_tokens(token, 3), 3), token))
 
 # %% [markdown]
-# ## D2.2c Segments, as DeepSeek has them · 10 minutes
+# ## D2.2c Segments, as DeepSeek has them · {D2.2c} minutes
 #
 # DeepSeekMoE cuts the experts, not the token. With 16 experts and top-2 there are 120 pairs. Cut each in 4: 64 experts of a quarter of the width, top-8, the same weights and FLOPs, and 4,426,165,368 combinations (arXiv 2401.06066, section 3.1).
 
@@ -144,7 +144,7 @@ active = (V3.experts.top_k + V3.experts.shared) * V3.experts.expert_dim
 print(active, "= the dense width:", active == V3.dense_dim)
 
 # %% [markdown]
-# ## D2.3a Expert groups · 15 minutes, extra
+# ## D2.3a Expert groups · {D2.3a} minutes, extra
 #
 # The plan's "8" probably comes from here: V3's 256 experts lie in 8 groups of 32, a token may use 4 groups, and its 8 experts come from those. A group with scores 0.9, 0.1, 0.8 counts 0.9 + 0.8 = 1.7: the sum of its best two.
 
@@ -155,7 +155,7 @@ from solutions.d2_deepseek_moe import keep_top_groups
 check_keep_top_groups(keep_top_groups)
 
 # %% [markdown]
-# ## D2.3b A router with a bias · 20 minutes
+# ## D2.3b A router with a bias · {D2.3b} minutes
 #
 # Affinities 0.8, 0.7 and 0.2 with biases −0.2, 0 and 0: the choice sees 0.6, 0.7 and 0.2. Top-1 is now expert 1, and its gate is made from 0.7, never from the bias.
 
@@ -206,7 +206,7 @@ kept = torch.allclose(after[0][same].sort(-1).values, before[0][same].sort(-1).v
 print("gates of unchanged choices stay:", kept)
 
 # %% [markdown]
-# ## D2.3c The sign rule · 10 minutes
+# ## D2.3c The sign rule · {D2.3c} minutes
 #
 # Loads 6, 2, 4 have mean 4. With step 0.01 the biases move by −0.01, +0.01 and 0: an underused expert goes up. One step a batch, however far off the load is.
 #
@@ -223,7 +223,7 @@ moved = update_bias(torch.zeros(3), torch.tensor([6, 2, 4]), 0.01)
 print([round(b, 2) for b in moved.tolist()])
 
 # %% [markdown]
-# ## D2.3d The whole layer · 20 minutes
+# ## D2.3d The whole layer · {D2.3d} minutes
 #
 # Routed and shared experts together: D4 uses this class. With `num_segments` above 1 the routed experts see slices of width D / m, the shared ones the whole token, and `last_experts` has a row for each slice.
 
@@ -255,7 +255,7 @@ ordinary = dispatch_combine(tokens, *plain.router(tokens), plain.experts) + plai
 print("num_segments=1 is the ordinary layer:", torch.equal(plain(x), ordinary.view(2, 3, 64)))
 
 # %% [markdown]
-# ## D2.3e One step a batch, real tokens only · 15 minutes
+# ## D2.3e One step a batch, real tokens only · {D2.3e} minutes
 #
 # Two sequences of 5 and 3 real tokens, padded to 5: two of the ten positions are padding. They are routed like any token, and all alike; counted, they would steer the bias towards a load that no text has.
 
@@ -536,7 +536,7 @@ bug = "BiasInGates"  # one of the names
 print(check_biased_router.failure(known_mistakes("D2.3b")[bug]))
 
 # %% [markdown]
-# ## Investigation 1: the step, over seeds · 20 minutes
+# ## Investigation 1: the step, over seeds · {D2.I1} minutes
 #
 # Write the control loop on affinities that stay as they are, so that only the bias moves. Each batch must be routed with the bias that the batches before it left. Predict: two biases 0.3 apart move 0.01 each a batch; how many batches do they need, and how many at 0.001?
 
@@ -575,7 +575,7 @@ print(
 )
 
 # %% [markdown]
-# ## Investigation 2: how many experts until balance fails · 20 minutes
+# ## Investigation 2: how many experts until balance fails · {D2.I2} minutes
 #
 # A batch of 1,024 tokens and top-2 gives each of 64 experts 32 tokens: chance alone makes a CV of 0.17, a floor that no bias can remove. Solve the formula for E: up to how many experts is the floor at 0.1?
 #

@@ -110,7 +110,7 @@ plt.show()
 # While it writes, a model reads its whole cache for every token, so fewer bytes also mean less waiting. In training and while reading a prompt the arithmetic is the limit, and the cache is not.
 
 # %% [markdown]
-# ## D3.1 Latent projections · 10 minutes
+# ## D3.1 Latent projections · {D3.1} minutes
 #
 # The plan's idea: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers kept in place of 64, which is 4x.
 #
@@ -132,7 +132,7 @@ print("needed:", [tuple(part.shape) for part in expanded])
 print("the plan's compression:", sum(y.numel() for y in expanded) / sum(y.numel() for y in kept))
 
 # %% [markdown]
-# ## D3.2 The latent cache · 20 minutes
+# ## D3.2 The latent cache · {D3.2} minutes
 #
 # Room for 5 positions, 2 used: an append of 3 fills it, one of 4 is refused and changes nothing. The buffers are made once, for all positions, so a step writes one row and copies none.
 
@@ -191,7 +191,7 @@ print("7 and 5 do not:", not torch.allclose(near, other))
 # The plan's two latents say nothing of RoPE. DeepSeek's attention differs in three ways: one latent for keys and values together, an RMSNorm on it, and a small rotary part beside the content. The large models also squeeze the query. You write its pieces.
 
 # %% [markdown]
-# ## D3.3a The query path · 15 minutes
+# ## D3.3a The query path · {D3.3a} minutes
 #
 # Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 for the first, 3 + 2 for the second. Only the 2s are turned.
 
@@ -205,7 +205,7 @@ from solutions.d3_mla import QueryPath
 check_query_path(QueryPath)
 
 # %% [markdown]
-# ## D3.3b One latent for keys and values · 10 minutes
+# ## D3.3b One latent for keys and values · {D3.3b} minutes
 #
 # A latent of 512 serves 128 keys of 128 and 128 values of 128: 32,768 numbers out of 512. What is cached is the latent after its norm. Each head's rows of `kv_up` are its key, then its value.
 
@@ -216,7 +216,7 @@ from solutions.d3_mla import JointLatent
 check_joint_latent(JointLatent)
 
 # %% [markdown]
-# ## D3.3c The shared rotary key · 10 minutes
+# ## D3.3c The shared rotary key · {D3.3c} minutes
 #
 # Position reaches attention through one small key a token, the same for all heads, made from x itself; why not from the latent shows in D3.4. With r = 64 and R = 512 a token keeps 576 numbers.
 
@@ -227,7 +227,7 @@ from solutions.d3_mla import RotaryKey
 check_rotary_key(RotaryKey)
 
 # %% [markdown]
-# ## D3.3d Attend · 20 minutes
+# ## D3.3d Attend · {D3.3d} minutes
 #
 # A score has two parts, content and rotary: 1.5 and 0.5 with d = 3 and r = 1 give 2 / √4 = 1. The queries are those of the last L of S positions: with S = 5 and L = 2, the first query sees four positions.
 #
@@ -240,7 +240,7 @@ from solutions.d3_mla import attend
 check_attend(attend)
 
 # %% [markdown]
-# ## D3.3e The whole layer · 25 minutes
+# ## D3.3e The whole layer · {D3.3e} minutes
 #
 # Glue: x starts at position `len(cache)`, 0 without one. The latent and the rotary key go through the cache, in this order, and come back with all positions before them; keys and values are expanded from what comes back.
 
@@ -330,7 +330,7 @@ plot_attention_maps(maps[0], corpus.pieces(story), "Layer 2, eight heads")
 plt.show()
 
 # %% [markdown]
-# ## D3.3f From keys to latents · 25 minutes
+# ## D3.3f From keys to latents · {D3.3f} minutes
 #
 # Keys (3, 0), (4, 0), (0, 1) lie mostly along one direction: the first axis keeps 25 of their 26 units of squared length. Keep the directions that hold most of the keys on real text; the down-projection reads them, the up-projection puts them back.
 
@@ -424,7 +424,7 @@ plt.show()
 # So the criterion holds in this small model: an eighth of the directions keeps most of the squared length of its keys and values, and the cosine forgives the rest. Weights alone tell much of it, text the remainder, and a joint latent shares its numbers between keys and values, as DeepSeek's does.
 
 # %% [markdown]
-# ## D3.4 Absorbed decode · 25 minutes
+# ## D3.4 Absorbed decode · {D3.4} minutes
 #
 # After 16,384 tokens one more costs 16,384 expansions by a large matrix. Move it, and the scores stay the same numbers, scale and all: q · (W c) = (Wᵀ q) · c. With W = (2, 1)ᵀ, q = (1, 3) and c = 4: (1, 3) · (8, 4) = 20, and Wᵀq = 5, times 4 is 20.
 #
@@ -523,7 +523,7 @@ bug = "RestartsAtZero"  # or one of these names
 print(check_mla.failure(known_mistakes("D3.3e")[bug]))
 
 # %% [markdown]
-# ## Investigation 1: how much width do keys need · 30 minutes
+# ## Investigation 1: how much width do keys need · {D3.I1} minutes
 #
 # Rows (3, 0) and (0, 1) have squared lengths 9 and 1: the best direction keeps 0.9 of it, two keep all. Write the share kept by the best 1, 2, 3, … directions.
 
@@ -578,7 +578,7 @@ gained = {rank: before - after for rank, (before, after) in losses.items()}
 print("the fine-tune helps most where most was lost:", max(gained, key=gained.get) == 4)
 
 # %% [markdown]
-# ## Investigation 2: longer contexts with YaRN · 30 minutes
+# ## Investigation 2: longer contexts with YaRN · {D3.I2} minutes
 #
 # V3 was trained on 4,096 positions and stretched 40 times. A pair that turns 100 times in 4,096 positions keeps its angle; one that turns half a turn gets a fortieth of it, since a longer text would show it angles it has never seen.
 

@@ -83,7 +83,7 @@ print(f"{'groups of experts':24}{v3.num_groups:12}{plan.num_groups:12}")
 print(f"{'dense layers at first':24}{v3.dense_layers:12}{plan.dense_layers:12}  (not named)")
 
 # %% [markdown]
-# ## D4.1 One block · 15 minutes
+# ## D4.1 One block · {D4.1} minutes
 #
 # Two sublayers, each `x + f(norm(x))`. The residual carries x past both: if attention and experts gave zeros, the block would return x itself. The first `dense_layers` blocks have a SwiGLU, since balance settles slowest there (arXiv 2401.06066, p. 15).
 
@@ -123,7 +123,7 @@ for name in ("attention_norm", "attention", "ffn_norm", "ffn.router", "ffn.exper
     print(f"gradient reaches {name}: {reached}")
 
 # %% [markdown]
-# ## D4.2a The stack · 10 minutes
+# ## D4.2a The stack · {D4.2a} minutes
 #
 # Embedding, blocks, a last norm, and a head that shares no weight with the embedding. With caches, the third layer uses the third of them, and ids are only the tokens that the caches have not seen.
 
@@ -134,7 +134,7 @@ from solutions.d4_deepseek import DeepSeek
 check_deepseek(DeepSeek)
 
 # %% [markdown]
-# ## D4.2b Counting · 15 minutes
+# ## D4.2b Counting · {D4.2b} minutes
 #
 # With 8 experts of 10 parameters and top-2, a layer holds 80 and a token uses 20: 60 lie idle. The meta device makes tensors that have a shape and no numbers, so even V3 fits.
 
@@ -228,7 +228,7 @@ except ValueError as error:
 theirs.config.rope_parameters = sizes["rope_parameters"]
 
 # %% [markdown]
-# ## D4.3a The loss of real tokens · 10 minutes
+# ## D4.3a The loss of real tokens · {D4.3a} minutes
 #
 # Stories have different lengths, so rows are padded. Losses 2, 4 and 9 of which the last is padding have mean 3. A mean over all three would be 5, and would teach the model to predict padding.
 
@@ -239,7 +239,7 @@ from solutions.d4_deepseek import masked_loss
 check_masked_loss(masked_loss)
 
 # %% [markdown]
-# ## D4.3b Train · 20 minutes
+# ## D4.3b Train · {D4.3b} minutes
 #
 # A row of 5 tokens gives 4 inputs and 4 targets, one position apart. After each optimiser step `rebalance` moves the bias of every layer in `layers_of(model)`, by the real tokens that went in: the first 4 positions, not the last 4.
 
@@ -250,7 +250,7 @@ from solutions.d4_deepseek import train
 check_train(train)
 
 # %% [markdown]
-# ## D4.3c Sample · 10 minutes
+# ## D4.3c Sample · {D4.3c} minutes
 #
 # Logits 2 and 0 at temperature 1 give probabilities 0.88 and 0.12, at 0.5 they give 0.98 and 0.02, and at 0 the first is taken.
 
@@ -261,7 +261,7 @@ from solutions.d4_deepseek import sample
 check_sample(sample)
 
 # %% [markdown]
-# ## D4.3d Generate · 20 minutes
+# ## D4.3d Generate · {D4.3d} minutes
 #
 # With caches, step one feeds the whole prompt and each later step one token. A prompt of 5 and 3 new tokens: 5, 1 and 1 positions are computed in place of 5, 6 and 7.
 
@@ -495,7 +495,7 @@ bug = next(iter(known_mistakes("D4.1")))  # or another of them
 print(check_deepseek_block.failure(known_mistakes("D4.1")[bug]))
 
 # %% [markdown]
-# ## Investigation 1: two tokens ahead · 30 minutes
+# ## Investigation 1: two tokens ahead · {D4.I1} minutes
 #
 # V3 also learns to predict the token after next. Position i joins its hidden state with the embedding of token i + 1, passes one more block, and the same head reads token i + 2 (arXiv 2412.19437, section 2.2).
 #
@@ -552,7 +552,7 @@ print(f"accepted {accepted:.1%}; what the story really says {right:.1%}")
 print("accepted more often than a third of the time:", accepted > 1 / 3)
 
 # %% [markdown]
-# ## Investigation 2: what each part is worth · 35 minutes
+# ## Investigation 2: what each part is worth · {D4.I2} minutes
 #
 # Losses with a part 0.50 and 0.60, without it 0.53 and 0.65, seed by seed: it saves 0.03 and 0.05, on average 0.04, with a standard error of 0.01. With many seeds twice the error is enough to believe a difference; with three it takes about four.
 

@@ -1,7 +1,6 @@
 """The two notebooks of a lesson: the learner's, with emptied exercises, and the solved one."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,10 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from checks import CHECKS
+from helpers.atomic_file import write_atomically
 from helpers.solution_markers import solved, source_of, stub
+from lessons.minutes import with_minutes
 from lessons.percent import Cell, LessonError, read_lesson
 
 METADATA = {
@@ -20,13 +22,19 @@ METADATA = {
 
 def learner_notebook(root: Path, stem: str) -> NotebookNode:
     """The notebook a learner gets: fences emptied, `solution-only` cells left out."""
-    cells = read_lesson(root / "lessons" / f"{stem}.py")
-    return _notebook(root, [cell for cell in cells if "solution-only" not in cell.tags], stub)
+    cells = [cell for cell in _cells(root, stem) if "solution-only" not in cell.tags]
+    return _notebook(root, cells, stub)
 
 
 def solved_notebook(root: Path, stem: str) -> NotebookNode:
     """The notebook with every exercise solved, not executed."""
-    return _notebook(root, read_lesson(root / "lessons" / f"{stem}.py"), solved)
+    return _notebook(root, _cells(root, stem), solved)
+
+
+def _cells(root: Path, stem: str) -> list[Cell]:
+    minutes = {check.id: check.minutes for check in CHECKS.values()}
+    cells = read_lesson(root / "lessons" / f"{stem}.py")
+    return [with_minutes(cell, minutes) for cell in cells]
 
 
 def _notebook(root: Path, cells: list[Cell], fill: Callable[[str], str]) -> NotebookNode:
@@ -84,6 +92,4 @@ def as_text(notebook: NotebookNode) -> str:
 def write(notebook: NotebookNode, path: Path) -> None:
     """The file at `path` holds the notebook; a kill on the way leaves the old file."""
     path.parent.mkdir(exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    fresh.write_text(as_text(notebook), encoding="utf-8", newline="\n")
-    os.replace(fresh, path)
+    write_atomically(path, as_text(notebook))
