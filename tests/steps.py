@@ -1,101 +1,171 @@
-"""The steps of `course.py test`: each is run to its end, and the summary says which failed."""
+"""The steps of `course.py test`, two at a time; the summary says which failed and the minutes.
+
+`--full` judges everything and runs the seed studies and the browser as well; without it, audit,
+oracle and notebooks are run only of the lessons whose sources changed since they were last judged.
+"""
 
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-AT_ONCE = ["-n", "2"]  # processes, each of one thread
+sys.path.insert(0, str(ROOT))  # run as a script by course.py
+
+from lessons.freshness import stems  # noqa: E402
+from tests import judged  # noqa: E402
+from tests.chromium import has_chromium  # noqa: E402
+
+AT_ONCE = 2
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MKL_NUM_THREADS": "1"}
+# pyproject's hook and warnings are for unit tests: a notebook runs in a kernel of its own.
+NBVAL = ["-o", "addopts=", "-o", "filterwarnings=", "--nbval", "--nbval-current-env"]
+NBVAL += ["--nbval-cell-timeout=300"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A module to run with its arguments; `ready` says in a sentence what is missing, or ""."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Callable[[], str] = lambda: ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step ended: whether it passed, in how many seconds, and what it printed."""
+
+    name: str
+    passed: bool
+    seconds: float
+    output: str
 
 
 def main(arguments: list[str]) -> int:
-    """Runs every step, quick ones first, and gives 0 if all passed."""
-    steps = own_steps() + nbval_steps() + (FULL_STEPS if "--full" in arguments else [])
-    return summary([run_step(*step) for step in steps])
+    """Runs the steps, long ones first, and returns 0 if all passed and `judged.json` is right."""
+    full = "--full" in arguments
+    steps = [*judged_steps(full), *unit_steps(), *quick_steps(), *(full_steps() if full else [])]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = list(pool.map(run_step, sorted(steps, key=rank)))
+    passed = summary(outcomes)
+    if passed and full:
+        passed = judged_is_right()
+    return 0 if passed else 1
 
 
-def own_steps() -> list[tuple]:
-    others = ["--ignore=tests/studies", "--ignore=tests/browser"]
+def quick_steps() -> list[Step]:
     return [
-        ("ruff check", passes, "ruff", "check", "."),
-        ("ruff format", passes, "ruff", "format", "--check", "."),
-        ("unit tests", passes, "pytest", *AT_ONCE, "tests", *others),
-        ("audit", passes, "checks", "audit"),
-        ("build", passes, "lessons.build", "--check"),
+        Step("ruff check", ("ruff", "check", ".")),
+        Step("ruff format", ("ruff", "format", "--check", ".")),
+        Step("types", ("mypy",)),
+        Step("build", ("lessons.build", "--check")),
     ]
 
 
-def nbval_steps() -> list[tuple]:
-    """One step for each solved notebook; without any, one that fails."""
-    notebooks = sorted((ROOT / "solutions").glob("*.ipynb"))
-    missing = ("nbval", fails, "solutions/ has no notebook: python3 course.py build makes them.")
-    return [("nbval " + path.stem, nbval, path) for path in notebooks] or [missing]
+def unit_steps() -> list[Step]:
+    """One step per folder of unit tests."""
+    folders = sorted(path for path in (ROOT / "tests" / "unit").iterdir() if path.is_dir())
+    named = [path.relative_to(ROOT).as_posix() for path in folders if path.name[0] not in "._"]
+    return [Step(f"unit {name.rpartition('/')[2]}", ("pytest", "-q", name)) for name in named]
 
 
-def nbval(notebook: Path) -> bool:
-    options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300"]
-    # pyproject's hook and warnings are for unit tests: a notebook runs in a kernel of its own.
-    return passes("pytest", "-o", "addopts=", "-o", "filterwarnings=", *options, str(notebook))
+def judged_steps(full: bool) -> Iterator[Step]:
+    """Those that judge a lesson, of what is stale, or of every lesson."""
+    stale = judged.digests(ROOT) if full else judged.stale(ROOT)
+    for stem in stems(ROOT):
+        for kind, command in judging(stem).items():
+            if f"{kind} {stem}" in stale:
+                yield Step(f"{kind} {stem}", command)
 
 
-def seed_studies() -> bool:
-    return passes("pytest", *AT_ONCE, "-rP", "tests/studies")  # and shows the numbers printed
+def judging(stem: str) -> dict[str, tuple[str, ...]]:
+    """The commands that judge a lesson, by kind."""
+    return {
+        "audit": ("checks", "audit", stem, "--processes", "1"),
+        "oracle": ("pytest", "-q", "tests/oracle", "-k", stem),
+        "nbval": ("pytest", "-q", *NBVAL, f"solutions/{stem}.ipynb"),
+        "old notebook": ("pytest", "-q", "tests/old_notebooks", "-k", stem),
+    }
 
 
-def browser() -> bool:
-    return has_chromium() and passes("pytest", "tests/browser")
+def full_steps() -> list[Step]:
+    studies = sorted((ROOT / "tests" / "studies").glob("test_*.py"))
+    named = [
+        (path.stem.removeprefix("test_"), path.relative_to(ROOT).as_posix()) for path in studies
+    ]
+    return [
+        *(Step(f"study {name}", ("pytest", "-q", "-rP", path)) for name, path in named),
+        Step("browser", ("pytest", "-q", "tests/browser"), has_chromium),
+    ]
 
 
-def has_chromium() -> bool:
-    """Whether Debian's Chromium is there; as root it is installed first."""
-    if shutil.which("chromium"):
+LONGEST = ["study d4", "browser", "study", "nbval d4", "nbval d2", "audit d4", "audit", "nbval"]
+
+
+def rank(step: Step) -> int:
+    """Long steps come first, so that none is left over alone at the end."""
+    ranks = [i for i, start in enumerate(LONGEST) if step.name.startswith(start)]
+    return min(ranks, default=len(LONGEST))
+
+
+def run_step(step: Step) -> Outcome:
+    """Runs a step to its end and prints how it went; what it printed is shown where it failed."""
+    start = time.monotonic()
+    missing = step.ready()
+    passed, output = (False, missing) if missing else call(step.command)
+    outcome = Outcome(step.name, passed, time.monotonic() - start, output)
+    say(line(outcome))
+    if not passed or "study" in step.name or "audit" in step.name:
+        say(output)
+    return outcome
+
+
+def call(command: tuple[str, ...]) -> tuple[bool, str]:
+    """Whether the module ended with exit code 0, and everything it printed."""
+    environment = {**os.environ, **ONE_THREAD}
+    with tempfile.TemporaryFile() as kept:
+        ended = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env=environment,
+            stdout=kept,
+            stderr=subprocess.STDOUT,
+        )
+        kept.seek(0)
+        return ended.returncode == 0, kept.read().decode("utf-8", errors="replace")
+
+
+def judged_is_right() -> bool:
+    """Whether `judged.json` is what was judged just now; where it is not, it is written anew."""
+    if not judged.update(ROOT):
         return True
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    if not (root and shutil.which("apt-get")):
-        return fails("The browser tests need Chromium: sudo apt-get install chromium adds it.")
-    call(["apt-get", "-qq", "update"])
-    if call(["apt-get", "-qq", "install", "-y", "chromium"]) != 0:
-        return fails("apt-get could not install chromium, for the reason it gives above.")
-    return True
-
-
-FULL_STEPS = [("seed studies", seed_studies), ("browser", browser)]
-
-
-def passes(module: str, *arguments: str) -> bool:
-    return call([sys.executable, "-m", module, *arguments]) == 0
-
-
-def fails(sentence: str) -> bool:
-    say(sentence)
+    say("tests/judged.json was not that of these sources; it is written anew: commit it.")
     return False
 
 
-def call(command: list[str]) -> int:
-    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+def line(outcome: Outcome) -> str:
+    word = "passed" if outcome.passed else "FAILED"
+    counts = [text for text in outcome.output.splitlines() if text.strip()][-1:]
+    said = counts[0].strip("= ")[:60] if counts and outcome.passed else ""
+    return f"{outcome.name:<32} {word:<6} {outcome.seconds / 60:5.1f} min  {said}"
 
 
-def say(line: str) -> None:
-    print(line, flush=True)
-
-
-def run_step(name: str, step, *arguments) -> tuple[str, bool, float]:
-    """Announces and runs a step; gives its name, whether it passed, and its seconds."""
-    say(f"\n== {name} ==")
-    start = time.monotonic()
-    passed = step(*arguments)
-    return name, passed, time.monotonic() - start
-
-
-def summary(results: list[tuple[str, bool, float]]) -> int:
+def summary(outcomes: list[Outcome]) -> bool:
+    """Whether every step passed; prints a line per step."""
     say("\n== summary ==")
-    for name, passed, seconds in results:
-        say(f"{name:<24} {'passed' if passed else 'FAILED':<6} {seconds:6.0f} s")
-    return 0 if all(passed for _, passed, _ in results) else 1
+    for outcome in outcomes:
+        say(line(outcome))
+    return all(outcome.passed for outcome in outcomes)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":
