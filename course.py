@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -47,7 +48,7 @@ def prepare(dev=False):
 def pins():
     """A digest of what decides whether the installed packages are still the right ones."""
     digest = hashlib.sha256(str(ROOT).encode("utf-8"))  # a moved folder has to be installed again
-    for name in ("requirements.txt", "pyproject.toml"):
+    for name in ("requirements.txt", "constraints.txt", "pyproject.toml"):
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
 
@@ -65,12 +66,21 @@ def make_venv():
                 f"This Python has no {module} module: on Debian or Ubuntu, "
                 "sudo apt install python3-venv adds it; elsewhere, python.org has a whole Python."
             )
+    require_processor()
     require_disk()
     say("Making the environment in .venv ...")
     # An activated .venv cannot make itself anew: the Python that it was made with can.
     maker = getattr(sys, "_base_executable", None) or sys.executable
     if call([maker, "-m", "venv", "--clear", str(VENV)]) != 0:
         raise Stop(f"Python could not make {VENV}, for the reason it gives above.")
+
+
+def require_processor():
+    if platform.system() == "Darwin" and platform.machine() == "x86_64":
+        raise Stop(
+            "PyTorch no longer comes for a Mac with an Intel processor, so the course cannot be "
+            "installed here: use a Mac with Apple's processor, Linux or Windows, or Colab."
+        )
 
 
 def install(dev):
@@ -164,12 +174,17 @@ def require_port(port):
 
 
 def copy_notebooks():
-    """Afterwards `work/` has every lesson; what it had before is as it was."""
+    """Afterwards `work/` has every lesson; what it had before is as it was.
+
+    `work/.course/base/` keeps each copy as it was made, for merging a newer lesson into it.
+    """
     (ROOT / "work").mkdir(exist_ok=True)
     for lesson in sorted((ROOT / "notebooks").glob("*.ipynb")):
         mine = ROOT / "work" / lesson.name
         if not os.path.lexists(str(mine)):
-            write(mine, lesson.read_bytes())
+            original = lesson.read_bytes()
+            write(ROOT / "work" / ".course" / "base" / lesson.name, original)
+            write(mine, original)
         elif mine.exists() and mine.stat().st_mtime < lesson.stat().st_mtime:
             say(f"work/{lesson.name} is kept as it is; notebooks/{lesson.name} is newer.")
 

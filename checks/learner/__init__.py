@@ -1,1 +1,1 @@
-"""What serves a learner beside the checks: parts carried on, notebooks validated, a model exported."""
+"""What serves a learner beside the checks: carrying, validating, exporting."""
