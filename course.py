@@ -25,6 +25,9 @@ FIRST_LESSON = "d1_moe.ipynb"
 HAS_PIP = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
 HAS_PACKAGES = "import importlib.util as u; [u.find_spec(p).name for p in ('torch', 'helpers')]"
 
+# Python runs it when it starts; a setting of one's own stays.
+THREADS_SLEEP = b'import os; os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")\n'
+
 
 class Stop(Exception):
     """Ends the command with its message, which is one sentence, and exit code 1."""
@@ -37,12 +40,12 @@ def prepare(dev=False):
     """Afterwards `.venv` holds the pinned packages, with `dev` those of the course's makers too."""
     wanted = pins() + (" dev" if dev else "")
     installed = stamp() in (wanted, wanted + " dev")
-    if installed and runs("-I", "-c", HAS_PACKAGES):
-        return
-    if installed or not runs("-I", "-c", HAS_PIP):  # taken apart by hand, half made, or not there
-        make_venv()
-    install(dev)
-    write(VENV / "course.stamp", wanted.encode("ascii"))
+    if not (installed and runs("-I", "-c", HAS_PACKAGES)):
+        if installed or not runs("-I", "-c", HAS_PIP):  # taken apart by hand, half made, not there
+            make_venv()
+        install(dev)
+        write(VENV / "course.stamp", wanted.encode("ascii"))
+    let_threads_sleep()
 
 
 def pins():
@@ -92,6 +95,19 @@ def install(dev):
             "pip could not install the packages, for the reason it gives above; "
             "it needs the network for this, and disk."
         )
+
+
+def let_threads_sleep():
+    """Afterwards torch's threads sleep while they wait, in every process of the environment.
+
+    By default they spin, and on two busy cores a training step then takes ten times as long. A
+    .pth file is read at each start, before any package; `import helpers` does the same elsewhere.
+    """
+    folder = "Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"
+    for packages in VENV.glob(folder):
+        path = packages / "deepseek_by_hand_threads.pth"
+        if not path.is_file() or path.read_bytes() != THREADS_SLEEP:
+            write(path, THREADS_SLEEP)
 
 
 def require_disk():

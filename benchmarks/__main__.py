@@ -2,6 +2,7 @@
 
 import sys
 
+import helpers  # noqa: F401  before torch: its threads then sleep while they wait
 from benchmarks import decode, dispatch
 
 BENCHMARKS = {"decode": decode.main, "dispatch": dispatch.main}

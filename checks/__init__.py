@@ -6,6 +6,7 @@ none of them and a notebook loads only its own.
 
 import importlib
 
+import helpers  # noqa: F401  before torch: its threads then sleep while they wait
 from checks.grading.check import Check
 from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source

@@ -14,6 +14,8 @@
 # - Letters in shapes: T tokens, D = `d_model`, E = `num_experts`, K = `top_k`, B batch, L positions.
 
 # %% tags=["setup"]
+import helpers  # before torch: its threads then sleep while they wait
+
 import matplotlib.pyplot as plt
 import torch
 from jaxtyping import Float, Int

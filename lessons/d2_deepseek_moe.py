@@ -13,6 +13,8 @@
 # Letters beside D1's: m = `num_segments`, R = T·m rows, d = D/m, S batches. Your own D1 parts come along where they pass their checks; the set-up cell says which. Save D1 first (Ctrl+S). `carry("d1_moe", reference=["MoELayer"])` or `yours=[…]` forces a part.
 
 # %% tags=["setup"]
+import helpers  # before torch: its threads then sleep while they wait
+
 import math
 from typing import Any
 

@@ -14,6 +14,8 @@
 # Letters: B batch, L new positions, S positions seen so far, D = `d_model`, H heads, R = `d_latent`, d = `d_head`, r = `d_rope`, v = `d_value`. In docstrings V2p is arXiv 2405.04434, V3p arXiv 2412.19437.
 
 # %% tags=["setup"]
+import helpers  # before torch: its threads then sleep while they wait
+
 import copy
 import math
 from typing import Any

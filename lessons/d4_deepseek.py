@@ -14,6 +14,8 @@
 # Letters: B batch, L positions that go in, N tokens of a whole row, D = `d_model`, V vocabulary, E experts, K = `top_k`, m segments of a token.
 
 # %% tags=["setup"]
+import helpers  # before torch: its threads then sleep while they wait
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path

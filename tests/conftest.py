@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import helpers  # noqa: F401  # isort: skip  # before torch: its threads sleep while they wait
 import pytest
 import torch
 

@@ -12,6 +12,7 @@ import checks
 from checks.learner.carry import Carried, carry
 from checks.learner_files import paths
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
+from helpers import solution_markers
 
 NAME = "my_deepseek.py"
 HELPERS = {

@@ -7,6 +7,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
+import checks.grading.check
 from checks import LESSONS
 from checks.learner import carry
 from checks.learner_files import paths
@@ -179,6 +180,52 @@ def test_verdicts_are_remembered_until_a_cell_changes(
     write(work, {**{name: solved(name) for name in NAMES}, "load_cv": stub("load_cv")})
     assert carry.carry("d1_moe").origin["load_cv"] == "reference (yours: not written yet)"
     assert "D1.4b" in judged
+
+
+LOAD_IN_SLOW_MOMENTS = """\
+import os
+
+def expert_load(experts, num_experts):
+    while os.path.exists("slow"):
+        pass
+    return torch.bincount(experts.flatten(), minlength=num_experts)
+"""
+HELPER_IN_SLOW_MOMENTS = """\
+import os
+
+def waited(function):
+    while os.path.exists("slow"):
+        pass
+    return function
+
+@waited
+def count(experts, n):
+    return torch.bincount(experts.flatten(), minlength=n)
+"""
+
+
+def test_a_part_that_was_stopped_is_told_and_judged_again(work: Path, monkeypatch) -> None:
+    monkeypatch.setattr(checks.grading.check, "SECONDS", 0.3)
+    write(work, {"expert_load": LOAD_IN_SLOW_MOMENTS})
+    (work / "slow").touch()
+    why = carry.carry("d1_moe").origin["expert_load"]
+    assert "your code was still running after 0.3 s of computing" in why
+    (work / "slow").unlink()
+    assert carry.carry("d1_moe").origin["expert_load"] == "yours"
+
+
+def test_what_fails_without_a_cell_that_was_stopped_is_judged_again(
+    work: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(carry, "SECONDS", 0.3)
+    load = "def expert_load(experts, num_experts):\n    return count(experts, num_experts)"
+    write(work, {"expert_load": load}, HELPER_IN_SLOW_MOMENTS)
+    (work / "slow").touch()
+    carried = carry.carry("d1_moe")
+    assert "left out: it was still running after 0.3 s of computing." in carried.notes[0]
+    assert "NameError" in carried.origin["expert_load"]
+    (work / "slow").unlink()
+    assert carry.carry("d1_moe").origin["expert_load"] == "yours"
 
 
 def test_a_mended_part_of_an_earlier_lesson_is_seen(work: Path) -> None:
