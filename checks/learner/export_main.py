@@ -1,8 +1,8 @@
 # mypy: disable-error-code="name-defined"
-"""The end of `my_deepseek.py`: a text file in, a trained model, and text out of it.
+"""The end of `my_deepseek.py`: it trains a model on a text file and writes text with it.
 
-It is copied behind the code of the model, whose names it uses: DeepSeek, DeepSeekConfig, train,
-generate; `optimiser_and_schedule` is copied too.
+It is appended to the code of the model and of `helpers.optimiser`, whose names it uses: DeepSeek,
+DeepSeekConfig, train, generate, optimiser_and_schedule.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SIZES = {
     "expert_dim": 128,
     "num_shared": 1,
 }
-LENGTH, ROWS = 128, 16  # of a batch
+LENGTH, ROWS = 128, 16  # tokens per row and rows per batch
 
 
 def make_tokenizer(text, vocab_size=1024):

@@ -66,7 +66,7 @@ def axes_or_new(ax: Axes | None, width: float = 6.4, height: float = 3.8) -> Axe
 
 def name_axes(ax: Axes, title: str, x: str, y: str) -> None:
     """Sets the title and the labels of the axes, and removes the frame's top and right sides."""
-    # With y given, the title is not placed anew at each drawing, which would take a fifth longer.
+    # With y given, the title is not placed again at each drawing, which is a fifth of its time.
     ax.set_title(title, loc="left", y=1.0, fontsize="medium", fontweight="bold", wrap=True)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
