@@ -9,6 +9,7 @@ import pytest
 from checks import LESSONS
 from checks.audit import audit
 from checks.audit.mutants import MOST, mutants
+from helpers import solution_markers
 from solutions import d1_moe as reference
 
 REFERENCE = Path(reference.__file__)

@@ -13,6 +13,7 @@ from pathlib import Path
 from checks import LESSONS, Check, CheckFailed
 from checks.audit.answers import Answers, answers_to
 from checks.audit.mutants import mutants
+from helpers import solution_markers
 
 SEEDS = (0, 1, 2)
 PROCESSES = 2  # each audits one exercise at a time; the checks themselves use one thread

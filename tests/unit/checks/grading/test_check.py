@@ -14,6 +14,7 @@ from checks.audit import audit
 from checks.grading.comparison import Comparison
 from checks.grading.expect import that
 from checks.grading.stage_run import Trial
+from helpers import solution_markers
 from solutions import d1_moe as reference
 
 EVERY = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)

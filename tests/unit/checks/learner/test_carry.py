@@ -11,6 +11,7 @@ import checks.grading.check
 from checks import LESSONS
 from checks.learner import carry
 from checks.learner_files import paths
+from helpers import solution_markers
 from solutions import d1_moe
 
 D1 = (paths.ROOT / "solutions" / "d1_moe.py").read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from checks import LESSONS, __main__
 from checks.learner import export
 from checks.learner_files import paths
+from helpers import solution_markers
 
 WHOLE = {name for names in export.PARTS.values() for name in names}
 

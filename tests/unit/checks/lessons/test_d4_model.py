@@ -16,6 +16,7 @@ from checks.d4_deepseek.cases import draw_config
 from checks.d4_deepseek.count import check_count_parameters, counted_parts
 from checks.d4_deepseek.mtp import check_mtp
 from checks.d4_deepseek.stack import check_deepseek
+from helpers import solution_markers
 from helpers.model.llama import SwiGLU
 from solutions import d2_deepseek_moe, d3_mla
 from solutions import d4_deepseek as reference
