@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from helpers import solution_markers
+
 MOST = 15  # per reference; more are thinned out evenly
 
 _SWAPPED = {
