@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from checks.grading.strided import strided
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -35,7 +37,7 @@ class Routing:
         """Tokens `(T, D)`; not contiguous in a case that says so."""
         shape = (self.tokens, self.d_model)
         drawn = torch.randn(shape, generator=self.generator(), dtype=self.dtype)
-        return drawn if self.contiguous else drawn.t().contiguous().t()
+        return drawn if self.contiguous else strided(drawn)
 
     def routing(self, unused: int | None = None) -> tuple[Tensor, Tensor]:
         """Gates `(T, K)` that do not sum to 1, and K different experts a token, in any order."""

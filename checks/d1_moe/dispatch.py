@@ -8,6 +8,7 @@ from checks.d1_moe.load import check_expert_load
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
 
@@ -79,12 +80,10 @@ def _expect_combination(answer, case, array, gates: Tensor, experts: Tensor) -> 
     expect.close(got, want, "y", slips=slips)
 
 
-def _dispatch_untouched(answer, case: Routing) -> None:
-    x, (gates, experts) = case.x(), case.routing()
-    after = {"x": x, "gates": gates, "experts": experts}
-    before = {name: value.clone() for name, value in after.items()}
-    answer(x, gates, experts, CountingExperts(case))
-    expect.unchanged(before, after)
+def _dispatch_use(answer, case: Routing) -> Used:
+    x, (gates, experts), array = case.x(), case.routing(), CountingExperts(case)
+    inputs = {"x": x, "gates": gates, "experts": experts}
+    return lambda: answer(*inputs.values(), array), lambda: inputs
 
 
 def _dispatch_gradients(answer, case: Routing) -> None:
@@ -138,7 +137,7 @@ _DISPATCH_STAGES = {
     "shape and type": _dispatch_shape,
     "one choice with gate 1": _dispatch_one,
     "weighted sums within 1e-5 of the token loop, idle experts too": _dispatch_values,
-    "inputs untouched": _dispatch_untouched,
+    "inputs untouched": untouched(_dispatch_use),
     "gradients reach x, gates and the experts chosen": _dispatch_gradients,
     "experts see T·K rows, no more": _dispatch_rows,
 }

@@ -11,6 +11,8 @@ from checks.d1_moe.router import check_router
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
+from checks.grading.strided import strided
 from solutions import d1_moe as reference
 
 
@@ -25,7 +27,7 @@ def _x(case: Routing) -> Tensor:
     rows = case.tokens // 3 if case.tokens > 3 else 1
     shape = (3, rows, case.d_model) if case.tokens > 3 else (1, 1, case.d_model)
     x = torch.randn(shape, generator=case.generator(), dtype=case.dtype)
-    return x if case.contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
+    return x if case.contiguous else strided(x)
 
 
 def _forward(layer: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
@@ -145,11 +147,9 @@ def _layer_alone(answer: type, case: Routing) -> None:
         )
 
 
-def _layer_untouched(answer: type, case: Routing) -> None:
-    x = _x(case)
-    kept = x.clone()
-    _layer(answer, case)(x)
-    expect.unchanged({"x": kept}, {"x": x})
+def _layer_use(answer: type, case: Routing) -> Used:
+    layer, x = _layer(answer, case), _x(case)
+    return lambda: layer(x), lambda: {"x": x}
 
 
 def _layer_gradients(answer: type, case: Routing) -> None:
@@ -210,7 +210,7 @@ check_moe_layer = Check(
         "shapes, types and last_experts": _layer_shapes,
         "output within 1e-5 of the token loop": _layer_values,
         "each token for itself": _layer_alone,
-        "inputs untouched": _layer_untouched,
+        "inputs untouched": untouched(_layer_use),
         "gradients reach x, router and the experts chosen": _layer_gradients,
         "experts see T·K rows, no more": _layer_rows,
     },

@@ -9,6 +9,7 @@ from checks.d1_moe.cases import Routing, routings
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
 
@@ -34,14 +35,12 @@ def _load_values(answer, case: Routing) -> None:
             )
         }
         got = _load(answer, case, experts)
-        expect.close(got, want, "the load", row="expert", slips=slips)
+        expect.close(got, want, "the load", axes=("expert",), slips=slips)
 
 
-def _load_untouched(answer, case: Routing) -> None:
+def _load_use(answer, case: Routing) -> Used:
     experts = case.routing()[1]
-    kept = experts.clone()
-    answer(experts, case.num_experts)
-    expect.unchanged({"experts": kept}, {"experts": experts})
+    return lambda: answer(experts, case.num_experts), lambda: {"experts": experts}
 
 
 check_expert_load = Check(
@@ -53,7 +52,7 @@ check_expert_load = Check(
     stages={
         "shape and type": _load_kind,
         "counts, also of experts nobody chose": _load_values,
-        "inputs untouched": _load_untouched,
+        "inputs untouched": untouched(_load_use),
     },
     hints=(
         "Which entry must be there for an expert that no token chose?",
@@ -93,16 +92,11 @@ def _metric_stages(name: str, of: dict, slips: dict) -> dict:
     """Stages for a number made from a load: its value, its edges, and that load stays as it was."""
 
     def value(answer, case: _Load) -> None:
-        load = case.load.clone()
-        got = expect.number(answer(load), name)
-        want = of(case.load.double())
-        asks = [q for q, slip in slips.items() if abs(got - slip(case.load.double())) < 1e-5]
-        expect.that(
-            abs(got - want) < 1e-5 * max(1.0, abs(want)),
-            f"{name}({case.load.tolist()}) must be {want:.4g}, got {got:.4g}",
-            asks[0] if asks else "",
-        )
-        expect.unchanged({"load": case.load}, {"load": load})
+        load, true = case.load.clone(), case.load.double()
+        wrong = {ask: slip(true) for ask, slip in slips.items()}
+        with expect.untouched(lambda: {"load": load}):
+            got = expect.number(answer(load), name)
+            expect.number_close(got, of(true), f"{name}({case.load.tolist()})", wrong)
 
     def edges(answer, case: _Load) -> None:
         for load in (torch.full_like(case.load, 7), torch.zeros_like(case.load)):
@@ -186,17 +180,15 @@ def _fills(experts: Tensor, num_experts: int, factor: float) -> float:
 def _dropped_values(answer, case: Routing) -> None:
     experts = case.routing()[1] ** 2 // case.num_experts  # uneven, and repeats do not matter
     for factor in _FACTORS:
-        kept = experts.clone()
-        got = expect.number(answer(experts, case.num_experts, factor), "the dropped share")
+        load = reference.expert_load(experts, case.num_experts).tolist()
+        name = f"the dropped share for capacity_factor={factor} and load {load}"
         want = _fills(experts, case.num_experts, factor)
-        expect.that(
-            abs(got - want) < 1e-6,
-            f"the dropped share for capacity_factor={factor} and load "
-            f"{reference.expert_load(experts, case.num_experts).tolist()} "
-            f"must be {want:.4g}, got {got:.4g}",
-            "How many rows does one expert take at most, and is it a share of the T·K choices?",
-        )
-        expect.unchanged({"experts": kept}, {"experts": experts})
+        with expect.untouched(lambda: {"experts": experts}):
+            got = expect.number(answer(experts, case.num_experts, factor), "the dropped share")
+            expect.number_close(got, want, name, {_ROWS_OF_ONE: got})
+
+
+_ROWS_OF_ONE = "How many rows does one expert take at most, and is it a share of the T·K choices?"
 
 
 def _dropped_none(answer, case: Routing) -> None:

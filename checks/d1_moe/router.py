@@ -9,6 +9,7 @@ from checks.d1_moe.cases import Routing, dense_gates, routings
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
 
@@ -61,7 +62,7 @@ def _router_weights(answer: type, case: Routing) -> None:
         second,
         first,
         "the gate",
-        column="expert",
+        axes=("token", "expert"),
         when="in a second call on the same x",
         slips={"Is something drawn in forward?": lambda: second},
     )
@@ -137,7 +138,7 @@ def _router_values(answer: type, case: Routing) -> None:
 
     slips = {ask: partial(dense, slip) for ask, slip in _gate_slips(probs, logits).items()}
     got = dense_gates(gates.detach(), experts, case.num_experts)
-    expect.close(got, dense(probs), "the gate", column="expert", slips=slips)
+    expect.close(got, dense(probs), "the gate", axes=("token", "expert"), slips=slips)
     if weight is None:
         _is_softmax_of_linear(answer, router, case)
 
@@ -164,7 +165,7 @@ def _is_softmax_of_linear(answer: type, router: nn.Module, case: Routing) -> Non
         both - none,
         a + b - 2 * none,
         "the logit for x + y, which is the logit for x plus the logit for y,",
-        column="expert",
+        axes=("token", "expert"),
         slips={"Is there more than one linear map before the softmax?": lambda: both - none},
         bound=1e-4,
     )
@@ -182,14 +183,12 @@ def _router_alone(answer: type, case: Routing) -> None:
         (single, together[-1:], "when the last token comes alone"),
     ):
         slips = {ask: lambda got=got: got}
-        expect.close(got, want, "the gate", column="expert", when=when, slips=slips)
+        expect.close(got, want, "the gate", axes=("token", "expert"), when=when, slips=slips)
 
 
-def _router_untouched(answer: type, case: Routing) -> None:
-    x = case.x()
-    kept = x.clone()
-    _router(answer, case)(x)
-    expect.unchanged({"x": kept}, {"x": x})
+def _router_use(answer: type, case: Routing) -> Used:
+    router, x = _router(answer, case), case.x()
+    return lambda: router(x), lambda: {"x": x}
 
 
 def _router_gradients(answer: type, case: Routing) -> None:
@@ -233,7 +232,7 @@ check_router = Check(
         "the top_k most probable experts": _router_choices,
         "gates sum to 1": _router_sums,
         "gates within 1e-5 of the slow form": _router_values,
-        "inputs untouched": _router_untouched,
+        "inputs untouched": untouched(_router_use),
         "gradients reach x and the weights": _router_gradients,
     },
     hints=(

@@ -12,6 +12,7 @@ from checks.d2_deepseek_moe.rebalance import moved
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from solutions import d2_deepseek_moe as reference
 
 # D2.I1 control_bias ----------------------------------------------------------------------------
@@ -83,7 +84,7 @@ def _control_first(answer, case: Control) -> None:
     got = answer(case.affinity(), case.top_k, case.step)[:1].detach()
     want = _control_path(case)[:1]
     slips = {"Is the bias kept before it is moved?": lambda: torch.zeros_like(want)}
-    expect.close(got, want, "the bias after the first batch", row="batch", slips=slips)
+    expect.close(got, want, "the bias after the first batch", axes=("batch",), slips=slips)
 
 
 def _control_values(answer, case: Control) -> None:
@@ -93,13 +94,12 @@ def _control_values(answer, case: Control) -> None:
         "Is every row the same tensor, changed in place later?": lambda: want[-1:].expand_as(want),
         "Does a batch's own load steer it?": lambda: _control_path(case, leak=True),
     }
-    expect.close(got, want, "the bias after each batch", row="batch", slips=slips)
+    expect.close(got, want, "the bias after each batch", axes=("batch",), slips=slips)
 
 
-def _control_untouched(answer, case: Control) -> None:
+def _control_use(answer, case: Control) -> Used:
     affinity = case.affinity()
-    answer(affinity, case.top_k, case.step)
-    expect.unchanged({"affinity": case.affinity()}, {"affinity": affinity})
+    return lambda: answer(affinity, case.top_k, case.step), lambda: {"affinity": affinity}
 
 
 check_control_bias = Check(
@@ -112,7 +112,7 @@ check_control_bias = Check(
         "shape and type": _control_shape,
         "the first batch": _control_first,
         "every batch, by the slow loop": _control_values,
-        "inputs untouched": _control_untouched,
+        "inputs untouched": untouched(_control_use),
     },
     hints=(
         "Which bias does batch 0 see, and which one stands in row 0 of the result?",

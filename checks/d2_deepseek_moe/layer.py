@@ -16,6 +16,8 @@ from checks.d2_deepseek_moe.shared import check_shared_experts
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, state, untouched
+from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
 
 
@@ -61,7 +63,7 @@ def _x(case: Biased) -> Tensor:
     """`(B, L, D)`, not contiguous in a case that says so."""
     shape = (3, case.tokens // 3) if case.tokens > 1 else (1, 1)
     x = 3 * torch.randn(*shape, case.d_model, generator=case.generator(), dtype=case.dtype)
-    return x if case.contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
+    return x if case.contiguous else strided(x)
 
 
 def _forward(layer: nn.Module, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
@@ -181,16 +183,9 @@ def _layer_segments(answer: type, case: Biased) -> None:
         _expect_values(answer, case)
 
 
-def _layer_untouched(answer: type, case: Biased) -> None:
+def _layer_use(answer: type, case: Biased) -> Used:
     layer, x = _layer(answer, case), _x(case)
-    before = {"x": x.clone(), **{name: v.clone() for name, v in _held(layer).items()}}
-    layer(x)
-    expect.unchanged(before, {"x": x, **_held(layer)})
-
-
-def _held(layer: nn.Module) -> dict[str, Tensor]:
-    """What the layer saves, but for the choices it remembers."""
-    return {name: v for name, v in layer.state_dict().items() if "last_experts" not in name}
+    return lambda: layer(x), lambda: {"x": x, **state(layer)}
 
 
 def _layer_rows(answer: type, case: Biased) -> None:
@@ -242,7 +237,7 @@ check_deepseek_moe = Check(
         "one segment: routed plus shared": _layer_one,
         "segments, and whole tokens for the shared": _layer_segments,
         "experts see T·m·K rows, no more": _layer_rows,
-        "x, weights and bias untouched": _layer_untouched,
+        "x, weights and bias untouched": untouched(_layer_use),
         "gradients reach x, router, experts and shared": _layer_gradients,
     },
     hints=(

@@ -11,6 +11,7 @@ from checks.d2_deepseek_moe.bias import check_update_bias
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from solutions import d2_deepseek_moe as reference
 
 
@@ -114,7 +115,7 @@ def _rebalance_load(answer, case: Batch) -> None:
         "Is padding counted, and the real tokens left out?": lambda: everything - want,
         "Is only each row's first choice counted?": lambda: first,
     }
-    expect.close(got, want, "the load of real tokens", row="expert", slips=slips)
+    expect.close(got, want, "the load of real tokens", axes=("expert",), slips=slips)
 
 
 def _rebalance_bias(answer, case: Batch) -> None:
@@ -135,7 +136,7 @@ def _rebalance_bias(answer, case: Batch) -> None:
         "Does it go down where an expert has too few?": lambda: 2 * bias - want,
         "Is the step taken twice?": lambda: 2 * want - bias,
     }
-    expect.close(got, want, "the bias", row="expert", slips=slips)
+    expect.close(got, want, "the bias", axes=("expert",), slips=slips)
     expect.that(
         "bias" in dict(layer.router.named_buffers()),
         "bias must stay a buffer of the router: it is saved with the model and has no gradient",
@@ -161,17 +162,18 @@ def _rebalance_twice(answer, case: Batch) -> None:
         layer.router.bias,
         torch.tensor(want),
         "after a second batch the bias",
-        row="expert",
+        axes=("expert",),
         slips={"Does the load of earlier batches still count?": lambda: layer.router.bias},
     )
 
 
-def _rebalance_untouched(answer, case: Batch) -> None:
+def _rebalance_use(answer, case: Batch) -> Used:
     layer, real = case.layer(), case.real()
-    after = {"real": real, "layer.last_experts": layer.last_experts}
-    before = {name: value.clone() for name, value in after.items()}
-    answer(layer, real, case.step)
-    expect.unchanged(before, {**after, "layer.last_experts": layer.last_experts})
+
+    def tensors() -> dict[str, Tensor]:
+        return {"real": real, "layer.last_experts": layer.last_experts}
+
+    return lambda: answer(layer, real, case.step), tensors
 
 
 def _compared_rebalance(function, inputs: tuple) -> Tensor:
@@ -189,7 +191,7 @@ check_rebalance = Check(
         "the load of real tokens": _rebalance_load,
         "the bias moved one step, in the layer": _rebalance_bias,
         "a second batch by its own load": _rebalance_twice,
-        "inputs untouched": _rebalance_untouched,
+        "inputs untouched": untouched(_rebalance_use),
     },
     hints=(
         "last_experts has T·m rows and real has T entries. Which rows belong to token 3?",

@@ -10,6 +10,7 @@ from torch import Tensor
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
 
 
@@ -45,7 +46,7 @@ class _Cut:
         return self._laid(torch.stack([piece for token in slices for piece in token]))
 
     def _laid(self, matrix: Tensor) -> Tensor:
-        return matrix if self.contiguous else matrix.t().contiguous().t()
+        return matrix if self.contiguous else strided(matrix)
 
 
 def _cuts(rng: random.Random) -> list[_Cut]:
@@ -86,16 +87,16 @@ def _segments_one(answer, case: _Cut) -> None:
         x = case.whole(slices)
         strided = {_STRIDED: lambda x=x: x.reshape(case.width, case.num_segments).T}
         name = "with one token, the slice"
-        expect.close(_cut(answer, case, x), slices[0], name, row="row", slips=strided)
+        expect.close(_cut(answer, case, x), slices[0], name, axes=("row",), slips=strided)
 
 
 def _segments_all(answer, case: _Cut) -> None:
     slices = case.slices()
     x = case.whole(slices)
-    kept = x.clone()
     slips = {_SLICE_MAJOR: lambda: case.rows(slices.transpose(0, 1))}
-    expect.close(_cut(answer, case, x), case.rows(slices), "the slice", row="row", slips=slips)
-    expect.unchanged({"x": kept}, {"x": x})
+    with expect.untouched(lambda: {"x": x}):
+        got = _cut(answer, case, x)
+        expect.close(got, case.rows(slices), "the slice", axes=("row",), slips=slips)
 
 
 def _segments_gradient(answer, case: _Cut) -> None:
@@ -153,14 +154,13 @@ def _merge_one(answer, case: _Cut) -> None:
 def _merge_all(answer, case: _Cut) -> None:
     slices = case.slices()
     y = case.rows(slices)
-    kept = y.clone()
 
     def slice_major() -> Tensor:
         return case.whole(y.reshape(case.num_segments, case.tokens, -1).transpose(0, 1))
 
-    got = _merged(answer, case, y)
-    expect.close(got, case.whole(slices), "the row", slips={_SLICE_MAJOR: slice_major})
-    expect.unchanged({"y": kept}, {"y": y})
+    with expect.untouched(lambda: {"y": y}):
+        got = _merged(answer, case, y)
+        expect.close(got, case.whole(slices), "the row", slips={_SLICE_MAJOR: slice_major})
 
 
 def _merge_gradient(answer, case: _Cut) -> None:

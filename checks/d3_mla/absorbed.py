@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from checks.d3_mla.cases import Latent, shake, slow_turn
+from checks.d3_mla.cases import POSITIONS, Latent, shake, slow_turn
 from checks.d3_mla.layer_cases import (
     SlowAttention,
     WatchedCache,
@@ -22,6 +22,7 @@ from checks.d3_mla.layer_cases import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from checks.grading.time_limit import LAZY_TORCH
 from solutions import d3_mla as reference
 
@@ -64,7 +65,7 @@ def _expect_token(got: Tensor, want: Tensor, true: SlowAttention, x: Tensor) -> 
     )
     when = f"at position {x.shape[1] - 1}"
     slips = {ask: lambda slip=slip: slip()[:, -1] for ask, slip in _slips(true, x).items()}
-    expect.close(got, want, "the output", row="row", when=when, slips=slips, bound=bound)
+    expect.close(got, want, "the output", axes=("row",), when=when, slips=slips, bound=bound)
 
 
 def _bound(case: Latent) -> float:
@@ -108,7 +109,7 @@ def _elsewhere(attention: nn.Module, x: Tensor, cache: WatchedCache, true: SlowA
     cache.append(*(part.to(x.dtype) for part in true.cached(x)))
 
 
-def _decode_untouched(answer: Callable, case: Latent) -> None:
+def _decode_use(answer: Callable, case: Latent) -> Used:
     attention, x, cache = _attention(case), case.x(), WatchedCache(case, 9)
     _elsewhere(attention, x[:, :1], cache, slow(attention, case))
 
@@ -116,9 +117,7 @@ def _decode_untouched(answer: Callable, case: Latent) -> None:
         rows = {f"cached part {i}": buffer[:, :1] for i, buffer in enumerate(cache.buffers)}
         return {"x": x, **attention.state_dict(), **rows}
 
-    before = {name: value.clone() for name, value in everything().items()}
-    answer(attention, x[:, 1:2], cache)
-    expect.unchanged(before, everything())
+    return lambda: answer(attention, x[:, 1:2], cache), everything
 
 
 def _decode_steps(answer: Callable, case: Latent) -> None:
@@ -137,9 +136,9 @@ def _expect_cached(cache: WatchedCache, true: SlowAttention, x: Tensor) -> None:
     names = "the cached latent", "the cached rotary key"
     asks = "Is the latent cached before its norm?", "Is the key cached before it is turned?"
     for i, (name, want) in enumerate(zip(names, true.cached(x), strict=True)):
-        got, slips = cache.rows()[i], {asks[i]: plain[i].flatten(0, 1).clone}
+        got, slips = cache.rows()[i], {asks[i]: plain[i].clone}
         bound = _bound(true.case)
-        expect.close(got.flatten(0, 1), want.flatten(0, 1), name, slips=slips, bound=bound)
+        expect.close(got, want, name, axes=POSITIONS, slips=slips, bound=bound)
         expect.that(
             torch.equal(got, cache.buffers[i][:, : x.shape[1]]),
             f"{name} must stay as it was appended, and it was changed later",
@@ -273,13 +272,13 @@ check_absorbed_decode = Check(
     id="D3.4",
     name="absorbed_decode",
     minutes=25,
+    preload=LAZY_TORCH,
     reference_answer=reference.absorbed_decode,
     draw=_decodes,
-    preload=LAZY_TORCH,
     stages={
         "the first token: shape, type and value": _decode_first,
         "one token more within 1e-5, in float64 1e-10": _decode_next,
-        "x, weights and earlier rows untouched": _decode_untouched,
+        "x, weights and earlier rows untouched": untouched(_decode_use),
         "step after step, and what is cached": _decode_steps,
         "no cached latent is expanded: work a cached token": _decode_work,
     },

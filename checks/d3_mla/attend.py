@@ -1,90 +1,25 @@
 """The check of D3.3d: causal attention whose keys have a content part and a shared rotary part."""
 
 import math
-import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from checks.d3_mla.cases import SMALL, close_at, slow_attend
+from checks.d3_mla.attend_cases import NAMES, Attending, attendings
+from checks.d3_mla.cases import HEADS, SMALL, slow_attend
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from solutions import d3_mla as reference
-
-NAMES = ("q_content", "q_rotary", "k_content", "k_rotary", "values")
-
-
-@dataclass(frozen=True)
-class _Attention:
-    """One case: the last `length` of the `seen` positions ask."""
-
-    batch: int
-    length: int
-    seen: int
-    num_heads: int
-    d_head: int
-    d_rope: int
-    d_value: int
-    seed: int
-    dtype: torch.dtype = torch.float64
-    contiguous: bool = True
-
-    def __str__(self) -> str:
-        return (
-            f"B={self.batch}, L={self.length}, S={self.seen}, H={self.num_heads}, "
-            f"d={self.d_head}, r={self.d_rope}, v={self.d_value}"
-        )
-
-    def generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed)
-
-    def parts(self) -> dict[str, Tensor]:
-        """The five inputs by their names, drawn anew at every call, always the same."""
-        batch, length, seen, heads = self.batch, self.length, self.seen, self.num_heads
-        shapes = (
-            (batch, length, heads, self.d_head),
-            (batch, length, heads, self.d_rope),
-            (batch, seen, heads, self.d_head),
-            (batch, seen, self.d_rope),
-            (batch, seen, heads, self.d_value),
-        )
-        generator = self.generator()
-        drawn = [torch.randn(shape, generator=generator, dtype=self.dtype) for shape in shapes]
-        if not self.contiguous:
-            drawn = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in drawn]
-        return dict(zip(NAMES, drawn, strict=True))
-
-
-def _attentions(rng: random.Random) -> list[_Attention]:
-    """Seven cases: a whole prompt, chunks, one query, one position, one head, a batch of one."""
-
-    def case(**kind) -> _Attention:
-        batch, heads = rng.sample(range(2, 5), 2)
-        length = rng.choice([n for n in (2, 3, 4) if n not in (batch, heads)])
-        seen, d_head, d_rope, d_value = rng.sample(range(5, 11), 4)
-        sizes = batch, length, seen, heads, d_head, d_rope, d_value, rng.randrange(10**6)
-        made = _Attention(*sizes)
-        return replace(made, **kind)
-
-    whole = rng.randint(11, 12)
-    return [
-        case(length=whole, seen=whole),
-        case(contiguous=False),
-        case(dtype=torch.float32),
-        case(length=1),
-        case(length=1, seen=1),
-        case(num_heads=1),
-        case(batch=1, contiguous=False),
-    ]
 
 
 def _output(answer, parts: dict[str, Tensor]) -> object:
     return answer(*(parts[name].clone() for name in NAMES))
 
 
-def _attend(answer, case: _Attention, parts: dict[str, Tensor]) -> Tensor:
+def _attend(answer, case: Attending, parts: dict[str, Tensor]) -> Tensor:
     """The output, once it has the right kind."""
     queries, values = parts["q_content"], parts["values"]
     shape = *queries.shape[:3], values.shape[-1]
@@ -93,13 +28,13 @@ def _attend(answer, case: _Attention, parts: dict[str, Tensor]) -> Tensor:
     return expect.tensor(y, "the output", shape, case.dtype, ask).detach()
 
 
-def _attend_shape(answer, case: _Attention) -> None:
+def _attend_shape(answer, case: Attending) -> None:
     """Where every query has something before it to see."""
     if case.length < case.seen:
         _attend(answer, case, case.parts())
 
 
-def _attend_one(answer, case: _Attention) -> None:
+def _attend_one(answer, case: Attending) -> None:
     """With one position seen there is nothing to choose from."""
     parts = {name: part[:, :1] for name, part in case.parts().items()}
     values, when = parts["values"], "with one position to see, whose value comes back"
@@ -114,10 +49,10 @@ def _attend_one(answer, case: _Attention) -> None:
         "Does each head mix its own values?": lambda: values[:, :, :1].expand_as(values),
         "A softmax over one position gives it the weight 1, in every head.": lambda: got,
     }
-    close_at(got, values, "the output", when=when, slips=slips)
+    expect.close(got, values, "the output", axes=HEADS, when=when, slips=slips)
 
 
-def _attend_constant(answer, case: _Attention) -> None:
+def _attend_constant(answer, case: Attending) -> None:
     """Whatever the weights are, values that are the same at all positions come back."""
     parts = case.parts()
     same = parts["values"][:, :1]
@@ -129,17 +64,17 @@ def _attend_constant(answer, case: _Attention) -> None:
         "and has each head its own values?": lambda: got,
     }
     when = "with values that are the same at all positions"
-    close_at(got, want, "the output", when=when, slips=slips)
+    expect.close(got, want, "the output", axes=HEADS, when=when, slips=slips)
 
 
 _TRANSPOSE = "Are heads and positions exchanged by transpose, and not by reshape?"
 
 
-def _attend_whole(answer, case: _Attention) -> None:
+def _attend_whole(answer, case: Attending) -> None:
     _expect_seen(answer, replace(case, length=case.seen), _ASK_WHOLE)
 
 
-def _attend_chunk(answer, case: _Attention) -> None:
+def _attend_chunk(answer, case: Attending) -> None:
     if case.length < case.seen:
         _expect_seen(answer, case, _ASK_CHUNK)
 
@@ -148,7 +83,7 @@ _ASK_WHOLE = "Are later positions hidden before the softmax, and a query's own p
 _ASK_CHUNK = "Do the queries belong to the last L positions?"
 
 
-def _expect_seen(answer, case: _Attention, ask: str) -> None:
+def _expect_seen(answer, case: Attending, ask: str) -> None:
     """Values that are one-hot in the position show the weights; small queries hide none."""
     parts = case.parts()
     for name in ("q_content", "q_rotary"):
@@ -168,7 +103,7 @@ def _expect_seen(answer, case: _Attention, ask: str) -> None:
         )
 
 
-def _attend_rotary(answer, case: _Attention) -> None:
+def _attend_rotary(answer, case: Attending) -> None:
     """Another q_rotary in one head: that head's output is another, and no other head's."""
     if case.seen == 1:
         return
@@ -193,7 +128,7 @@ def _attend_rotary(answer, case: _Attention) -> None:
         )
 
 
-def _attend_scale(answer, case: _Attention) -> None:
+def _attend_scale(answer, case: Attending) -> None:
     """One query of ones, a key of zeros and a key of ones: their weights tell the score."""
     width = case.d_head + case.d_rope
     for content, rotary in ((1, 0), (0, 1), (1, 1)):
@@ -209,7 +144,7 @@ def _attend_scale(answer, case: _Attention) -> None:
         )
 
 
-def _score(answer, case: _Attention, content: float, rotary: float, want: float) -> float:
+def _score(answer, case: Attending, content: float, rotary: float, want: float) -> float:
     """The score furthest from the right one, of any sequence and head."""
     batch, heads, dtype = case.batch, case.num_heads, case.dtype
     keys = torch.tensor([0, 1], dtype=dtype)
@@ -239,7 +174,7 @@ def _scale_ask(got: float, d: int, r: int, width: int) -> str:
     return asks[0] if asks else "Is the scale 1/sqrt(d_head + d_rope), the same for both parts?"
 
 
-def _attend_values(answer, case: _Attention) -> None:
+def _attend_values(answer, case: Attending) -> None:
     parts = case.parts()
     five = {name: part.double() for name, part in parts.items()}
 
@@ -255,17 +190,16 @@ def _attend_values(answer, case: _Attention) -> None:
         ),
         "Has each sequence its own k_rotary?": lambda: slow(k_rotary=first(five["k_rotary"], 0)),
     }
-    close_at(_attend(answer, case, parts), slow(), "the output", slips=slips)
+    got = _attend(answer, case, parts)
+    expect.close(got, slow(), "the output", axes=HEADS, slips=slips)
 
 
-def _attend_untouched(answer, case: _Attention) -> None:
-    after = case.parts()
-    before = {name: part.clone() for name, part in after.items()}
-    answer(*after.values())
-    expect.unchanged(before, after)
+def _attend_use(answer, case: Attending) -> Used:
+    parts = case.parts()
+    return lambda: answer(*parts.values()), lambda: parts
 
 
-def _attend_gradients(answer, case: _Attention) -> None:
+def _attend_gradients(answer, case: Attending) -> None:
     """Over two queries, with four positions seen or fewer."""
     parts = {}
     for name, part in case.parts().items():
@@ -277,7 +211,7 @@ def _attend_gradients(answer, case: _Attention) -> None:
 
 
 def _compared_inputs() -> tuple[Tensor, ...]:
-    return tuple(_Attention(2, 32, 48, 8, 16, 8, 12, seed=0, dtype=torch.float32).parts().values())
+    return tuple(Attending(2, 32, 48, 8, 16, 8, 12, seed=0, dtype=torch.float32).parts().values())
 
 
 check_attend = Check(
@@ -285,7 +219,7 @@ check_attend = Check(
     name="attend",
     minutes=20,
     reference_answer=reference.attend,
-    draw=_attentions,
+    draw=attendings,
     stages={
         "shape and type": _attend_shape,
         "one position seen gives its value": _attend_one,
@@ -295,7 +229,7 @@ check_attend = Check(
         "the rotary part of every head counts": _attend_rotary,
         "scores are divided by sqrt(d + r)": _attend_scale,
         "within 1e-5 of the loop over queries and heads": _attend_values,
-        "inputs untouched": _attend_untouched,
+        "inputs untouched": untouched(_attend_use),
         "gradients reach all five inputs": _attend_gradients,
     },
     hints=(

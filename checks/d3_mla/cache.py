@@ -1,12 +1,12 @@
 """The check of D3.2: a cache with room for so many positions, and nothing in it twice."""
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from checks.d3_mla.cache_cases import Cached, caches, misfits
+from checks.d3_mla.cases import POSITIONS
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -17,66 +17,7 @@ _HEADS, _D_HEAD, _D_LATENT = 32, 128, 512  # the plan's sizes
 _BEFORE = "Is that looked at before anything is written?"
 
 
-@dataclass(frozen=True)
-class _Cached:
-    """One case: `lengths` positions are appended, one after the other; `spare` fit beside them."""
-
-    batch: int
-    widths: tuple[int, ...]
-    lengths: tuple[int, ...]
-    spare: int
-    seed: int
-    dtype: torch.dtype = torch.float64
-    contiguous: bool = True
-    learnable: bool = False
-
-    def __str__(self) -> str:
-        return (
-            f"LatentCache({self.batch}, {self.capacity}, {', '.join(map(str, self.widths))}), "
-            f"appended {self.lengths} positions"
-        )
-
-    @property
-    def capacity(self) -> int:
-        return sum(self.lengths) + self.spare
-
-    def parts(self, length: int, offset: int = 0, batch: int | None = None) -> list[Tensor]:
-        """`(B, length, width)` for each width; other numbers for another offset."""
-        generator = torch.Generator().manual_seed(self.seed + 100 * offset)
-        shapes = [(batch or self.batch, length, width) for width in self.widths]
-        drawn = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
-        drawn = [part.to(self.dtype) for part in drawn]
-        if not self.contiguous:
-            drawn = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in drawn]
-        return [part.requires_grad_() for part in drawn] if self.learnable else drawn
-
-    def turns(self, offset: int = 0) -> list[list[Tensor]]:
-        """The parts of each append."""
-        return [self.parts(length, offset + i) for i, length in enumerate(self.lengths)]
-
-
-def _cacheds(rng: random.Random) -> list[_Cached]:
-    """Five cases: one to three parts, a prefill or one token first, a batch of one, no room left,
-    three types, parts that carry a gradient.
-    """
-
-    def case(count: int, *lengths: int, **kind) -> _Cached:
-        widths = tuple(rng.sample(range(5, 12), count))
-        sizes = {"batch": rng.randint(2, 3), "widths": widths, "spare": rng.randint(2, 4)}
-        return _Cached(**(sizes | {"lengths": lengths, "seed": rng.randrange(10**6)} | kind))
-
-    few, more = rng.sample(range(2, 6), 2)
-    width = rng.randint(5, 9)
-    return [
-        case(2, few, 1, more),
-        case(3, more, 1, few, dtype=torch.float32, contiguous=False),
-        case(2, 1, few, 1, batch=1, learnable=True, spare=0),
-        case(1, few, 1, 1, more, spare=1),
-        case(2, more, 1, few, widths=(width, width), dtype=torch.bfloat16),
-    ]
-
-
-def _cache(answer: type, case: _Cached) -> object:
+def _cache(answer: type, case: Cached) -> object:
     cache = answer(case.batch, case.capacity, *case.widths)
     _expect_length(cache, 0, "of a new cache")
     return cache
@@ -88,7 +29,7 @@ def _expect_length(cache: object, want: int, when: str) -> None:
     expect.that(got == want, f"len(cache) {when} must be {want}, got {got}", ask)
 
 
-def _append(cache: object, parts: list[Tensor], seen: int, case: _Cached) -> list[Tensor]:
+def _append(cache: object, parts: list[Tensor], seen: int, case: Cached) -> list[Tensor]:
     """What an append gives, once it is a tuple of `seen` positions for each width."""
     got = _parts(cache.append(*parts), case)
     for i, (part, width) in enumerate(zip(got, case.widths, strict=True)):
@@ -98,7 +39,7 @@ def _append(cache: object, parts: list[Tensor], seen: int, case: _Cached) -> lis
     return [part.detach() for part in got]
 
 
-def _parts(got: object, case: _Cached) -> Sequence[Tensor]:
+def _parts(got: object, case: Cached) -> Sequence[Tensor]:
     count = len(case.widths)
     wanted = f"append must return a tuple with one tensor for each width, {count} in all"
     if got is None:
@@ -120,30 +61,24 @@ def _expect_parts(got: Sequence[Tensor], turns: Sequence[list[Tensor]], when: st
     wants, turned = _together(turns), _together(turns[::-1])
     for i, part in enumerate(got):
         others = [want for j, want in enumerate(wants) if j != i and want.shape == part.shape]
-        slips = {"Do the new positions come last?": lambda i=i: _positions(turned[i])}
+        slips = {"Do the new positions come last?": lambda i=i: turned[i]}
         if others:
             ask = "Are the parts exchanged, or is one of them used twice?"
-            slips[ask] = lambda others=others: _positions(others[0])
-        name = f"part {i} {when}"
-        got_rows, want_rows = _positions(part), _positions(wants[i])
-        expect.close(got_rows, want_rows, name, row="position", slips=slips, bound=0.0)
+            slips[ask] = lambda others=others: others[0]
+        expect.close(part, wants[i], f"part {i} {when}", axes=POSITIONS, slips=slips, bound=0.0)
 
 
-def _positions(part: Tensor) -> Tensor:
-    return part.transpose(0, 1).flatten(1)
-
-
-def _prefill(answer: type, case: _Cached) -> None:
+def _prefill(answer: type, case: Cached) -> None:
     cache, turns = _cache(answer, case), case.turns()[:1]
     got = _append(cache, turns[0], case.lengths[0], case)
     _expect_parts(got, turns, "after the first append")
 
 
-def _in_order(answer: type, case: _Cached) -> None:
+def _in_order(answer: type, case: Cached) -> None:
     _filled(answer, case)
 
 
-def _filled(answer: type, case: _Cached) -> tuple[object, list[list[Tensor]]]:
+def _filled(answer: type, case: Cached) -> tuple[object, list[list[Tensor]]]:
     """A cache with all of the case's appends, each of them judged, and what it was given."""
     cache, turns = _cache(answer, case), case.turns()
     for i, parts in enumerate(turns):
@@ -152,7 +87,7 @@ def _filled(answer: type, case: _Cached) -> tuple[object, list[list[Tensor]]]:
     return cache, turns
 
 
-def _on_device(answer: type, case: _Cached) -> None:
+def _on_device(answer: type, case: Cached) -> None:
     """With torch's device without memory, which every machine has."""
     parts = [part.detach().to("meta") for part in case.parts(case.lengths[0])]
     ask = "Is the buffer made like the part, on its device and of its type?"
@@ -169,7 +104,7 @@ def _on_device(answer: type, case: _Cached) -> None:
         expect.that(where == "meta", f"{wanted}, got {where}", ask)
 
 
-def _like_the_first(answer: type, case: _Cached) -> None:
+def _like_the_first(answer: type, case: Cached) -> None:
     _on_device(answer, case)
     other = torch.float32 if case.dtype == torch.float64 else torch.float64
     cache = _cache(answer, case)
@@ -180,7 +115,7 @@ def _like_the_first(answer: type, case: _Cached) -> None:
         expect.tensor(part, f"part {i}, after an append of {other},", shape, case.dtype, ask)
 
 
-def _own_copy(answer: type, case: _Cached) -> None:
+def _own_copy(answer: type, case: Cached) -> None:
     """What was appended is changed afterwards, after each append."""
     cache, given = _cache(answer, case), case.turns()
     kept = case.turns()
@@ -192,7 +127,7 @@ def _own_copy(answer: type, case: _Cached) -> None:
         _expect_parts(got, kept[: i + 1], "after the appended tensor was changed in place")
 
 
-def _views(answer: type, case: _Cached) -> None:
+def _views(answer: type, case: Cached) -> None:
     """What each append gave, looked at once more when all are appended."""
     cache, turns, views = _cache(answer, case), case.turns(), []
     for i, parts in enumerate(turns):
@@ -201,11 +136,11 @@ def _views(answer: type, case: _Cached) -> None:
         _expect_parts(earlier, turns[: i + 1], f"of append {i + 1}, looked at after the last one,")
 
 
-def _two_caches(answer: type, case: _Cached) -> None:
-    caches = [_cache(answer, case), _cache(answer, case)]
+def _two_caches(answer: type, case: Cached) -> None:
+    both = [_cache(answer, case), _cache(answer, case)]
     turns = [case.turns(), case.turns(offset=50)]
     for i in range(len(case.lengths)):
-        for cache, own in zip(caches, turns, strict=True):
+        for cache, own in zip(both, turns, strict=True):
             got = _append(cache, own[i], sum(case.lengths[: i + 1]), case)
             _expect_parts(got, own[: i + 1], "of one of two caches that are filled in turn")
 
@@ -230,7 +165,7 @@ def _expect_refused(cache: object, parts: list[Tensor], why: str) -> None:
     )
 
 
-def _full(answer: type, case: _Cached) -> None:
+def _full(answer: type, case: Cached) -> None:
     room = f"with room for {case.capacity} positions"
     empty = _cache(answer, case)
     _expect_refused(empty, case.parts(case.capacity + 1), f"{case.capacity + 1} positions {room}")
@@ -247,33 +182,17 @@ def _full(answer: type, case: _Cached) -> None:
     _expect_exactly_full(empty, case)
 
 
-def _expect_exactly_full(empty: object, case: _Cached) -> None:
+def _expect_exactly_full(empty: object, case: Cached) -> None:
     """All at once, in a cache that refused too many before."""
     turns = [case.parts(case.capacity)]
     got = _append(empty, turns[0], case.capacity, case)
     _expect_parts(got, turns, "with as many positions as fit, after it refused more,")
 
 
-def _misfits(case: _Cached, length: int) -> dict[str, list[Tensor]]:
-    """Parts that do not fit, each with its description."""
-    parts = case.parts(length, 40)
-    found = {f"a batch of {n} in one of {case.batch}": case.parts(length, 40, n) for n in (4, 1)}
-    found.pop(f"a batch of {case.batch} in one of {case.batch}", None)
-    for i, part in enumerate(parts):
-        for other in (part[..., :1], part[..., :-1], torch.cat([part, part], -1)):
-            swapped = [*parts[:i], other, *parts[i + 1 :]]
-            found[f"part {i} of width {other.shape[-1]} for {case.widths[i]}"] = swapped
-    found[f"{len(parts) + 1} parts for {len(parts)} widths"] = [*parts, parts[-1]]
-    if len(parts) > 1:
-        found[f"{len(parts) - 1} parts for {len(parts)} widths"] = parts[:-1]
-        found["parts of different lengths"] = [*parts[:-1], parts[-1][:, :1]]
-    return found
-
-
-def _other_shapes(answer: type, case: _Cached) -> None:
+def _other_shapes(answer: type, case: Cached) -> None:
     """On an empty cache and on one that holds something; both take what fits afterwards."""
     length = min(2, case.capacity - case.lengths[0])
-    for why, parts in _misfits(case, length).items():
+    for why, parts in misfits(case, length).items():
         cache, turns = _cache(answer, case), case.turns()[:1]
         _expect_refused(cache, parts, f"{why}, in the first append,")
         _append(cache, turns[0], case.lengths[0], case)
@@ -289,7 +208,7 @@ def _held(views: Sequence[Tensor]) -> int:
     return sum({place.data_ptr(): place.nbytes() for place in places}.values())
 
 
-def _eight_times(answer: type, case: _Cached) -> None:
+def _eight_times(answer: type, case: Cached) -> None:
     """Full, so that it does not matter whether unused rows count."""
     batch, capacity = case.batch, min(case.capacity, 3)
     head = torch.zeros(batch, capacity, _HEADS, _D_HEAD, dtype=case.dtype)
@@ -307,7 +226,7 @@ def _eight_times(answer: type, case: _Cached) -> None:
         )
 
 
-def _bytes(answer: type, case: _Cached) -> None:
+def _bytes(answer: type, case: Cached) -> None:
     """0 before the first append, then those of the whole buffers."""
     cache = _cache(answer, case)
     ask = "It is 0 until the first append makes the buffers."
@@ -325,7 +244,7 @@ def _bytes(answer: type, case: _Cached) -> None:
         )
 
 
-def _all_bytes(answer: type, case: _Cached) -> None:
+def _all_bytes(answer: type, case: Cached) -> None:
     _bytes(answer, case)
     _eight_times(answer, case)
 
@@ -346,7 +265,7 @@ check_latent_cache = Check(
     name="LatentCache",
     minutes=20,
     reference_answer=reference.LatentCache,
-    draw=_cacheds,
+    draw=caches,
     stages={
         "the first append comes back": _prefill,
         "then one and a chunk: all positions in order": _in_order,

@@ -14,8 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from checks.grading import expect
+from checks.grading.strided import strided
 
 THETA = 10_000.0
+POSITIONS = ("sequence", "position")  # the first dimensions of (B, L, …)
+HEADS = (*POSITIONS, "head")
 SMALL = 0.1  # times a loss: its slopes stay apart, and float32 inside an answer disturbs none
 
 
@@ -59,7 +62,7 @@ class Latent:
     def x(self) -> Tensor:
         """`(B, L, D)`; not contiguous in a case that says so."""
         x = self.draw(self.batch, self.length, self.d_model, offset=0)
-        return x if self.contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
+        return x if self.contiguous else strided(x)
 
 
 def latents(rng: random.Random) -> list[Latent]:
@@ -264,32 +267,6 @@ def rotation_slips(x: Tensor, start: int, theta: float = THETA) -> dict[str, Cal
             x, right, theta**0.5
         ),
     }
-
-
-def close_at(
-    got: Tensor,
-    want: Tensor,
-    name: str,
-    *,
-    when: str = "",
-    slips: Mapping[str, Callable[[], Tensor]] | None = None,
-) -> None:
-    """Nothing if no number of `(B, L, …, width)` is off by more than `expect.BOUND`; else where the
-    worst one is, and the likely slip as in `expect.close`.
-    """
-    got, want = got.detach().double(), want.detach().double()
-    if expect.near(got, want):
-        return
-    place = torch.unravel_index((got - want).abs().argmax(), got.shape)
-    axes = zip(("sequence", "position", "head"), place[:-1], strict=False)
-    at = ", ".join(f"{axis} {int(i)}" for axis, i in axes)
-    asks = [ask for ask, slip in (slips or {}).items() if expect.near(got, slip().detach())]
-    expect.that(
-        False,
-        f"{name} of {at}{when and f', {when},'} must be {float(want[place]):.4g}, "
-        f"got {float(got[place]):.4g} (the largest difference)",
-        asks[0] if asks else "",
-    )
 
 
 def pair_lengths(x: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from checks.d3_mla.projections import check_latent_projections
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
+from checks.grading.strided import strided
 from solutions import d3_mla as reference
 
 _BOUND = 1e-6  # the largest share that may be lost beside the smallest one
@@ -55,7 +57,7 @@ class _Trained:
         """`(N, D)`; not contiguous."""
         strength = (0.7 * self._drawn(2, self.d_model)).exp()
         drawn = (self._drawn(3, self.rows, self.d_model) + self._drawn(4, self.d_model)) * strength
-        return (drawn @ self._turn()).to(self.dtype).T.contiguous().T
+        return strided((drawn @ self._turn()).to(self.dtype))
 
     def _turn(self) -> Tensor:
         """Axes that belong to no single number of x."""
@@ -194,7 +196,7 @@ def _all_kept(answer, case: _Trained) -> None:
             "Are keys and values exchanged?": lambda part=part: case.outputs()[1 - _ALONE[part]]
         }
         name = f"with d_latent={case.width} nothing is lost: a number of the {part}"
-        expect.close(came, outputs, name, row="row", slips=slips, bound=1e-4)
+        expect.close(came, outputs, name, axes=("row",), slips=slips, bound=1e-4)
 
 
 def _expect_best(came: Tensor, case: _Trained, part: str) -> None:
@@ -227,13 +229,15 @@ def _best_joint(answer, case: _Trained) -> None:
     _expect_best(torch.cat(expanded, dim=1), case, "both")
 
 
-def _untouched(answer, case: _Trained) -> None:
-    for joint in (False, True):
-        values = dict(zip(("W_K", "W_V"), case.weights(), strict=True))
-        values["activations"] = case.activations()
-        before = {name: value.detach().clone() for name, value in values.items()}
-        answer(*values.values(), case.d_latent, joint=joint)
-        expect.unchanged(before, {name: value.detach() for name, value in values.items()})
+def _use(answer, case: _Trained) -> Used:
+    values = dict(zip(("W_K", "W_V"), case.weights(), strict=True))
+    values["activations"] = case.activations()
+
+    def both() -> None:
+        for joint in (False, True):
+            answer(*values.values(), case.d_latent, joint=joint)
+
+    return both, lambda: values
 
 
 def _kept(answer, inputs: tuple) -> Tensor:
@@ -256,7 +260,7 @@ check_latents_from_mha = Check(
         "values: the smallest squared error": _best_values,
         "joint: one latent of 2 · d_latent for both": _kind_joint,
         "joint: the smallest squared error of both together": _best_joint,
-        "weights and activations untouched": _untouched,
+        "weights and activations untouched": untouched(_use),
     },
     hints=(
         "The activations lie mostly along a few directions. Does a direction of W_K matter along "

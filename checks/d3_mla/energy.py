@@ -10,6 +10,8 @@ from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Wrong
+from checks.grading.stages import Used, untouched
+from checks.grading.strided import strided
 from solutions import d3_mla as reference
 
 _TYPES = torch.float32, torch.float64
@@ -38,7 +40,7 @@ class _Spread:
         drawn = torch.randn(self.rows + 1, self.width, generator=generator, dtype=torch.float64)
         drawn *= torch.linspace(2.0, 0.3, self.width, dtype=torch.float64)
         outputs = (drawn[1:] + 0.8 * drawn[0]).to(self.dtype)
-        return outputs if self.contiguous else outputs.T.contiguous().T
+        return outputs if self.contiguous else strided(outputs)
 
     def lengths(self) -> list[int]:
         """1, 2, 3, … for each direction, in an order of the case's own."""
@@ -134,7 +136,7 @@ def _expect_shares(got: Tensor, squares: list[float], outputs: Tensor, name: str
         _CENTRED: lambda: _running((torch.linalg.svdvals(centred) ** 2).tolist()),
     }
     want = _running(squares)
-    expect.close(got, want, name, row="place", slips=slips)
+    expect.close(got, want, name, axes=("place",), slips=slips)
 
 
 def _scale(answer, case: _Spread) -> None:
@@ -143,13 +145,12 @@ def _scale(answer, case: _Spread) -> None:
         name = f"the kept share, with all outputs times {scale:g} as without,"
         ask = "Is it a share of the whole, with nothing added to it?"
         got = _shares(answer, scale * case.outputs())
-        expect.close(got, shares, name, row="place", slips={ask: lambda got=got: got})
+        expect.close(got, shares, name, axes=("place",), slips={ask: lambda got=got: got})
 
 
-def _untouched(answer, case: _Spread) -> None:
+def _use(answer, case: _Spread) -> Used:
     outputs = case.outputs()
-    answer(outputs)
-    expect.unchanged({"outputs": case.outputs()}, {"outputs": outputs})
+    return lambda: answer(outputs), lambda: {"outputs": outputs}
 
 
 check_energy_kept = Check(
@@ -164,7 +165,7 @@ check_energy_kept = Check(
         "rows along axes: their squares, largest first": _known,
         "any rows, by their singular values": _any,
         "the scale of the outputs does not matter": _scale,
-        "inputs untouched": _untouched,
+        "inputs untouched": untouched(_use),
     },
     hints=(
         "Two rows, one of length 3 and one of length 4, at a right angle. Which share of the "

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from checks.d3_mla.cases import (
+    HEADS,
+    POSITIONS,
     SMALL,
     Latent,
-    close_at,
     given_weights,
     latents,
     order_slips,
@@ -20,6 +21,8 @@ from checks.d3_mla.cases import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, state, untouched
+from checks.grading.strided import strided
 from solutions import d3_mla as reference
 
 
@@ -40,7 +43,7 @@ def _joint(answer: type, case: Latent) -> tuple[nn.Module, dict[str, Tensor]]:
 def _latent(case: Latent) -> Tensor:
     """`(B, S, R)`: a latent of more positions than x has, as from a cache."""
     latent = case.draw(case.batch, case.length + 3, case.d_latent, offset=4)
-    return latent if case.contiguous else latent.transpose(0, 1).contiguous().transpose(0, 1)
+    return latent if case.contiguous else strided(latent)
 
 
 def _down(layer: nn.Module, x: Tensor, case: Latent) -> Tensor:
@@ -91,7 +94,7 @@ def _joint_down(answer: type, case: Latent) -> None:
     }
     for training in (True, False):
         got = _down(layer.train(training), x, case)
-        close_at(got, want, "the latent", slips=slips)
+        expect.close(got, want, "the latent", axes=POSITIONS, slips=slips)
 
 
 def _joint_up(answer: type, case: Latent) -> None:
@@ -103,7 +106,8 @@ def _joint_up(answer: type, case: Latent) -> None:
     for training in (True, False):
         parts = _up(layer.train(training), latent, case)
         for i, name in enumerate(("the key", "the value")):
-            close_at(parts[i], wants[i], name, slips=_up_slips(weights, latent.double(), case, i))
+            slips = _up_slips(weights, latent.double(), case, i)
+            expect.close(parts[i], wants[i], name, axes=HEADS, slips=slips)
 
 
 def _up_slips(
@@ -120,13 +124,14 @@ def _up_slips(
     return {ask: lambda slip=slip: slip()[part] for ask, slip in slips.items()}
 
 
-def _joint_untouched(answer: type, case: Latent) -> None:
-    layer, _ = _joint(answer, case)
-    after = {"x": case.x(), "the latent": _latent(case), **dict(layer.named_parameters())}
-    before = {name: value.detach().clone() for name, value in after.items()}
-    layer.down(after["x"])
-    layer.up(after["the latent"])
-    expect.unchanged(before, after)
+def _joint_use(answer: type, case: Latent) -> Used:
+    layer, x, latent = _joint(answer, case)[0], case.x(), _latent(case)
+
+    def both() -> None:
+        layer.down(x)
+        layer.up(latent)
+
+    return both, lambda: {"x": x, "the latent": latent, **state(layer)}
 
 
 def _joint_gradients(answer: type, case: Latent) -> None:
@@ -157,7 +162,7 @@ check_joint_latent = Check(
         "shapes and types": _joint_shapes,
         "down: the normed latent within 1e-5": _joint_down,
         "up: keys and values of every head within 1e-5": _joint_up,
-        "x, latent and weights untouched": _joint_untouched,
+        "x, latent and weights untouched": untouched(_joint_use),
         "gradients reach x, latent and every weight": _joint_gradients,
     },
     hints=(

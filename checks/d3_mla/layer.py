@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from checks.d3_mla.attend import check_attend
 from checks.d3_mla.cache import check_latent_cache
-from checks.d3_mla.cases import Latent
+from checks.d3_mla.cases import POSITIONS, Latent
 from checks.d3_mla.joint_latent import check_joint_latent
 from checks.d3_mla.layer_cases import (
     SlowAttention,
@@ -26,6 +27,7 @@ from checks.d3_mla.rotary_key import check_rotary_key
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
 LEAST = 1e-5  # a change of the output that is no rounding
@@ -39,10 +41,7 @@ def _output(layer: nn.Module, x: Tensor, *cache: object) -> Tensor:
     return expect.tensor(y, "the output", x.shape, x.dtype, ask).detach()
 
 
-def _expect_rows(got: Tensor, want: Tensor, *, when: str = "", slips: dict | None = None) -> None:
-    """Tokens are numbered over positions first, then over the batch."""
-    flat = {ask: lambda made=made: made().flatten(0, 1) for ask, made in (slips or {}).items()}
-    expect.close(got.flatten(0, 1), want.flatten(0, 1), "the output", when=when, slips=flat)
+_expect_close = partial(expect.close, name="the output", axes=POSITIONS)
 
 
 def _layer_shapes(answer: type, case: Latent) -> None:
@@ -126,7 +125,7 @@ def _layer_values(answer: type, case: Latent) -> None:
     true = slow(layer, case)
     want, slips = true(x), _slips(true, x)
     for training in (False, True):
-        _expect_rows(_output(layer.train(training), x), want, slips=slips)
+        _expect_close(_output(layer.train(training), x), want, slips=slips)
 
 
 def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
@@ -153,7 +152,7 @@ def _layer_prefill(answer: type, case: Latent) -> None:
             f"after {case.length} positions the cache must hold {case.length}, got {len(cache)}",
             "Does every call append what is new? An empty cache counts as false in `if cache`.",
         )
-        _expect_rows(got, want, when="with an empty cache", slips=slips)
+        _expect_close(got, want, when="with an empty cache", slips=slips)
 
 
 def _layer_cached(answer: type, case: Latent) -> None:
@@ -171,7 +170,7 @@ def _expect_cached(
     names = "the cached latent", "the cached rotary key"
     for i, (got, want, name) in enumerate(zip(cache.rows(), wants, names, strict=True)):
         asks = slips[i] if slips else None
-        expect.close(got.flatten(0, 1), want.flatten(0, 1), name, when=when, slips=asks)
+        expect.close(got, want, name, axes=POSITIONS, when=when, slips=asks)
         expect.that(
             torch.equal(got, cache.buffers[i][:, : len(cache)]),
             f"{name} must stay as it was appended, and it was changed later",
@@ -183,7 +182,7 @@ def _slips_of_cached(true: SlowAttention, x: Tensor) -> tuple[dict, dict]:
     """For the latent and for the key."""
 
     def part(i: int, start: int = 0, **fields: object) -> Callable[[], Tensor]:
-        return lambda: replace(true, **fields).cached(x, start)[i].flatten(0, 1)
+        return lambda: replace(true, **fields).cached(x, start)[i]
 
     before_norm = "Is the latent cached before its norm? Cache it normed."
     return {before_norm: part(0, latent_norm=as_it_is)}, {
@@ -205,7 +204,7 @@ def _layer_chunks(answer: type, case: Latent) -> None:
     for way, lengths in ways.items() if case.length > 1 else []:
         layer, cache = made(answer, case), WatchedCache(case, 2 * case.length + 3)
         got = torch.cat([_output(layer, part, cache) for part in x.split(lengths, 1)], dim=1)
-        _expect_rows(got, want, when=f"given {way}", slips=slips_of_chunks(true, x, lengths))
+        _expect_close(got, want, when=f"given {way}", slips=slips_of_chunks(true, x, lengths))
         _expect_cached(cache, cached, f"given {way}")
 
 
@@ -224,21 +223,22 @@ def _layer_stateless(answer: type, case: Latent) -> None:
             got.append(_output(layer, sequence[:, cut], cache))
     for sequence, got in zip((x, other), both, strict=True):
         when = "given in two chunks, in turn with another sequence and its own cache"
-        _expect_rows(torch.cat(got, dim=1), true(sequence), when=when)
+        _expect_close(torch.cat(got, dim=1), true(sequence), when=when)
     filled = WatchedCache(case, 2 * case.length)
     filled.append(*(part.to(case.dtype) for part in true.cached(x[:, :half])))
     when = f"given behind a cache that was filled with {half} positions elsewhere"
-    _expect_rows(_output(layer, x[:, half:], filled), true(x)[:, half:], when=when)
-    _expect_rows(_output(layer, x), first.double(), when="without a cache once more")
+    _expect_close(_output(layer, x[:, half:], filled), true(x)[:, half:], when=when)
+    _expect_close(_output(layer, x), first.double(), when="without a cache once more")
 
 
-def _layer_untouched(answer: type, case: Latent) -> None:
+def _layer_use(answer: type, case: Latent) -> Used:
     layer, x = made(answer, case), case.x()
-    cache = WatchedCache(case, 2 * case.length)
-    before = {"x": x.clone(), **{name: v.clone() for name, v in layer.state_dict().items()}}
-    layer(x)
-    layer(x, cache)
-    expect.unchanged(before, {"x": x, **layer.state_dict()})
+
+    def twice() -> None:
+        layer(x)
+        layer(x, WatchedCache(case, 2 * case.length))
+
+    return twice, lambda: {"x": x, **state(layer)}
 
 
 def _layer_gradients(answer: type, case: Latent) -> None:
@@ -265,7 +265,7 @@ check_mla = Check(
         "cached: the normed latent and the rotated key": _layer_cached,
         "one by one and in chunks": _layer_chunks,
         "nothing kept but in the cache": _layer_stateless,
-        "x and weights untouched": _layer_untouched,
+        "x and weights untouched": untouched(_layer_use),
         "gradients reach x and every weight": _layer_gradients,
     },
     hints=(

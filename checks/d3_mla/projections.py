@@ -2,13 +2,16 @@
 
 import random
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from checks.d3_mla.cases import POSITIONS
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
 _WEIGHT = 0.3
@@ -149,14 +152,7 @@ def _by_equal_weights(answer: type, case: _Squeezed) -> nn.Module:
     return made
 
 
-def _close(got: Tensor, want: Tensor, name: str, slips: dict | None = None) -> None:
-    """Compared position by position, over the whole batch."""
-    slips = {ask: lambda slip=slip: _positions(slip()) for ask, slip in (slips or {}).items()}
-    expect.close(_positions(got), _positions(want), name, row="position", slips=slips)
-
-
-def _positions(value: Tensor) -> Tensor:
-    return value.detach().transpose(0, 1).flatten(1)
+_close = partial(expect.close, axes=POSITIONS)
 
 
 def _down_values(answer: type, case: _Squeezed) -> None:
@@ -171,7 +167,7 @@ def _down_values(answer: type, case: _Squeezed) -> None:
     wants = [_product(weight, x) for weight in weights]
     for i, value in enumerate(_down(made, case.x(), case)):
         slips = {"Are the two exchanged, or is one used twice?": lambda i=i: wants[1 - i]}
-        _close(value, wants[i], f"{_LATENTS[i]}, {'kv'[i]}_down of x,", slips)
+        _close(value, wants[i], f"{_LATENTS[i]}, {'kv'[i]}_down of x,", slips=slips)
 
 
 def _up_values(answer: type, case: _Squeezed) -> None:
@@ -186,7 +182,7 @@ def _up_values(answer: type, case: _Squeezed) -> None:
                 wants[i].reshape(wants[i].transpose(1, 2).shape).transpose(1, 2)
             ),
         }
-        _close(value, wants[i], f"with every weight {_WEIGHT}, {_EXPANDED[i]}", slips)
+        _close(value, wants[i], f"with every weight {_WEIGHT}, {_EXPANDED[i]}", slips=slips)
     made = _projections(answer, case)
     weights = _both_given(made, "up", (case.num_heads * case.d_head, case.d_latent))
     if weights is not None:
@@ -210,16 +206,17 @@ def _expect_heads(value: Tensor, weights: list, latents: tuple, i: int, case: _S
             flat.unflatten(-1, (case.d_head, case.num_heads)).transpose(-1, -2)
         ),
     }
-    _close(value, want, f"{_EXPANDED[i]}, {'kv'[i]}_up of the latent cut into heads,", slips)
+    _close(value, want, f"{_EXPANDED[i]}, {'kv'[i]}_up of the latent cut into heads,", slips=slips)
 
 
-def _untouched(answer: type, case: _Squeezed) -> None:
+def _use(answer: type, case: _Squeezed) -> Used:
     made, x, (k, v) = _projections(answer, case), case.x(), case.latents()
-    values = {"x": x, "k": k, "v": v, **dict(made.named_parameters())}
-    before = {name: value.detach().clone() for name, value in values.items()}
-    made.down(x)
-    made.up(k, v)
-    expect.unchanged(before, {name: value.detach() for name, value in values.items()})
+
+    def both() -> None:
+        made.down(x)
+        made.up(k, v)
+
+    return both, lambda: {"x": x, "k": k, "v": v, **state(made)}
 
 
 def _gradients(answer: type, case: _Squeezed) -> None:
@@ -258,7 +255,7 @@ check_latent_projections = Check(
         "the weights of four projections": _weights_held,
         "each latent from its own projection of x": _down_values,
         "each head from its own latent": _up_values,
-        "inputs and weights untouched": _untouched,
+        "inputs and weights untouched": untouched(_use),
         "gradients reach x and every weight": _gradients,
     },
     hints=(

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from checks.d3_mla.cases import (
+    HEADS,
     SMALL,
     Latent,
-    close_at,
     given_weights,
     latents,
     order_slips,
@@ -22,6 +22,7 @@ from checks.d3_mla.cases import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
 
@@ -106,7 +107,8 @@ def _expect_content(answer: type, case: Latent) -> None:
     want = _unturned(weights, x, case)[0]
     for training in (True, False):
         got = _parts(layer.train(training), x, case)[0]
-        close_at(got, want, "the content", slips=_slips(weights, x, case, 0))
+        slips = _slips(weights, x, case, 0)
+        expect.close(got, want, "the content", axes=HEADS, slips=slips)
 
 
 def _query_content(answer: type, case: Latent) -> None:
@@ -124,10 +126,11 @@ def _query_lengths(answer: type, case: Latent) -> None:
     x = case.x()
     want = _unturned(weights, x, case)[1]
     slips = _slips(weights, x, case, 1) | rotation_slips(want, 0, case.theta)
-    close_at(
+    expect.close(
         pair_lengths(_parts(layer, x, case)[1]),
         pair_lengths(want),
         "the length of a rotary pair",
+        axes=HEADS,
         when="which no turn changes",
         slips={ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in slips.items()},
     )
@@ -140,7 +143,8 @@ def _query_turned(answer: type, case: Latent) -> None:
     for training in (True, False):
         got = _parts(layer.train(training), x, case)[1]
         slips = rotation_slips(rotary, 0, case.theta)
-        close_at(got, slow_turn(rotary, 0, case.theta), "the rotary part", slips=slips)
+        want = slow_turn(rotary, 0, case.theta)
+        expect.close(got, want, "the rotary part", axes=HEADS, slips=slips)
 
 
 def _query_start(answer: type, case: Latent) -> None:
@@ -154,17 +158,14 @@ def _query_start(answer: type, case: Latent) -> None:
     for at, want in ((start, rotary), (far, slow_turn(before, far, case.theta))):
         got, when = _parts(layer, piece, case, at), f"with start={at}"
         slips = rotation_slips(before, at, case.theta)
-        close_at(got[1], want, "the rotary part", when=when, slips=slips)
+        expect.close(got[1], want, "the rotary part", axes=HEADS, when=when, slips=slips)
         ask = {"Is the content left as it is, wherever x starts?": lambda got=got: got[0]}
-        close_at(got[0], content, "the content", when=when, slips=ask)
+        expect.close(got[0], content, "the content", axes=HEADS, when=when, slips=ask)
 
 
-def _query_untouched(answer: type, case: Latent) -> None:
-    layer, _ = _queries(answer, case)
-    after = {"x": case.x(), **dict(layer.named_parameters())}
-    before = {name: value.detach().clone() for name, value in after.items()}
-    layer(after["x"], 2)
-    expect.unchanged(before, after)
+def _query_use(answer: type, case: Latent) -> Used:
+    layer, x = _queries(answer, case)[0], case.x()
+    return lambda: layer(x, 2), lambda: {"x": x, **state(layer)}
 
 
 def _query_gradients(answer: type, case: Latent) -> None:
@@ -191,7 +192,7 @@ check_query_path = Check(
         "turning keeps the length of each pair": _query_lengths,
         "the rotary part turned by its position, within 1e-5": _query_turned,
         "start shifts the positions, and no content": _query_start,
-        "x and weights untouched": _query_untouched,
+        "x and weights untouched": untouched(_query_use),
         "gradients reach x and every weight": _query_gradients,
     },
     hints=(

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from checks.d3_mla.cases import (
+    POSITIONS,
     SMALL,
     Latent,
-    close_at,
     given_weights,
     latents,
     pair_lengths,
@@ -18,6 +18,7 @@ from checks.d3_mla.cases import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
 
@@ -55,10 +56,11 @@ def _key_first(answer: type, case: Latent) -> None:
         "Is the key scaled? attend scales the scores.": lambda: plain / case.d_rope**0.5,
         **rotation_slips(plain, 0, case.theta),
     }
-    close_at(
+    expect.close(
         _rows(layer, x, case)[:, :1],
         plain[:, :1],
         "the key",
+        axes=POSITIONS,
         when="where nothing is turned",
         slips={ask: lambda slip=slip: slip()[:, :1] for ask, slip in slips.items()},
     )
@@ -69,10 +71,11 @@ def _key_lengths(answer: type, case: Latent) -> None:
     x = case.x()
     plain = x.double() @ down.T
     slips = rotation_slips(plain, 0, case.theta)
-    close_at(
+    expect.close(
         pair_lengths(_rows(layer, x, case)),
         pair_lengths(plain),
         "the length of a pair",
+        axes=POSITIONS,
         when="which no turn changes",
         slips={ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in slips.items()},
     )
@@ -85,7 +88,8 @@ def _key_turned(answer: type, case: Latent) -> None:
     for training in (True, False):
         got = _rows(layer.train(training), x, case)
         slips = rotation_slips(plain, 0, case.theta)
-        close_at(got, slow_turn(plain, 0, case.theta), "the key", slips=slips)
+        want = slow_turn(plain, 0, case.theta)
+        expect.close(got, want, "the key", axes=POSITIONS, slips=slips)
 
 
 def _key_start(answer: type, case: Latent) -> None:
@@ -98,15 +102,13 @@ def _key_start(answer: type, case: Latent) -> None:
     for at, want in ((start, whole[:, start:]), (far, slow_turn(plain, far, case.theta))):
         slips = rotation_slips(plain, at, case.theta)
         got = _rows(layer, piece, case, at)
-        close_at(got, want, "the key", when=f"with start={at}", slips=slips)
+        when = f"with start={at}"
+        expect.close(got, want, "the key", axes=POSITIONS, when=when, slips=slips)
 
 
-def _key_untouched(answer: type, case: Latent) -> None:
-    layer, _ = _key(answer, case)
-    after = {"x": case.x(), **dict(layer.named_parameters())}
-    before = {name: value.detach().clone() for name, value in after.items()}
-    layer(after["x"], 2)
-    expect.unchanged(before, after)
+def _key_use(answer: type, case: Latent) -> Used:
+    layer, x = _key(answer, case)[0], case.x()
+    return lambda: layer(x, 2), lambda: {"x": x, **state(layer)}
 
 
 def _key_gradients(answer: type, case: Latent) -> None:
@@ -129,7 +131,7 @@ check_rotary_key = Check(
         "turning keeps the length of each pair": _key_lengths,
         "turned by its position, within 1e-5": _key_turned,
         "start shifts the positions": _key_start,
-        "x and weight untouched": _key_untouched,
+        "x and weight untouched": untouched(_key_use),
         "gradients reach x and the weight": _key_gradients,
     },
     hints=(

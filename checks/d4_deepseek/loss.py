@@ -1,5 +1,6 @@
 """The check of D4.3a: the mean cross-entropy over the targets that are real."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
+from checks.grading.strided import strided
 from solutions import d4_deepseek as reference
 
 
@@ -46,7 +49,7 @@ class _Scored:
         at = 0 if self.lengths[0] > 0 else -1
         targets[0, at], targets[0, at - 1 if at else 1 % self.length] = 0, self.vocab - 1
         if not self.contiguous:
-            logits = logits.transpose(0, 1).contiguous().transpose(0, 1)
+            logits = strided(logits)
         return logits, targets
 
     def real(self) -> Tensor:
@@ -126,30 +129,25 @@ def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callab
     each = torch.tensor([[float(x) for x in row] for row in _rows(logits.double(), targets)])
     rows = [float(row[marks].mean()) for row, marks in zip(each, real, strict=True)]
     slips = {
-        "Is it the sum? It is divided by how many are real.": lambda: want * int(real.sum()),
-        "Does the mean run over all targets, padding too?": lambda: float(each.mean()),
-        "Is the sum over real targets divided by the number of all?": lambda: (
+        "Is it the sum? It is divided by how many are real.": want * int(real.sum()),
+        "Does the mean run over all targets, padding too?": float(each.mean()),
+        "Is the sum over real targets divided by the number of all?": (
             want * int(real.sum()) / real.numel()
         ),
         "Is it a mean of the rows' means? Each real target counts the same, in a long row or a "
-        "short one.": lambda: sum(rows) / len(rows),
-        "Are the marks turned, so that padding is left?": lambda: float(each[~real].mean()),
-        "Is id 0 left out? What is padding, `real` says, and no id.": lambda: float(
+        "short one.": sum(rows) / len(rows),
+        "Are the marks turned, so that padding is left?": float(each[~real].mean()),
+        "Is id 0 left out? What is padding, `real` says, and no id.": float(
             each[real & (targets != 0)].mean()
         ),
-        "Is the sign turned? A loss is above 0.": lambda: -want,
-        "Is it in bits? The natural logarithm gives nats.": lambda: want / 0.6931471805599453,
-        "Is it the perplexity? The loss is its logarithm.": lambda: float(torch.tensor(want).exp()),
-        "Is a softmax taken before the cross-entropy, which has one?": lambda: float(
+        "Is the sign turned? A loss is above 0.": -want,
+        "Is it in bits? The natural logarithm gives nats.": want / 0.6931471805599453,
+        "Is it the perplexity? The loss is its logarithm.": math.exp(want),
+        "Is a softmax taken before the cross-entropy, which has one?": float(
             slow_loss(logits.double().softmax(-1), targets, real)
         ),
     }
-    asks = [ask for ask, slip in slips.items() if abs(float(got) - slip()) < 1e-4]
-    expect.that(
-        abs(float(got) - want) <= expect.BOUND * max(1.0, want),
-        f"{name} must be {want:.5g}, got {float(got):.5g}",
-        asks[0] if asks else "",
-    )
+    expect.number_close(float(got), want, name, slips)
 
 
 def _all_real(answer, case: _Scored) -> None:
@@ -195,11 +193,9 @@ def _large(answer, case: _Scored) -> None:
         )
 
 
-def _untouched(answer, case: _Scored) -> None:
+def _use(answer, case: _Scored) -> Used:
     inputs = dict(zip(("logits", "targets", "real"), (*case.draw(), case.real()), strict=True))
-    before = {name: value.clone() for name, value in inputs.items()}
-    answer(*inputs.values())
-    expect.unchanged(before, inputs)
+    return lambda: answer(*inputs.values()), lambda: inputs
 
 
 def _gradient(answer, case: _Scored) -> None:
@@ -221,7 +217,7 @@ def _gradient(answer, case: _Scored) -> None:
         "Does the loss of padding come into the sum?",
     )
     name = "the gradient for the logits"
-    expect.close(got.flatten(0, 1), want.flatten(0, 1), name, row="target", bound=1e-6)
+    expect.close(got.flatten(0, 1), want.flatten(0, 1), name, axes=("target",), bound=1e-6)
 
 
 check_masked_loss = Check(
@@ -236,7 +232,7 @@ check_masked_loss = Check(
         "what stands in padding changes nothing": _padding_idle,
         "the mean over real targets, and no others": _real_only,
         "large logits": _large,
-        "inputs untouched": _untouched,
+        "inputs untouched": untouched(_use),
         "gradient at real positions alone": _gradient,
     },
     hints=(

@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from checks.d3_mla.cases import POSITIONS
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,
     V3_OPTIONS,
     Deep,
+    decide_all_choices,
+    draw_case,
+    shaken,
+)
+from checks.d4_deepseek.parts import (
     Part,
     called_once,
     calls_counted,
-    decide_all_choices,
-    draw_case,
-    gradients_reach,
-    held,
     kept_ffn,
     kept_parts,
-    rows_close,
-    shaken,
     silence,
     true_norm,
     weight_of,
@@ -31,6 +31,7 @@ from checks.d4_deepseek.cases import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, state, untouched
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
 
@@ -123,7 +124,9 @@ def _mtp_joined(answer: type, case: Deep) -> None:
     true = _true(layer, case)
     when = "with a block that gives back what it gets"
     slips = _slips(true, *inputs)
-    rows_close(_output(layer, inputs), true(*inputs), "the output", when=when, slips=slips)
+    expect.close(
+        _output(layer, inputs), true(*inputs), "the output", axes=POSITIONS, when=when, slips=slips
+    )
 
 
 def _slips_of_joining(
@@ -192,7 +195,7 @@ def _mtp_values(answer: type, case: Deep) -> None:
         layer.train(training)
         with calls_counted(parts) as counts:
             got = _output(layer, inputs)
-        rows_close(got, want, "the output", slips=slips)
+        expect.close(got, want, "the output", axes=POSITIONS, slips=slips)
         called_once(counts)
 
 
@@ -230,12 +233,10 @@ def _slips(true: _Prediction, hidden: Tensor, embedding: Tensor) -> dict:
     }
 
 
-def _mtp_untouched(answer: type, case: Deep) -> None:
+def _mtp_use(answer: type, case: Deep) -> Used:
     layer, (hidden, embedding) = made(answer, case), _inputs(case)
-    given = {"hidden": hidden, "next_embedding": embedding}
-    before = {name: value.clone() for name, value in {**given, **held(layer)}.items()}
-    layer(hidden, embedding)
-    expect.unchanged(before, {**given, **held(layer)})
+    inputs = {"hidden": hidden, "next_embedding": embedding}
+    return lambda: layer(hidden, embedding), lambda: {**inputs, **state(layer)}
 
 
 def _mtp_gradients(answer: type, case: Deep) -> None:
@@ -249,7 +250,9 @@ def _mtp_gradients(answer: type, case: Deep) -> None:
     groups = {"hidden": [hidden], "next_embedding": [embedding], **weights_of(layer.block, "block")}
     for name in ("embed_norm", "hidden_norm", "join", "norm"):
         groups[f"the weights of layer.{name}"] = [getattr(layer, name).weight]
-    gradients_reach(lambda: (layer(hidden, embedding) * way).sum(), groups, case.generator(4))
+    expect.gradient(
+        lambda: (layer(hidden, embedding) * way).sum(), groups, case.generator(4), expect.FINE
+    )
 
 
 check_mtp = Check(
@@ -262,7 +265,7 @@ check_mtp = Check(
         "parts, shapes and types": _mtp_shapes,
         "both normed and joined, embedding first": _mtp_joined,
         "through the block, and no later position seen": _mtp_values,
-        "inputs, weights and biases untouched": _mtp_untouched,
+        "inputs, weights and biases untouched": untouched(_mtp_use),
         "gradients reach both inputs and every part": _mtp_gradients,
     },
     hints=(

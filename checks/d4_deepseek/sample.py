@@ -10,6 +10,8 @@ from torch import Tensor
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
+from checks.grading.strided import strided
 from solutions import d4_deepseek as reference
 
 DRAWS = 2000
@@ -38,7 +40,7 @@ class _Scores:
             if order[row].argmax() == order[row - 1].argmax():
                 order[row] = order[row].roll(1)
         logits = torch.stack(order).to(self.dtype) / (self.vocab - 1) * spread - spread
-        return logits if self.contiguous else logits.T.contiguous().T
+        return logits if self.contiguous else strided(logits)
 
 
 def _scores(rng: random.Random) -> list[_Scores]:
@@ -209,11 +211,9 @@ def _anew(answer, case: _Scores) -> None:
     expect_shares(pairs, torch.stack([1 - chance, chance]), name, {})
 
 
-def _untouched(answer, case: _Scores) -> None:
-    for temperature in (0, 0.5):
-        logits = case.logits()
-        answer(logits, temperature)
-        expect.unchanged({"logits": case.logits()}, {"logits": logits})
+def _use(answer, case: _Scores) -> Used:
+    logits = case.logits()
+    return lambda: [answer(logits, t) for t in (0, 0.5)], lambda: {"logits": logits}
 
 
 def _compared(function: Callable, inputs: tuple) -> Tensor:
@@ -235,7 +235,7 @@ check_sample = Check(
         "a small temperature, and large logits": _nearly_greedy,
         "every token as often as softmax(logits / temperature) says": _shares,
         "each row and each call draws anew": _anew,
-        "inputs untouched": _untouched,
+        "inputs untouched": untouched(_use),
     },
     hints=(
         "Temperature 0.5 makes the best token more likely than temperature 1. Are logits divided "

@@ -1,38 +1,36 @@
 """The check of D4.2a: the whole model, from ids to logits."""
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from checks.d3_mla.cases import POSITIONS
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,
     V3_OPTIONS,
     Deep,
-    Part,
-    called_once,
-    calls_counted,
     decide_all_choices,
     draw_case,
+    shaken,
+)
+from checks.d4_deepseek.parts import (
+    called_once,
+    calls_counted,
     expect_grown,
-    gradients_reach,
-    held,
     kept_ffn,
     kept_parts,
-    rows_close,
-    shaken,
     silence,
-    true_norm,
     weight_of,
     weights_of,
 )
+from checks.d4_deepseek.stack_mistakes import slips_of_stack, true_stack
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import state
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
 
@@ -111,82 +109,31 @@ def _caches(case: Deep) -> list:
     return [case.cache(2 * layers * case.length) for _ in range(layers)]
 
 
-@dataclass(frozen=True)
-class _Stack:
-    """What a model is made of; a field replaced is a slip."""
-
-    embed: Callable[[Tensor], Tensor]
-    blocks: Sequence[Part]
-    norm: Part
-    head: Part
-
-    def __call__(self, ids: Tensor) -> Tensor:
-        return self.head(self.norm(self.hidden(ids)))
-
-    def bound(self, ids: Tensor) -> Callable[[], Tensor]:
-        return lambda: self(ids)
-
-    def hidden(self, ids: Tensor) -> Tensor:
-        x = self.embed(ids)
-        for block in self.blocks:
-            x = block(x)
-        return x
-
-
-def _true(model: nn.Module, case: Deep) -> _Stack:
-    norm = true_norm(model.norm, case.config)
-    return _Stack(model.embed, list(model.blocks), norm, model.head)
-
-
 def _stack_ends(answer: type, case: Deep) -> None:
     """Every block gives back what it gets."""
     model, ids = made(answer, case), case.ids()
     for block in model.blocks:
         silence(block.attention)
         silence(block.ffn)
-    true = _true(model, case)
+    true = true_stack(model, case)
     when = "with blocks that give back what they get"
     got, want = _logits(model, ids, case), true(ids)
-    rows_close(got, want, "the logits", when=when, slips=_slips(true, ids))
-
-
-def _slips_of_ends(true: _Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
-    width = true.embed(ids).shape[-1]
-
-    def scaled(by: float) -> Callable[[], Tensor]:
-        return lambda: replace(true, embed=lambda ids: by * true.embed(ids))(ids)
-
-    return {
-        "Are the logits raw? No softmax belongs into the model.": lambda: true(ids).softmax(-1),
-        "Are the logits raw? No log-softmax belongs into the model.": lambda: F.log_softmax(
-            true(ids), dim=-1
-        ),
-        "Is the last norm there, before the head?": replace(true, norm=_plain).bound(ids),
-        "Does the head of its own make the logits, and not the embedding?": lambda: (
-            true.norm(true.hidden(ids)) @ true.embed.weight.T
-        ),
-        "Is the embedding scaled? It goes into the first block as it is.": scaled(width**0.5),
-        "Are the logits scaled? The head's output is what is asked for.": lambda: (
-            true(ids) / width**0.5
-        ),
-    }
-
-
-def _plain(x: Tensor) -> Tensor:
-    return x
+    expect.close(
+        got, want, "the logits", axes=POSITIONS, when=when, slips=slips_of_stack(true, ids)
+    )
 
 
 def _stack_values(answer: type, case: Deep) -> None:
     model, ids = made(answer, case), case.ids()
-    true = _true(model, case)
-    want, slips = true(ids), _slips(true, ids)
+    true = true_stack(model, case)
+    want, slips = true(ids), slips_of_stack(true, ids)
     _expect_causal(model, ids, case)
     parts = {f"model.blocks[{i}]": block for i, block in enumerate(model.blocks)}
     for training in (False, True):
         model.train(training)
         with calls_counted(parts) as counts:
             got = _logits(model, ids, case)
-        rows_close(got, want, "the logits", slips=slips)
+        expect.close(got, want, "the logits", axes=POSITIONS, slips=slips)
         called_once(counts)
 
 
@@ -208,56 +155,17 @@ def _expect_causal(model: nn.Module, ids: Tensor, case: Deep) -> None:
     )
 
 
-def _slips(true: _Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
-    blocks = list(true.blocks)
-    normed = [lambda x, block=block: true.norm(block(x)) for block in blocks]
-
-    def through(*blocks: Part) -> Callable[[], Tensor]:
-        return replace(true, blocks=blocks).bound(ids)
-
-    def summed() -> Tensor:
-        x = true.embed(ids)
-        return true.head(true.norm(sum((block(x) - x for block in blocks), x)))
-
-    return {
-        "Do the blocks come in their order, the first one first?": through(*blocks[::-1]),
-        "Does x pass every block, the first too?": through(*blocks[1:]),
-        "Does x pass every block, the last too?": through(*blocks[:-1]),
-        "Does each block get what the block before it gave?": through(blocks[-1]),
-        "Does x pass every block?": through(blocks[0]),
-        "Does x pass the blocks at all?": through(),
-        "Is every block a different one?": through(*[blocks[0]] * len(blocks)),
-        "Does x pass every block once?": through(*[b for block in blocks for b in (block, block)]),
-        "Does x pass all blocks once?": through(*blocks, *blocks),
-        "Does each block get what the block before it gave, and not the embedding?": summed,
-        "Is x added to what a block gives? Its residuals are inside.": through(
-            *[lambda x, block=block: x + block(x) for block in blocks]
-        ),
-        "Does the last norm come once, behind all blocks, and not behind each?": through(*normed),
-        "Does the last norm come behind all blocks, and not behind each?": lambda: true.head(
-            replace(true, blocks=normed).hidden(ids)
-        ),
-        "Does the last norm come behind the blocks, and not before them?": lambda: replace(
-            true, embed=lambda ids: true.norm(true.embed(ids)), norm=_plain
-        )(ids),
-        "Is the embedding normed? Each block has its own norms.": lambda: replace(
-            true, embed=lambda ids: true.norm(true.embed(ids))
-        )(ids),
-        **_slips_of_ends(true, ids),
-    }
-
-
 def _stack_cached(answer: type, case: Deep) -> None:
     """The check's own caches, as a list or a tuple, for every way to cut the ids."""
     model, ids = made(answer, case), case.ids()
-    true, kind = _true(model, case), tuple if case.contiguous else list
+    true, kind = true_stack(model, case), tuple if case.contiguous else list
     want, wanted = true(ids), _filled(model, ids, case)
     for way, lengths in case.ways().items():
         caches = kind(_caches(case))
         got = _in_pieces(model, ids, lengths, caches, case)
         if case.dtype == torch.float64:
             when = f"given {way} with caches"
-            rows_close(got, want, "the logits", when=when)
+            expect.close(got, want, "the logits", axes=POSITIONS, when=when)
             _expect_own_caches(caches, wanted)
 
 
@@ -296,15 +204,14 @@ def _expect_own_caches(caches: Sequence, wanted: Sequence) -> None:
 
 def _stack_stateless(answer: type, case: Deep) -> None:
     model, ids, caches = made(answer, case), case.ids(), _caches(case)
-    before = {"ids": ids.clone(), **{name: v.clone() for name, v in held(model).items()}}
-    first = model(ids)
-    model(ids.flip(1), caches)
-    again = model(ids)
-    expect.unchanged(before, {"ids": ids, **held(model)})
+    with expect.untouched(lambda: {"ids": ids, **state(model)}):
+        first = model(ids)
+        model(ids.flip(1), caches)
+        again = model(ids)
     when = "after a call with caches and other ids"
     ask = "Does the model keep anything from one call to the next?"
     slips = {ask: lambda: again}
-    rows_close(again, first, "the logits without caches", when=when, slips=slips)
+    expect.close(again, first, "the logits without caches", axes=POSITIONS, when=when, slips=slips)
 
 
 def _stack_gradients(answer: type, case: Deep) -> None:
@@ -320,7 +227,7 @@ def _stack_gradients(answer: type, case: Deep) -> None:
         parts = weights_of(block, "").values()
         groups[f"the weights of model.blocks[{i}]"] = [weight for part in parts for weight in part]
     groups |= {f"the weights of model.{name}": [getattr(model, name).weight] for name in PARTS[2:]}
-    gradients_reach(lambda: (model(ids) * way).sum(), groups, case.generator(4))
+    expect.gradient(lambda: (model(ids) * way).sum(), groups, case.generator(4), expect.FINE)
 
 
 check_deepseek = Check(

@@ -33,6 +33,7 @@ from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Wrong
 from checks.grading.source import functions_of
+from checks.grading.stages import Used, untouched
 from checks.grading.time_limit import LAZY_TORCH
 from helpers.measuring.traffic import layers_of
 from solutions import d4_deepseek as reference
@@ -124,13 +125,8 @@ def _loss(answer, case: Training) -> None:
         "Does padding count?": (ids[:, 1:], torch.ones_like(real[:, 1:])),
     }
     wrong = {ask: float(true_loss(logits, *pair)) for ask, pair in slips.items()}
-    asks = [ask for ask, loss in wrong.items() if abs(got - loss) < 1e-5]
-    _expect_loss(got, slow_training(case, 1, GENTLE).losses[0], 0, asks)
-
-
-def _expect_loss(got: float, want: float, i: int, asks: Sequence[str] = ()) -> None:
-    near, ask = abs(got - want) <= expect.BOUND * max(1.0, want), asks[0] if asks else ""
-    expect.that(near, f"the loss of batch {i} must be {want:.5g}, got {got:.5g}", ask)
+    want = slow_training(case, 1, GENTLE).losses[0]
+    expect.number_close(got, want, "the loss of batch 0", wrong)
 
 
 def _expect_weights(got: Run, want: Run, case: Training, when: str, slips: Mapping) -> None:
@@ -246,24 +242,23 @@ def _expect_biases(
         slips["How far does it move? bias_step() says."] = lambda w=want, far=far: far * w.sign()
         bias = expect.tensor(got[i], f"the bias of layer {i} of experts", want.shape, want.dtype)
         name = f"the bias of layer {i} of experts {when}"
-        expect.close(bias, want, name, row="expert", slips=slips, bound=1e-6)
+        expect.close(bias, want, name, axes=("expert",), slips=slips, bound=1e-6)
 
 
 def _together(answer, case: Training) -> None:
     got, want = _run(answer, case, 3, GENTLE, adamw), slow_training(case, 3, GENTLE, adamw)
     ask = "Is it the loss of this batch alone, before its own step?"
     for i, (came, wanted) in enumerate(zip(got.losses, want.losses, strict=True)):
-        _expect_loss(came, wanted, i, [ask])
+        expect.number_close(came, wanted, f"the loss of batch {i}", {ask: came})
     _expect_weights(got, want, case, "after three batches with AdamW", {})
 
 
-def _untouched(answer, case: Training) -> None:
-    given = case.batches()[:1]
-    batches, model = Batches(given), case.model(GENTLE)
-    answer(model, iter(batches), sgd(list(model.parameters())), batches.step)
-    for i, (kept, after) in enumerate(zip(case.batches(), given, strict=False)):
-        names = f"ids of batch {i}", f"real of batch {i}"
-        expect.unchanged(*(dict(zip(names, pair, strict=True)) for pair in (kept, after)))
+def _use(answer, case: Training) -> Used:
+    given, model = case.batches()[:1], case.model(GENTLE)
+    batches, (ids, real) = Batches(given), given[0]
+    optimizer = sgd(list(model.parameters()))
+    tensors = {"ids of batch 0": ids, "real of batch 0": real}
+    return lambda: answer(model, iter(batches), optimizer, batches.step), lambda: tensors
 
 
 def _compared(function: Callable, inputs: tuple) -> Tensor:
@@ -278,9 +273,9 @@ check_train = Check(
     id="D4.3b",
     name="train",
     minutes=20,
+    preload=LAZY_TORCH,
     reference_answer=reference.train,
     draw=trainings,
-    preload=LAZY_TORCH,
     stages={
         "one loss a batch": _one_each,
         "the first N - 1 tokens go in, once": _fed,
@@ -291,7 +286,7 @@ check_train = Check(
         "the gradients of each batch alone": _zeroed,
         "bias_step() is asked for each batch": _schedule,
         "three batches as a slow loop has them": _together,
-        "batches untouched": _untouched,
+        "batches untouched": untouched(_use),
     },
     hints=(
         "A row of 5 tokens, of which the last 2 are padding. Which go in, which are targets, and "

@@ -9,6 +9,7 @@ from torch import Tensor
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from solutions import d4_deepseek as reference
 
 
@@ -58,12 +59,6 @@ def _numbers(answer, case: _Seeds) -> None:
     _worth(answer, *case.losses())
 
 
-def _expect_number(got: float, want: float, name: str, slips: dict[str, float]) -> None:
-    asks = [ask for ask, slip in slips.items() if abs(got - slip) < 1e-5]
-    ask = asks[0] if asks else ""
-    expect.that(abs(got - want) < 1e-5, f"{name} must be {want:.4g}, got {got:.4g}", ask)
-
-
 def _mean(answer, case: _Seeds) -> None:
     with_part, without = case.losses()
     mean, error = _worth(answer, with_part, without)
@@ -82,7 +77,7 @@ def _mean(answer, case: _Seeds) -> None:
         "Is it the difference of the best seeds?": float(without.min() - with_part.min()),
     }
     asks = {"Do mean and error come in this order?": mean} if abs(error - want) < 1e-5 else {}
-    _expect_number(mean, want, "the mean difference", asks | slips)
+    expect.number_close(mean, want, "the mean difference", asks | slips)
 
 
 def _steady(answer, case: _Seeds) -> None:
@@ -114,14 +109,12 @@ def _error(answer, case: _Seeds) -> None:
         "Is it a share of the mean?": std / n**0.5 / abs(float(saved.mean())),
     }
     name = f"the standard error of {n} differences"
-    _expect_number(error, std / n**0.5, name, slips)
+    expect.number_close(error, std / n**0.5, name, slips)
 
 
-def _untouched(answer, case: _Seeds) -> None:
+def _use(answer, case: _Seeds) -> Used:
     inputs = dict(zip(("with_part", "without"), case.losses(), strict=True))
-    before = {name: value.clone() for name, value in inputs.items()}
-    answer(*inputs.values())
-    expect.unchanged(before, inputs)
+    return lambda: answer(*inputs.values()), lambda: inputs
 
 
 check_worth = Check(
@@ -135,7 +128,7 @@ check_worth = Check(
         "the mean difference, above 0 where the part saves": _mean,
         "the same saving in each seed: an error of 0": _steady,
         "the standard error of the differences": _error,
-        "inputs untouched": _untouched,
+        "inputs untouched": untouched(_use),
     },
     hints=(
         "Seed 1 gives 0.50 with the part and 0.53 without it, seed 2 gives 0.60 and 0.65. Which "

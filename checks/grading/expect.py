@@ -1,7 +1,9 @@
 """What a stage may ask of a value. Each raises `Wrong` with what was expected and what came."""
 
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -87,27 +89,26 @@ def close(
     want: Tensor,
     name: str,
     *,
-    row: str = "token",
-    column: str = "",
+    axes: Sequence[str] = ("token",),
     when: str = "",
     slips: Mapping[str, Callable[[], Tensor]] | None = None,
     bound: float = BOUND,
 ) -> None:
-    """Nothing if no number is off by more than `bound`; else the worst row, and the likely slip.
+    """Raise Wrong unless no number is off by more than `bound`: where the worst one is, and the
+    likely slip.
 
-    `row` and `column` say what a row and a number in it belong to, `when` under what condition.
-    `slips` maps a question to what gives the value of the slip it asks about.
+    `axes` say what an index of each of the first dimensions counts, `when` under what condition.
+    `slips` maps a question to a function that returns the value of the slip it asks about.
     """
     got, want = got.detach(), want.detach()
     if near(got, want, bound):
         return
     asks = [ask for ask, slip in (slips or {}).items() if near(got, slip().detach(), bound)]
-    off = (got.double() - want.double()).abs().reshape(len(want), -1)
-    worst = int(off.amax(1).argmax())
-    place = int(off[worst].argmax())
-    wanted, came = (float(x.reshape(len(want), -1)[worst, place]) for x in (want, got))
-    at = f"{row} {worst}" + (f" and {column} {place}" if column else "")
-    largest = " (the largest difference)" if off.shape[1] > 1 else ""
+    off = (got.double() - want.double()).abs()
+    worst = torch.unravel_index(off.argmax(), off.shape)
+    at = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
+    largest = " (the largest difference)" if off.numel() > len(off) else ""
+    wanted, came = float(want[worst]), float(got[worst])
     that(
         False,
         f"{name} of {at}{when and f', {when},'} must be {wanted:.4g}, got {came:.4g}{largest}",
@@ -121,8 +122,32 @@ def near(got: Tensor, want: Tensor, bound: float = BOUND) -> bool:
     return torch.allclose(got.double(), want.double(), rtol=0.0, atol=bound * scale)
 
 
-def unchanged(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-    """Nothing if every input still holds what it held."""
+def number_close(
+    got: float, want: float, name: str, slips: Mapping[str, float] | None = None
+) -> None:
+    """Raise Wrong unless the number is off by no more than `BOUND`, per unit of its size.
+
+    `slips` maps a question to the number that the slip it asks about makes.
+    """
+
+    def is_near(other: float) -> bool:
+        return abs(got - other) <= BOUND * max(1.0, abs(other))
+
+    asks = (ask for ask, slip in (slips or {}).items() if is_near(slip))
+    if not is_near(want):
+        that(False, f"{name} must be {want:.5g}, got {got:.5g}", next(asks, ""))
+
+
+@contextmanager
+def untouched(tensors: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
+    """Raise Wrong unless every tensor holds afterwards what it held before.
+
+    `tensors()` returns them by their names; it is called before and after, so that one that is
+    replaced by another is seen too.
+    """
+    before = {name: value.detach().clone() for name, value in tensors().items()}
+    yield
+    after = tensors()
     for name, value in before.items():
         that(
             torch.equal(value, after[name]),
@@ -131,13 +156,32 @@ def unchanged(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None
         )
 
 
-def gradient(
-    loss: Callable[[], Tensor], inputs: Mapping[str, Tensor], generator: torch.Generator
-) -> None:
-    """Nothing if autograd agrees with moving each input a little and watching the loss.
+@dataclass(frozen=True)
+class Precision:
+    """How far inputs are moved to see a slope, and how far from it autograd's may be.
 
-    `inputs` are float64 leaves that require a gradient; a detach anywhere shows as a slope that
-    autograd does not know.
+    The difference may be `relative` times the slope, or times `least` where the slope is smaller.
+    """
+
+    step: float
+    relative: float
+    least: float
+
+
+COARSE = Precision(step=1e-3, relative=2e-3, least=0.5)  # float32 inside an answer disturbs none
+FINE = Precision(step=1e-5, relative=1e-4, least=0.01)  # several layers bend more than one
+
+
+def gradient(
+    loss: Callable[[], Tensor],
+    inputs: Mapping[str, Tensor | Sequence[Tensor]],
+    generator: torch.Generator,
+    precision: Precision = COARSE,
+) -> None:
+    """Raise Wrong unless autograd agrees with moving each input a little and watching the loss.
+
+    `inputs` are float64 leaves that require a gradient, or groups of them that are moved together;
+    a detach anywhere shows as a slope that autograd does not know.
     """
     value = loss()
     that(
@@ -145,25 +189,30 @@ def gradient(
         "no gradient leaves your code at all",
         "Is there a `detach`, `.data`, `.item()` or `no_grad` on the way?",
     )
-    grads = torch.autograd.grad(value, list(inputs.values()), allow_unused=True)
-    for (name, leaf), grad in zip(inputs.items(), grads, strict=True):
-        way = torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype)
-        slope = _slope(loss, leaf, way)
-        known = 0.0 if grad is None else float((grad * way).sum())
+    groups = {k: [v] if isinstance(v, Tensor) else list(v) for k, v in inputs.items()}
+    leaves = [leaf for group in groups.values() for leaf in group]
+    grads = torch.autograd.grad(value, leaves, allow_unused=True)
+    known = {leaf: grad for leaf, grad in zip(leaves, grads, strict=True) if grad is not None}
+    for name, group in groups.items():
+        direction = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in group]
+        slope = _slope(loss, group, direction, precision.step)
+        moves = zip(group, direction, strict=True)
+        came = float(sum((known[leaf] * move).sum() for leaf, move in moves if leaf in known))
+        size = max(abs(slope), abs(came), precision.least)
         that(
-            abs(slope - known) <= 2e-3 * max(abs(slope), abs(known), 0.5),
-            f"the gradient for {name} must be {slope:.3g} along a random direction, "
-            f"got {known:.3g}",
+            abs(slope - came) <= precision.relative * size,
+            f"the gradient for {name} must be {slope:.3g} along a random direction, got {came:.3g}",
             "Is part of the way to it detached, or rebuilt from plain numbers?",
         )
 
 
-def _slope(loss: Callable[[], Tensor], leaf: Tensor, way: Tensor, step: float = 1e-3) -> float:
+def _slope(
+    loss: Callable[[], Tensor], leaves: Sequence[Tensor], direction: Sequence[Tensor], step: float
+) -> float:
+    before, values = [leaf.detach().clone() for leaf in leaves], []
     with torch.no_grad():
-        kept = leaf.clone()
-        values = []
-        for sign in (1, -1):
-            leaf.copy_(kept + sign * step * way)
-            values.append(float(loss()))
-        leaf.copy_(kept)
+        for move in (step, -step, 0.0):
+            for leaf, old, ahead in zip(leaves, before, direction, strict=True):
+                leaf.copy_(old + move * ahead)
+            values.append(float(loss()) if move else 0.0)
     return (values[0] - values[1]) / (2 * step)

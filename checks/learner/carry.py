@@ -9,7 +9,6 @@ import html
 import importlib
 import json
 import linecache
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from checks.grading import time_limit, traceback
 from checks.grading.check import Check
 from checks.learner_files import paths, progress
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
+from helpers.atomic_file import write_atomically
 
 SECONDS = 8.0  # a cell that only defines things computes no longer
 
@@ -211,8 +211,6 @@ def _verdicts() -> dict[str, str]:
 
 
 def _remember(digest: str, problem: str) -> None:
-    path = paths.WORK / "verdicts.json"
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
     with suppress(OSError):  # on a full disk the verdict is not remembered, and the part is carried
-        fresh.write_text(json.dumps({**_verdicts(), digest: problem}), encoding="utf-8")
-        os.replace(fresh, path)
+        verdicts = json.dumps({**_verdicts(), digest: problem})
+        write_atomically(paths.WORK / "verdicts.json", verdicts)

@@ -1,7 +1,6 @@
 """A learner's DeepSeek as one file that needs nothing of the course: `my_deepseek.py`."""
 
 import ast
-import os
 import re
 import textwrap
 from contextlib import chdir
@@ -13,6 +12,7 @@ from checks.learner.carry import Carried, carry
 from checks.learner_files import paths
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 from helpers import solution_markers
+from helpers.atomic_file import write_atomically
 
 NAME = "my_deepseek.py"
 HELPERS = {
@@ -98,9 +98,7 @@ def export() -> Path:
     with chdir(paths.WORK):
         carried = carry(*checks.STEMS)
     path = paths.WORK / NAME
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_text(text(carried), encoding="utf-8")
-    os.replace(fresh, path)
+    write_atomically(path, text(carried))
     return path
 
 

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="name-defined"
 """The end of `my_deepseek.py`: it trains a model on a text file and writes text with it.
 
-It is appended to the code of the model and of `helpers.optimiser`, whose names it uses: DeepSeek,
-DeepSeekConfig, train, generate, optimiser_and_schedule.
+It is appended to the code of the model and of `helpers.training_loops.optimiser`, whose names it
+uses: DeepSeek, DeepSeekConfig, train, generate, optimiser_and_schedule.
 """
 
 import argparse

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from checks.learner_files import paths
+from helpers.atomic_file import write_atomically
 
 SUBTASKS = {
     "D1.1": "Top-K router",
@@ -94,12 +95,10 @@ def _write(exercise: str, **news: object) -> None:
     if not in_work():
         return
     path = _path()
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         kept = _load_or_set_aside()
         kept[exercise] = {**kept.get(exercise, {}), **news}
-        fresh.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
-        os.replace(fresh, path)
+        write_atomically(path, json.dumps(kept, indent=1, sort_keys=True))
     except OSError as error:  # no verdict is lost because the disk is full
         print(f"{path.name} could not be written ({error.strerror}), so the board stays as it was.")
 

@@ -17,7 +17,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from checks import LESSONS, notebook
+from checks import LESSONS
+from checks.learner_files import notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 POLICY = "OMP_WAIT_POLICY"

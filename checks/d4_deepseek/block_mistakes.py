@@ -1,0 +1,97 @@
+"""What usual slips make of a block, by the question that each calls for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from checks.d4_deepseek.parts import Parts
+
+
+def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
+    n, a, m, f = parts.attention_norm, parts.attention, parts.ffn_norm, parts.ffn
+    pre = "Each part gets the norm of its input: x + f(norm(x))."
+
+    def plain(x: Tensor) -> Tensor:
+        return x
+
+    def changed(**fields: object) -> Callable[[], Tensor]:
+        return lambda: replace(parts, **fields)(x)
+
+    def halves(first: Callable, second: Callable) -> Callable[[], Tensor]:
+        return lambda: second(first(x))
+
+    def attended(x: Tensor) -> Tensor:
+        return x + a(n(x))
+
+    def fed(x: Tensor) -> Tensor:
+        return x + f(m(x))
+
+    return {
+        "Is each part behind its own norm, attention_norm and ffn_norm?": changed(
+            attention_norm=m, ffn_norm=n
+        ),
+        "Is attention_norm used for both parts? ffn_norm is the second's.": changed(ffn_norm=n),
+        "Is ffn_norm used for both parts? attention_norm is the first's.": changed(
+            attention_norm=m
+        ),
+        f"Is the norm before attention left out? {pre}": changed(attention_norm=plain),
+        f"Is the norm before the feed-forward part left out? {pre}": changed(ffn_norm=plain),
+        f"Are both norms left out? {pre}": changed(attention_norm=plain, ffn_norm=plain),
+        f"Is the sum normed, norm(x + f(x))? {pre}": halves(
+            lambda x: n(x + a(x)), lambda x: m(x + f(x))
+        ),
+        f"Is the norm behind each part, x + norm(f(x))? {pre}": halves(
+            lambda x: x + n(a(x)), lambda x: x + m(f(x))
+        ),
+        "Does the feed-forward part see what attention added? It starts from that sum.": lambda: (
+            attended(x) + f(m(x))
+        ),
+        "Do both parts get the same normed x? Each has a norm of its own input.": lambda: (
+            attended(x) + f(n(x))
+        ),
+        "Does what attention adds reach the output? The second residual holds it.": lambda: (
+            x + f(m(attended(x)))
+        ),
+        "Does the residual start from x, and not from its norm?": halves(
+            lambda x: n(x) + a(n(x)), lambda x: m(x) + f(m(x))
+        ),
+        "Does the first residual start from x, and not from its norm?": halves(
+            lambda x: n(x) + a(n(x)), fed
+        ),
+        "Does the second residual start from its own input, and not from its norm?": halves(
+            attended, lambda x: m(x) + f(m(x))
+        ),
+        "Is x added to what attention gives?": halves(lambda x: a(n(x)), fed),
+        "Is the sum after attention added to what the feed-forward part gives?": halves(
+            attended, lambda x: f(m(x))
+        ),
+        "Is a residual added after each of the two parts?": halves(
+            lambda x: a(n(x)), lambda x: f(m(x))
+        ),
+        "Is x added once more at the end? The sum after attention holds it.": halves(
+            attended, lambda y: y + f(m(y)) + x
+        ),
+        "Is x added twice around attention?": halves(lambda x: 2 * x + a(n(x)), fed),
+        "Is the sum added twice around the feed-forward part?": halves(
+            attended, lambda x: 2 * x + f(m(x))
+        ),
+        "Does attention come first?": halves(fed, attended),
+        "Where does the feed-forward part come in?": lambda: attended(x),
+        "Is the feed-forward part used twice?": halves(attended, lambda x: fed(fed(x))),
+        "Is attention used twice?": halves(lambda x: attended(attended(x)), fed),
+        "Is the output normed? The model has a norm behind its last block.": lambda: m(parts(x)),
+        "Are positions and rows of the batch exchanged before attention?": halves(
+            lambda x: x + a(n(x).transpose(0, 1)).transpose(0, 1), fed
+        ),
+    }
+
+
+def slips_of_chunks(parts: Parts, x: Tensor, lengths: list[int]) -> dict:
+    return {
+        "Is what attention gives with the cache used, and not without it?": lambda: torch.cat(
+            [parts(part) for part in x.split(lengths, dim=1)], dim=1
+        ),
+        **slips_of_block(parts, x),
+    }

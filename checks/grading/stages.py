@@ -1,0 +1,30 @@
+"""Stages that many checks share."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from checks.grading import expect
+
+Case = TypeVar("Case")
+Used = tuple[Callable[[], object], Callable[[], Mapping[str, Tensor]]]
+
+
+def untouched(use: Callable[[Callable, Case], Used]) -> Callable[[Callable, Case], None]:
+    """A stage in which a call must leave every tensor as it was.
+
+    `use(answer, case)` returns the call, and what `expect.untouched` takes.
+    """
+
+    def stage(answer: Callable, case: Case) -> None:
+        call, tensors = use(answer, case)
+        with expect.untouched(tensors):
+            call()
+
+    return stage
+
+
+def state(module: nn.Module) -> dict[str, Tensor]:
+    """What the module saves, but for the choices that layers of experts remember."""
+    return {name: v for name, v in module.state_dict().items() if "last_experts" not in name}
