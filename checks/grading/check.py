@@ -11,6 +11,7 @@ from checks.grading.comparison import Comparison, comparison
 from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source, source_of, value_read_as
 from checks.grading.stage_run import Stage, Trial, own_world
+from checks.grading.verdicts import Verdicts, read_by
 from checks.learner_files import progress
 
 SECONDS = 8.0  # a stage that computes longer than this on one case is stopped
@@ -37,7 +38,9 @@ class Check:
     needs: tuple["Check", ...] = ()
     preload: tuple[str, ...] = ()
     _rung: int = field(default=0, init=False, repr=False)
-    _judged: tuple = field(default=(), init=False, repr=False)
+    _verdicts: Verdicts[CheckFailed | None] = field(
+        default_factory=Verdicts, init=False, repr=False, compare=False
+    )
 
     def __repr__(self) -> str:
         return f"check of {self.id} {self.name}: call it with your {self.name}"
@@ -138,15 +141,17 @@ class Check:
         )
 
     def failure(self, answer: object) -> CheckFailed | None:
-        """How the answer fails, or None; remembered where it depends on no other answer."""
-        if self._judged and self._judged[0] is answer and not self.needs:
-            return self._judged[1]
+        """How the answer fails, or None; remembered until something that it reads is redefined."""
+        read = read_by(answer)
+        if read is not None and read in self._verdicts:
+            return self._verdicts[read]
+        failure = None
         try:
             self._run(answer, seed=0)
-            failure = None
         except CheckFailed as failed:
             failure = self._earlier_part(answer, failed) or failed
-        self._judged = answer, failure
+        if failure is None or failure.state != "stopped":  # a quieter machine may not stop it
+            self._verdicts[read] = failure
         return failure
 
 

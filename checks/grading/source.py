@@ -1,6 +1,8 @@
 """The source of a function or class, also of a class that lives in the running notebook."""
 
 import ast
+import dis
+import functools
 import html
 import inspect
 import linecache
@@ -27,7 +29,7 @@ def _function_source(answer: object) -> str | None:
 
 def functions_of(answer: object) -> list[FunctionType]:
     """The plain functions an answer consists of: itself, or its class's methods and its bases'."""
-    function = _undecorated(answer)
+    function = undecorated(answer)
     if function is not None:
         return [function]
     cls = answer if issubclass(type(answer), type) else type(answer)
@@ -36,11 +38,11 @@ def functions_of(answer: object) -> list[FunctionType]:
 
 def methods_of(cls: type) -> list[FunctionType]:
     """The plain functions of a class body, in the order they stand there."""
-    found = (_undecorated(member) for member in vars(cls).values())
+    found = (undecorated(member) for member in vars(cls).values())
     return [function for function in found if function is not None]
 
 
-def _undecorated(member: object) -> FunctionType | None:
+def undecorated(member: object) -> FunctionType | None:
     """The function under any decorators, or None: a class body may hold anything."""
     try:
         inner = inspect.unwrap(member.fget if type(member) is property else member)
@@ -81,14 +83,21 @@ def codes_of(answer: object) -> set[CodeType]:
 def value_read_as(name: str, answer: object, default: object) -> object:
     """What the global `name` means in the code of `answer`; None where that does not read it."""
     for function in functions_of(answer):
-        if _reads(function.__code__, name):
+        if name in globals_read(function.__code__):
             return function.__globals__.get(name, default)
     return None
 
 
-def _reads(code: CodeType, name: str) -> bool:
+@functools.lru_cache(maxsize=1024)
+def globals_read(code: CodeType) -> tuple[str, ...]:
+    """The names that code reads as globals, and the code in it, each once, in its order."""
+    steps = (step for step in dis.get_instructions(code) if step.opname in _READS_A_GLOBAL)
     inner = (const for const in code.co_consts if isinstance(const, CodeType))
-    return name in code.co_names or any(_reads(part, name) for part in inner)
+    nested = (name for part in inner for name in globals_read(part))
+    return tuple(dict.fromkeys([*(step.argval for step in steps), *nested]))
+
+
+_READS_A_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 
 
 class Source:
