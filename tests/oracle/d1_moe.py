@@ -1,4 +1,4 @@
-"""How answers to D1's exercises differ from slow loops: one `at_…` an exercise.
+"""How answers to D1's exercises differ from slow loops: one `at_…` per exercise.
 
 A look takes an answer and the sizes or inputs of one case, and returns the set of ways in which
 the answer was seen to differ: empty for a right one.
@@ -12,8 +12,9 @@ from itertools import permutations
 import torch
 from torch import Tensor, nn
 
+import solutions.d1_moe as reference
 from helpers.model.llama import SwiGLU
-from solutions.d1_moe import ExpertArray
+from tests.oracle.comparison import gradient_faults, gradients, tensor_faults, unchanged, x_
 
 # --- slow loops ---------------------------------------------------------------------------------
 
@@ -72,36 +73,7 @@ def dropped(choices, n, factor):
     return sum(max(c - room, 0) for c in counted(choices, n)) / rows
 
 
-# --- ways to differ -----------------------------------------------------------------------------
-
-
-def tensor_faults(mine, wanted, name="value"):
-    """How a tensor differs from the wanted one: kind, shape, dtype or value."""
-    if not isinstance(mine, Tensor):
-        return {f"{name} is no tensor"}
-    if mine.shape != wanted.shape or mine.dtype != wanted.dtype:
-        return {f"shape or dtype of {name}"}
-    tolerance = {"rtol": 1e-4, "atol": 1e-5} if mine.dtype == torch.float32 else {"rtol": 1e-9}
-    return set() if torch.allclose(mine, wanted, **tolerance) else {name}
-
-
-def gradient_faults(mine, wanted, leaves):
-    """Whether a random sum of `mine` has other gradients than that of `wanted`."""
-    weight = torch.randn(wanted.shape).to(wanted)
-    pairs = zip(gradients(mine * weight, leaves), gradients(wanted * weight, leaves), strict=True)
-    return set().union(*(tensor_faults(a, b, "gradient") for a, b in pairs))
-
-
-def gradients(y, leaves):
-    if not y.requires_grad:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    found = torch.autograd.grad(y.sum(), leaves, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(b) if a is None else a for a, b in zip(found, leaves, strict=True)]
-
-
-def unchanged(tensors, before):
-    same = all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
-    return set() if same else {"input changed"}
+# --- what the looks share -----------------------------------------------------------------------
 
 
 class Counting(nn.Module):
@@ -124,7 +96,7 @@ class Counting(nn.Module):
         return call
 
 
-# --- one look an exercise -----------------------------------------------------------------------
+# --- one look per exercise ----------------------------------------------------------------------
 
 
 def at_router(answer, t, d, e, k, dtype):
@@ -146,10 +118,6 @@ def at_router(answer, t, d, e, k, dtype):
     mine, wanted = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates), routed(weight, x, k)
     faults |= tensor_faults(mine, wanted)
     return faults | gradient_faults(mine, wanted, [x, *router.parameters()])
-
-
-def x_(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def at_array(answer, d, f, e):
@@ -190,7 +158,7 @@ def own_weights(array, i, x):
 @cache
 def dispatch_problem(t, d, e, k, among, dtype):
     """The array, x (not contiguous), gates that do not sum to one, choices, and what comes out."""
-    array = ExpertArray(d, d + 2, e).to(dtype)
+    array = reference.ExpertArray(d, d + 2, e).to(dtype)
     x = x_(d, t).T.to(dtype).requires_grad_()
     gates = (torch.rand(t, k) + 0.2).to(dtype).requires_grad_()
     experts = torch.stack([torch.tensor(among)[torch.randperm(len(among))[:k]] for _ in range(t)])
@@ -294,3 +262,65 @@ def memory_faults(layer, dense):
         return {"last_experts"}
     wanted = [sorted(i for i, g in enumerate(row) if g) for row in dense.tolist()]
     return set() if choices.sort(dim=1).values.tolist() == wanted else {"last_experts"}
+
+
+# --- cases ----------------------------------------------------------------------------------------
+
+DOUBLE, SINGLE = torch.float64, torch.float32
+CHOICES = [
+    ([[0, 1], [1, 2], [1, 3], [2, 0], [1, 0]], 4),
+    ([[1, 2], [2, 1], [4, 1]], 6),
+    ([[2], [0], [2]], 3),
+    ([[3, 1, 0]], 5),
+]
+LOADS = [
+    ([4, 2, 1, 3],),
+    ([5, 0, 4],),
+    ([7],),
+    ([0, 0, 0],),
+    ([3, 3, 3],),
+    ([0, 9, 0, 1, 1, 0],),
+    ([12, 0, 0, 0, 0],),
+]
+ROUTERS = [
+    (9, 6, 4, 2, DOUBLE),
+    (9, 6, 4, 2, SINGLE),
+    (5, 7, 6, 3, DOUBLE),
+    (1, 5, 4, 2, DOUBLE),
+    (6, 5, 4, 1, SINGLE),
+    (4, 5, 3, 3, DOUBLE),
+]
+DISPATCHES = [
+    (9, 6, 4, 2, range(4), DOUBLE),
+    (9, 6, 4, 2, range(4), SINGLE),
+    (7, 5, 5, 3, (0, 2, 3, 4), DOUBLE),
+    (2, 5, 6, 2, (1, 2, 5), DOUBLE),
+    (1, 4, 3, 2, range(3), DOUBLE),
+    (6, 4, 3, 1, range(3), DOUBLE),
+    (8, 4, 3, 3, range(3), SINGLE),
+]
+LOOKS = {
+    "D1.1": (at_router, ROUTERS),
+    "D1.2": (at_array, [(4, 7, 4), (6, 5, 3), (3, 8, 1)]),
+    "D1.3": (at_dispatch, DISPATCHES),
+    "D1.4a": (at_load, CHOICES),
+    "D1.4b": (at_measure(cv), LOADS),
+    "D1.4c": (at_measure(violation), LOADS),
+    "D1.5": (at_layer, [(2, 3, 6, 4, 2, 8), (1, 5, 4, 5, 3, 3), (3, 2, 5, 3, 1, 4)]),
+    "D1.I1": (at_sorted, DISPATCHES),
+    "D1.I2": (
+        at_dropped,
+        [(*c, factor) for c in CHOICES for factor in (0.5, 1.0, 1.25, 1.4, 2.0)],
+    ),
+}
+PUBLIC = {
+    "D1.1": reference.TopKRouter,
+    "D1.2": reference.ExpertArray,
+    "D1.3": reference.dispatch_combine,
+    "D1.4a": reference.expert_load,
+    "D1.4b": reference.load_cv,
+    "D1.4c": reference.max_violation,
+    "D1.5": reference.MoELayer,
+    "D1.I1": reference.sorted_dispatch,
+    "D1.I2": reference.dropped_share,
+}

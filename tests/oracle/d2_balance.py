@@ -1,4 +1,4 @@
-"""How answers to D2's exercises on balancing differ from slow loops: one `at_…` an exercise."""
+"""How answers to D2's exercises on balancing differ from slow loops: one `at_…` per exercise."""
 
 from fractions import Fraction
 from itertools import chain, count
@@ -6,8 +6,9 @@ from itertools import chain, count
 import torch
 from torch import Tensor
 
-from solutions.d2_deepseek_moe import DeepSeekMoE
-from tests.oracle.d1_moe import counted, tensor_faults, unchanged, x_
+import solutions.d2_deepseek_moe as reference
+from tests.oracle.comparison import tensor_faults, unchanged, x_
+from tests.oracle.d1_moe import counted
 
 # --- slow loops ---------------------------------------------------------------------------------
 
@@ -40,7 +41,7 @@ def last_that_fits(top_k, tokens, limit):
     return next(e for e in count(top_k) if Fraction(e + 1 - top_k, top_k * tokens) > square)
 
 
-# --- one look an exercise -----------------------------------------------------------------------
+# --- one look per exercise ----------------------------------------------------------------------
 
 
 def at_update(answer, bias, load, step, dtype):
@@ -58,7 +59,7 @@ def at_update(answer, bias, load, step, dtype):
 
 
 def at_rebalance(answer, b, l, d, e, k, m, masks, step, dtype):  # noqa: E741
-    layer = DeepSeekMoE(d, e, k, 3, 1, num_segments=m).to(dtype)
+    layer = reference.DeepSeekMoE(d, e, k, 3, 1, num_segments=m).to(dtype)
     layer.router.bias.copy_(torch.linspace(0.1, -0.1, e))
     layer.router.bias[-1] = -2.0  # nobody chooses the last expert
     weights = [weight.detach().clone() for weight in layer.parameters()]
@@ -102,3 +103,58 @@ def at_most_experts(answer, *case):
     if type(mine) is not int:
         return {"no whole number"}
     return set() if mine == last_that_fits(*case) else {"value"}
+
+
+# --- cases ----------------------------------------------------------------------------------------
+
+DOUBLE, SINGLE = torch.float64, torch.float32
+BIASES = [
+    ([0.3, -1.7, 0.0, 0.2], [4, 2, 1, 3], 0.1, SINGLE),
+    ([0.05, 0.1, -0.2, 1.4, 0.0], [10, 11, 0, 30, 9], 0.001, DOUBLE),
+    ([0.0, 0.0, 0.0], [3, 3, 3], 0.5, SINGLE),
+    ([0.1, -0.1], [0, 0], 0.01, DOUBLE),
+    ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0, 1, 2, 0, 100, 30], 0.02, SINGLE),
+]
+# Real tokens may stand anywhere: no padding, padding on either side, a hole, only padding.
+FULL = [[True] * 4, [True] * 4, [True] * 4]
+LEFT = [[False, False, True, True], [True] * 4, [False, True, True, True]]
+RIGHT = [[True, True, False, False], [True, False, False, False], [True] * 4]
+HOLES = [[True, False, True, True], [False, True, False, True], [False, False, False, False]]
+NONE = [[False] * 4, [False] * 4, [False] * 4]
+BATCHES = [
+    (3, 4, 6, 5, 2, 1, [RIGHT, LEFT, HOLES, LEFT], 0.1, SINGLE),
+    (3, 4, 8, 8, 2, 2, [LEFT, FULL, RIGHT, RIGHT], 0.02, SINGLE),
+    (3, 4, 9, 7, 3, 3, [HOLES, RIGHT, HOLES], 0.003, DOUBLE),
+    (3, 4, 6, 12, 1, 1, [NONE, HOLES], 0.5, SINGLE),
+    (3, 4, 6, 4, 2, 2, [FULL, LEFT, RIGHT], 0.05, DOUBLE),
+]
+AFFINITIES = [
+    (9, 12, 5, 2, 0.05, 1.0, DOUBLE),
+    (6, 10, 7, 3, 0.01, 0.5, DOUBLE),
+    (8, 7, 4, 1, 0.2, 2.0, SINGLE),
+    (5, 1, 6, 2, 0.1, 0.0, DOUBLE),
+    (1, 9, 4, 2, 0.3, 1.0, DOUBLE),
+]
+# None of these limits is met exactly: floats would decide for the one side or the other.
+LIMITS = [
+    (2, 512, 0.1),
+    (2, 40, 0.21),
+    (3, 777, 0.15),
+    (1, 90, 0.35),
+    (4, 50, 0.043),
+    (8, 4096, 0.1),
+    (6, 333, 0.061),
+    (5, 40, 0.0),
+]
+LOOKS = {
+    "D2.3c": (at_update, BIASES),
+    "D2.3e": (at_rebalance, BATCHES),
+    "D2.I1": (at_control, AFFINITIES),
+    "D2.I2": (at_most_experts, LIMITS),
+}
+PUBLIC = {
+    "D2.3c": reference.update_bias,
+    "D2.3e": reference.rebalance,
+    "D2.I1": reference.control_bias,
+    "D2.I2": reference.most_experts,
+}

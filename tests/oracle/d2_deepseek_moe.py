@@ -1,4 +1,4 @@
-"""How answers to D2's exercises differ from slow loops: one `at_…` an exercise, as in D1's."""
+"""How answers to D2's exercises differ from slow loops: one `at_…` per exercise, as in D1's."""
 
 import math
 from itertools import permutations
@@ -6,17 +6,15 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from tests.oracle.d1_moe import (
-    combined,
-    count_rows,
+import solutions.d2_deepseek_moe as reference
+from tests.oracle.comparison import (
     gradient_faults,
-    memory_faults,
-    next_input,
-    swiglu,
+    raises_value_error,
     tensor_faults,
     unchanged,
     x_,
 )
+from tests.oracle.d1_moe import combined, count_rows, memory_faults, next_input, swiglu
 
 # --- slow loops ---------------------------------------------------------------------------------
 
@@ -63,7 +61,7 @@ def gates_of(weight, bias, x, k, options):
     return torch.stack([torch.stack(row) for row in rows])
 
 
-# --- one look an exercise -----------------------------------------------------------------------
+# --- one look per exercise ----------------------------------------------------------------------
 
 
 def at_shared(answer, d, f, n, *lead):
@@ -135,14 +133,6 @@ def at_fine_grained(answer, *sizes):
     if not isinstance(mine, tuple) or [type(n) for n in mine] != [int] * 3:
         return {"kind"}
     return set() if mine == (sum([num_experts] * m), sum([top_k] * m), pieces) else {"value"}
-
-
-def raises_value_error(function, *inputs):
-    try:
-        function(*inputs)
-    except ValueError:
-        return True
-    return False
 
 
 def at_groups(answer, t, e, groups, top, shift, dtype):
@@ -233,3 +223,66 @@ def size_faults(layer, d, e, f, n, m):
     if sizes != [3 * d // m * f * e, 3 * d * f * n]:
         return {"width of the experts"}
     return set() if layer.router.gate.weight.shape == (e, d // m) else {"width of the router"}
+
+
+# --- cases ----------------------------------------------------------------------------------------
+
+DOUBLE, SINGLE = torch.float64, torch.float32
+SHARED = [(5, 4, 3, 2, 3), (4, 6, 2, 5), (5, 3, 4), (6, 4, 1, 1, 2, 2)]
+SEGMENTS = [
+    (t, d, m, dtype)
+    for t, d, m in [(5, 12, 3), (3, 8, 4), (1, 6, 2), (4, 5, 5)]
+    for dtype in (SINGLE, DOUBLE)
+] + [(4, 6, 1, DOUBLE)]
+FINE_GRAINED = [
+    (16, 2, 32, 4),
+    (8, 3, 12, 6),
+    (5, 1, 7, 1),
+    (6, 2, 10, 4),
+    (8, 2, 6, 0),
+    (9, 4, 9, 3),
+    (4, 2, 6, 4),
+]
+GROUPS = [
+    (7, 12, 4, 2, 0.0, DOUBLE),
+    (7, 12, 3, 2, 0.0, SINGLE),
+    (1, 8, 4, 3, -3.0, DOUBLE),
+    (5, 10, 5, 1, 0.0, DOUBLE),
+    (6, 9, 3, 1, 3.0, DOUBLE),
+    (4, 6, 3, 3, 0.0, DOUBLE),
+]
+GROUPED = {"num_groups": 4, "top_groups": 2}
+ROUTERS = [
+    (6, 5, 6, 2, {}, 0.0, DOUBLE),
+    (6, 5, 8, 3, {"scale": 2.5, **GROUPED}, 0.0, DOUBLE),
+    (6, 5, 12, 2, {"scale": 1.5, **GROUPED}, -2.0, SINGLE),
+    (5, 6, 5, 3, {"affinity": "softmax", "renormalise": False, "scale": 16.0}, 0.0, DOUBLE),
+    (5, 6, 4, 2, {"affinity": "softmax", "scale": 2.0}, 0.0, SINGLE),
+    (5, 4, 9, 2, {"renormalise": False, "num_groups": 3, "top_groups": 2}, -1.5, DOUBLE),
+    (1, 4, 6, 1, {"renormalise": False, "scale": 0.5}, 0.0, DOUBLE),
+    (3, 4, 3, 3, {}, 0.0, DOUBLE),
+]
+LAYERS = [
+    (2, 3, 6, 4, 2, 5, 2, {"scale": 2.5}),
+    (2, 3, 8, 6, 2, 3, 1, {"num_segments": 2, "scale": 2.5, "num_groups": 3, "top_groups": 2}),
+    (1, 4, 9, 5, 3, 4, 1, {"num_segments": 3, "affinity": "softmax", "renormalise": False}),
+    (3, 2, 8, 3, 1, 3, 2, {"num_segments": 4, "scale": 1.5, "renormalise": False}),
+]
+LOOKS = {
+    "D2.1": (at_shared, SHARED),
+    "D2.2a": (at_cut, SEGMENTS),
+    "D2.2b": (at_merge, SEGMENTS),
+    "D2.2c": (at_fine_grained, FINE_GRAINED),
+    "D2.3a": (at_groups, GROUPS),
+    "D2.3b": (at_biased_router, ROUTERS),
+    "D2.3d": (at_deepseek_moe, LAYERS),
+}
+PUBLIC = {
+    "D2.1": reference.SharedExperts,
+    "D2.2a": reference.segment_tokens,
+    "D2.2b": reference.merge_segments,
+    "D2.2c": reference.fine_grained,
+    "D2.3a": reference.keep_top_groups,
+    "D2.3b": reference.BiasedRouter,
+    "D2.3d": reference.DeepSeekMoE,
+}

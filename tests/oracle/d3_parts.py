@@ -8,7 +8,7 @@ from jaxtyping import TypeCheckError
 from torch import Tensor
 
 import solutions.d3_mla as reference
-from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
+from tests.oracle.comparison import gradient_faults, tensor_faults, unchanged, x_
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 NAMES = ["k_down.weight", "k_up.weight", "v_down.weight", "v_up.weight"]
@@ -79,7 +79,7 @@ def error_of(function, *inputs):
     return None
 
 
-# --- one look an exercise -----------------------------------------------------------------------
+# --- one look per exercise ----------------------------------------------------------------------
 
 
 def at_projections(answer, b, l, s, sizes, dtype):  # noqa: E741

@@ -1,11 +1,11 @@
-"""How answers to the pieces of D3.3 differ from slow loops: one `at_…` an exercise."""
+"""How answers to the pieces of D3.3 differ from slow loops: one `at_…` per exercise."""
 
 import math
 
 import torch
 
 import solutions.d3_mla as reference
-from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
+from tests.oracle.comparison import gradient_faults, tensor_faults, unchanged, x_
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 
@@ -133,7 +133,7 @@ def at_positions(module, x, start, by_hand, compare):
     return faults
 
 
-# --- one look an exercise -----------------------------------------------------------------------
+# --- one look per exercise ----------------------------------------------------------------------
 
 
 def at_queries(answer, b, l, d_model, sizes, options, start, dtype):  # noqa: E741

@@ -1,4 +1,4 @@
-"""How answers to D3.3e and D3.4 differ from slow loops: one `at_…` an exercise, as in D1's.
+"""How answers to D3.3e and D3.4 differ from slow loops: one `at_…` per exercise, as in D1's.
 
 Everything is computed from the weights, one token and one head at a time.
 """
@@ -10,8 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import solutions.d3_mla as reference
 from solutions.d3_mla import LatentCache, MultiHeadLatentAttention
-from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
-from tests.oracle.d2_deepseek_moe import raises_value_error
+from tests.oracle.comparison import (
+    gradient_faults,
+    raises_value_error,
+    tensor_faults,
+    unchanged,
+    x_,
+)
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 NO_RESULT = {"value is no tensor", "shape or dtype of value"}

@@ -1,4 +1,4 @@
-"""What answers to D4.1, D4.2 and D4.I1 should give, by slow loops.
+"""What answers to D4.1, D4.2 and D4.I1 should return, by slow loops.
 
 Attention, experts and SwiGLU are called as modules, one sequence or one token at a time; norms,
 sums and products around them are written out.

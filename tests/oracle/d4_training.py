@@ -1,4 +1,4 @@
-"""How answers to D4.3 and D4.I2 differ from slow loops: one `at_…` an exercise, as in D1's.
+"""How answers to D4.3 and D4.I2 differ from slow loops: one `at_…` per exercise, as in D1's.
 
 A look ends with the first stage that finds a fault.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 import solutions.d4_deepseek as reference
 from helpers.model.deepseek_config import DeepSeekConfig
-from tests.oracle.d1_moe import gradient_faults, tensor_faults, unchanged, x_
+from tests.oracle.comparison import gradient_faults, tensor_faults, unchanged, x_
 from tests.oracle.d4_training_by_hand import (
     best_continuation,
     chances_of_pairs,
@@ -88,7 +88,7 @@ def frequency_faults(outcomes, chances):
     return set() if fits else {"frequency"}
 
 
-# --- one look an exercise -----------------------------------------------------------------------
+# --- one look per exercise ----------------------------------------------------------------------
 
 
 def at_loss(answer, mask, v, spread, dtype):

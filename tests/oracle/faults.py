@@ -1,38 +1,41 @@
-"""How the answers of a bank are looked at: every case of an exercise, and what is amiss in each."""
+"""How an answer is looked at: through every case of its exercise, or until enough is seen.
 
-import pytest
+A look is a function, which takes an answer and one case and returns the faults, and its cases.
+"""
+
+from collections.abc import Callable, Iterator
+
 import torch
 
-from checks import LESSONS
-from checks.audit.answers import answers_to
+Look = tuple[Callable[..., set[str]], list[tuple]]
 
 
-def faults_by_case(look, answer):
-    """The faults seen in each case; an exception is a fault by its name.
+def faults_of(look: Look, answer: Callable) -> set[str]:
+    """The faults seen in all cases together."""
+    return set().union(*_faults_by_case(look, answer))
 
-    `look` is the function that looks at an answer, and its cases.
+
+def fails_and_runs(look: Look, answer: Callable) -> tuple[bool, bool]:
+    """Whether some case shows a fault, and whether some case runs through without an exception.
+
+    Cases are tried in turn until both are seen: what the later ones would show changes nothing.
     """
+    fails = runs = False
+    for faults in _faults_by_case(look, answer):
+        fails |= bool(faults)
+        runs |= not any(fault.startswith("raised") for fault in faults)
+        if fails and runs:
+            break
+    return fails, runs
+
+
+def _faults_by_case(look: Look, answer: Callable) -> Iterator[set[str]]:
+    """The faults of each case; an exception is a fault named after it."""
     at, cases = look
-    return [_faults(at, answer, case) for case in cases]
-
-
-def _faults(at, answer, case):
-    torch.manual_seed(0)
-    try:
-        return at(answer, *case)
-    except Exception as error:
-        return {f"raised {type(error).__name__}: {error}"}
-
-
-def always_raises(seen):
-    """Whether an exception is among the faults of every case."""
-    return all(any(fault.startswith("raised") for fault in faults) for faults in seen)
-
-
-def entries(lesson, kind):
-    """The right or the wrong answers to a lesson's exercises, as parameters named after them."""
-    return [
-        pytest.param(check.id, answer, id=f"{check.id}-{answer.__name__}")
-        for check in LESSONS[lesson]
-        for answer in getattr(answers_to(check), kind)
-    ]
+    for case in cases:
+        torch.manual_seed(0)
+        try:
+            faults = at(answer, *case)
+        except Exception as error:
+            faults = {f"raised {type(error).__name__}: {error}"}
+        yield faults

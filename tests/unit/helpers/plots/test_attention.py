@@ -1,7 +1,8 @@
+"""Pictures of attention: what they show, and that they are whole and legible."""
+
 import inspect
 import re
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -13,8 +14,7 @@ from helpers.plots.attention_plots import (
     plot_cache_growth,
     plot_cosine_over_rank,
 )
-
-matplotlib.use("Agg")
+from tests.unit.helpers.plots.pictures import is_cut_off, opens_one_figure_and_says, picture_of
 
 A_TOKEN = {"MHA": 2_621_440, "GQA": 327_680, "MLA": 70_272}
 CONTEXTS = [1024, 8192, 131_072]
@@ -66,35 +66,25 @@ def ticks(axis) -> list[str]:
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
-@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
-def test_a_plot_opens_one_figure_returns_nothing_and_says_the_finding(draw):
-    assert draw() is None
-    (number,) = plt.get_fignums()
-    figure = plt.figure(number)
-    figure.canvas.draw()
-    titles = [figure.get_suptitle(), *(ax.get_title(loc="left") for ax in figure.axes)]
-    assert "finding" in titles
+@pytest.fixture(scope="module", params=PICTURES.values(), ids=PICTURES)
+def picture(request):
+    return picture_of(request.param)
 
 
-@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
-def test_axes_have_names_in_words(draw):
-    draw()
-    figure = plt.gcf()
+def test_a_plot_opens_one_figure_returns_nothing_and_says_the_finding(picture):
+    assert opens_one_figure_and_says(picture, "finding")
+
+
+def test_axes_have_names_in_words(picture):
+    figure = picture.figure
     shared = [figure.get_supxlabel(), figure.get_supylabel()]
     for ax in figure.axes:
         names = [ax.get_xlabel(), ax.get_ylabel(), *shared]
         assert any(re.fullmatch(r"[A-Za-z].*", name) for name in names)
 
 
-@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
-def test_nothing_is_cut_off(draw):
-    draw()
-    figure = plt.gcf()
-    figure.canvas.draw()
-    box = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    assert box.x0 > -0.02 and box.x1 < width + 0.02
-    assert box.y0 > -0.02 and box.y1 < height + 0.02
+def test_nothing_is_cut_off(picture):
+    assert not is_cut_off(picture.figure)
 
 
 def overlaps(labels) -> bool:
@@ -102,11 +92,8 @@ def overlaps(labels) -> bool:
     return any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
-def test_no_label_lies_on_another(draw):
-    draw()
-    plt.gcf().canvas.draw()
-    for ax in plt.gcf().axes:
+def test_no_label_lies_on_another(picture):
+    for ax in picture.figure.axes:
         shown = [
             label for label in ax.get_xticklabels() if ax.xaxis.get_tick_params()["labelbottom"]
         ]

@@ -1,8 +1,9 @@
+"""Pictures of loads, losses and texts: what they show, and that they are whole and legible."""
+
 import inspect
 import re
 from html.parser import HTMLParser
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -14,8 +15,7 @@ from helpers.plots.curve_plots import plot_balance, plot_bias_paths, plot_losses
 from helpers.plots.load_plots import plot_load, plot_load_before_after
 from helpers.plots.palette import text_background
 from helpers.plots.traffic_plots import plot_domain_traffic, plot_token_experts
-
-matplotlib.use("Agg")
+from tests.unit.helpers.plots.pictures import is_cut_off, opens_one_figure_and_says, picture_of
 
 LOAD = torch.tensor([100, 30, 35, 35])
 PIECES = ["The", " $cat$", " <b>", "\n"]
@@ -60,33 +60,23 @@ def legend(ax) -> list[str]:
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
-def test_a_plot_opens_one_figure_returns_nothing_and_says_the_finding(draw):
-    assert draw() is None
-    (number,) = plt.get_fignums()
-    figure = plt.figure(number)
-    figure.canvas.draw()
-    titles = [figure.get_suptitle(), *(ax.get_title(loc="left") for ax in figure.axes)]
-    assert "finding" in titles
+@pytest.fixture(scope="module", params=PICTURES.values(), ids=PICTURES)
+def picture(request):
+    return picture_of(request.param)
 
 
-@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
-def test_axes_have_names_in_words(draw):
-    draw()
-    for ax in plt.gcf().axes:
+def test_a_plot_opens_one_figure_returns_nothing_and_says_the_finding(picture):
+    assert opens_one_figure_and_says(picture, "finding")
+
+
+def test_axes_have_names_in_words(picture):
+    for ax in picture.figure.axes:
         names = [ax.get_xlabel(), ax.get_ylabel()]
         assert any(re.fullmatch(r"[A-Za-z].*", name) for name in names)
 
 
-@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
-def test_nothing_is_cut_off(draw):
-    draw()
-    figure = plt.gcf()
-    figure.canvas.draw()
-    box = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    assert box.x0 > -0.02 and box.x1 < width + 0.02
-    assert box.y0 > -0.02 and box.y1 < height + 0.02
+def test_nothing_is_cut_off(picture):
+    assert not is_cut_off(picture.figure)
 
 
 def test_a_given_ax_is_used(ax):

@@ -1,0 +1,45 @@
+"""How tensors, gradients and inputs differ from the wanted ones, as sets of faults."""
+
+import torch
+from torch import Tensor
+
+
+def x_(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def tensor_faults(mine, wanted, name="value"):
+    """How a tensor differs from the wanted one: kind, shape, dtype or value."""
+    if not isinstance(mine, Tensor):
+        return {f"{name} is no tensor"}
+    if mine.shape != wanted.shape or mine.dtype != wanted.dtype:
+        return {f"shape or dtype of {name}"}
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if mine.dtype == torch.float32 else {"rtol": 1e-9}
+    return set() if torch.allclose(mine, wanted, **tolerance) else {name}
+
+
+def gradient_faults(mine, wanted, leaves):
+    """Whether a random sum of `mine` has other gradients than that of `wanted`."""
+    weight = torch.randn(wanted.shape).to(wanted)
+    pairs = zip(gradients(mine * weight, leaves), gradients(wanted * weight, leaves), strict=True)
+    return set().union(*(tensor_faults(a, b, "gradient") for a, b in pairs))
+
+
+def gradients(y, leaves):
+    if not y.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    found = torch.autograd.grad(y.sum(), leaves, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(b) if a is None else a for a, b in zip(found, leaves, strict=True)]
+
+
+def unchanged(tensors, before):
+    same = all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
+    return set() if same else {"input changed"}
+
+
+def raises_value_error(function, *inputs):
+    try:
+        function(*inputs)
+    except ValueError:
+        return True
+    return False
