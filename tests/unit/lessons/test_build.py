@@ -319,12 +319,14 @@ def test_line_ends_of_windows_make_nothing_stale(course):
 
 
 @pytest.mark.parametrize("name", ["notebooks/d1_tiny.ipynb", "solutions/d1_tiny.ipynb"])
-@pytest.mark.parametrize("state", ["edited", "missing", "broken", "another format"])
+@pytest.mark.parametrize("state", ["edited", "retagged", "missing", "broken", "another format"])
 def test_check_sees_a_changed_notebook_and_names_it_alone(course, capsys, name, state):
     pretend_built(course)
     capsys.readouterr()
     if state == "edited":
         edit(course / name, "# Doubling", "# Trebling")
+    elif state == "retagged":
+        edit(course / name, '"setup"', '"solution-only"')
     elif state == "missing":
         (course / name).unlink()
     else:

@@ -1,5 +1,6 @@
 """`python -m checks`: the board, one sentence for an unknown lesson, the audit's table and JSON."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -78,6 +79,23 @@ def test_the_audit_fails_on_an_answer_misjudged(poor_bank, capsys):
     assert run("audit", "--json") == 1
     counts = json.loads(capsys.readouterr().out)["d1"]
     assert len(counts["refused_right"]) == len(counts["accepted_wrong"]) == len(audit.SEEDS)
+
+
+@pytest.mark.parametrize(
+    "amiss",
+    [
+        {"refused_right": ["one"]},
+        {"accepted_wrong": ["one"]},
+        {"idle": ["one"]},
+        {"alternatives": 2},
+        {"mistakes": 7},
+    ],
+    ids=lambda amiss: next(iter(amiss)),
+)
+def test_one_thing_amiss_in_one_exercise_is_enough(amiss):
+    good = audit.Verdict("D9.9", "double", alternatives=3, mistakes=8)
+    assert audit.clean([good, good])
+    assert not audit.clean([good, dataclasses.replace(good, **amiss)])
 
 
 def test_a_stage_that_refuses_nothing_fails_the_audit(one_exercise, monkeypatch, capsys):

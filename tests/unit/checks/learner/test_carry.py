@@ -248,6 +248,7 @@ def test_a_mended_part_of_an_earlier_lesson_is_seen(work: Path) -> None:
     lessons = ("d1_moe", "d2_deepseek_moe")
     carried = carry.carry(*lessons, yours=["dispatch_combine"])
     assert carried.origin["DeepSeekMoE"].startswith("reference (yours: ")
+    assert carry.carry(*lessons).origin["DeepSeekMoE"] == "yours"  # over the reference's dispatch
     write(work, right)
     carried = carry.carry(*lessons, yours=["dispatch_combine"])
     assert carried.origin["DeepSeekMoE"] == "yours"
