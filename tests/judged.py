@@ -20,23 +20,15 @@ def digests(root: Path) -> dict[str, str]:
 
 
 def _starts(root: Path, stem: str) -> dict[str, list[Path]]:
-    bank = sorted((root / "checks" / "audit" / "bank" / stem).rglob("*.py"))
-    tests = root / "tests"
-    own = [root / "checks" / stem / "__init__.py", root / "solutions" / f"{stem}.py"]
+    """The files that a judging step begins with, by kind; what they import counts too."""
+    checks, tests, old = root / "checks", root / "tests", root / "tests" / "old_notebooks"
+    own = [checks / stem / "__init__.py", root / "solutions" / f"{stem}.py"]
+    bank = sorted((checks / "audit" / "bank" / stem).rglob("*.py"))
+    looks = sorted((tests / "oracle").glob(f"{stem[:2]}_*.py"))
     return {
-        "audit": [
-            root / "checks" / "audit" / "audit.py",
-            root / "checks" / "__main__.py",
-            *own,
-            *bank,
-        ],
-        "oracle": [*sorted((tests / "oracle").glob("test_*.py")), tests / "conftest.py", *bank],
-        "old notebook": [
-            tests / "old_notebooks" / f"{stem}.ipynb",
-            *sorted((tests / "old_notebooks").glob("test_*.py")),
-            root / "helpers" / "moved.py",
-            *own,
-        ],
+        "audit": [checks / "audit" / "audit.py", checks / "__main__.py", *own, *bank],
+        "oracle": [tests / "oracle" / "faults.py", tests / "oracle" / "answers.py", *looks, *bank],
+        "old notebook": [old / f"{stem}.ipynb", root / "helpers" / "moved.py", *own],
     }
 
 

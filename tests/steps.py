@@ -70,9 +70,9 @@ def quick_steps() -> list[Step]:
 
 def unit_steps() -> list[Step]:
     """One step per folder of unit tests."""
-    folders = sorted(path for path in (ROOT / "tests" / "unit").iterdir() if path.is_dir())
-    named = [path.relative_to(ROOT).as_posix() for path in folders if path.name[0] not in "._"]
-    return [Step(f"unit {name.rpartition('/')[2]}", ("pytest", "-q", name)) for name in named]
+    folders = sorted({path.parent for path in (ROOT / "tests" / "unit").rglob("test_*.py")})
+    named = [folder.relative_to(ROOT / "tests").as_posix() for folder in folders]
+    return [Step(name, ("pytest", "-q", f"tests/{name}")) for name in named]
 
 
 def judged_steps(full: bool) -> Iterator[Step]:
@@ -88,7 +88,7 @@ def judging(stem: str) -> dict[str, tuple[str, ...]]:
     """The commands that judge a lesson, by kind."""
     return {
         "audit": ("checks", "audit", stem, "--processes", "1"),
-        "oracle": ("pytest", "-q", "tests/oracle", "-k", stem),
+        "oracle": ("pytest", "-q", "tests/oracle", "-k", stem[:2].upper()),
         "nbval": ("pytest", "-q", *NBVAL, f"solutions/{stem}.ipynb"),
         "old notebook": ("pytest", "-q", "tests/old_notebooks", "-k", stem),
     }

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from course import ROOT
+
 MOST_MODULES = 16
 
 # A folder's modules import from their own folder and from those above it in this list.
