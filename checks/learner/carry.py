@@ -195,10 +195,10 @@ def _digest(told: list[str], source: str | None, origin: dict) -> str:
 
 
 def _course() -> str:
-    """Of the code of the course; of what lies below `checks`, the banks of answers are no part."""
+    """Of the code of the course, without the bank of answers, which judges nothing here."""
     folders = (paths.ROOT / name for name in ("checks", "solutions", "helpers"))
-    paths = sorted(path for folder in folders for path in folder.rglob("*.py"))
-    code = (path.read_bytes() for path in paths if not paths.is_in_a_bank(path))
+    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
+    code = (file.read_bytes() for file in files if not file.is_relative_to(paths.BANK))
     return hashlib.sha256(b"\0".join(code)).hexdigest()
 
 

@@ -7,14 +7,9 @@ import helpers
 ROOT = Path(helpers.__file__).resolve().parent.parent
 WORK = ROOT / "work"
 CHECKS = ROOT / "checks"
-BANKS = (CHECKS / "answers", CHECKS / "audit" / "bank")  # answers, which lie where the checks do
-
-
-def is_in_a_bank(path: Path) -> bool:
-    """Whether a file holds answers that the checks are audited with."""
-    return any(path.is_relative_to(bank) for bank in BANKS)
+BANK = CHECKS / "audit" / "bank"  # the answers that the checks are audited with
 
 
 def is_of_the_checks(path: Path) -> bool:
-    """Whether a file belongs to the checks themselves: below their folder, and in no bank."""
-    return path.is_relative_to(CHECKS) and not is_in_a_bank(path)
+    """Whether a file belongs to the checks themselves: below their folder, and not in the bank."""
+    return path.is_relative_to(CHECKS) and not path.is_relative_to(BANK)

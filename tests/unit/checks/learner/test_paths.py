@@ -8,8 +8,8 @@ import pytest
 from checks.grading import traceback
 from checks.learner_files import paths
 
-OWN = ["check.py", "grading/check.py", "d1_moe/router.py", "audit/mutants.py", "work/paths.py"]
-ANSWERS = ["answers/d1_cv.py", "audit/bank/d1_moe/router.py", "audit/bank/d1_moe/router/right.py"]
+OWN = ["check.py", "grading/check.py", "d1_moe/router.py", "audit/mutants.py", "learner_files/paths.py"]
+ANSWERS = ["audit/bank/d1_moe/router.py", "audit/bank/d1_moe/router/right.py"]
 
 
 @pytest.mark.parametrize("file", OWN)
