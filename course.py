@@ -125,8 +125,8 @@ def python(*arguments):
 def runs(*arguments):
     """Whether the environment's Python exists, starts, and ends without an error."""
     try:
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.run(python(*arguments), **quiet).returncode == 0
+        off = subprocess.DEVNULL
+        return subprocess.run(python(*arguments), stdout=off, stderr=off).returncode == 0
     except OSError:
         return False
 
@@ -151,10 +151,10 @@ def say(line):
 
 def write(path, data):
     """Afterwards `path` holds `data`; until then it is what it was before."""
+    from helpers.atomic_file import write_atomically  # only a Python that is new enough gets here
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name("." + path.name + ".new")
-    temporary.write_bytes(data)
-    os.replace(str(temporary), str(path))
+    write_atomically(path, data)
 
 
 # lab

@@ -1,6 +1,7 @@
 """`python -m checks`: the board, a learner's notebooks checked or exported, the audit."""
 
 import argparse
+import io
 import json
 import sys
 
@@ -30,7 +31,7 @@ def _audit(options: argparse.Namespace) -> int:
     from checks.audit import audit
 
     lessons = options.lesson or checks.STEMS
-    verdicts = {lesson: audit.audit(lesson) for lesson in lessons}
+    verdicts = {lesson: audit.audit(lesson, options.processes) for lesson in lessons}
     if options.json:
         print(json.dumps({_short(name): audit.summary(v) for name, v in verdicts.items()}))
     else:
@@ -64,12 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="hold every check against right and wrong answers")
     audit.add_argument("lesson", nargs="*", type=_lesson)
     audit.add_argument("--json", action="store_true", help="print the counts as JSON")
+    audit.add_argument("--processes", type=int, default=2, choices=(1, 2), help="at once")
     audit.set_defaults(run=_audit)
     return parser
 
 
 if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a Windows console may lack a tick
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a Windows console may lack a tick
     options = _parser().parse_args()
     sys.exit(options.run(options))

@@ -72,8 +72,8 @@ def _imported(root: Path, path: Path, stems: tuple[str, ...]) -> Iterator[Path]:
         return
     names = list(_names(ast.parse(path.read_text(encoding="utf-8"))))
     pattern = BY_NAME.get(path.relative_to(root).as_posix())
-    for stem in stems if pattern else ():
-        names.append(pattern.format(stem=stem))
+    if pattern is not None:
+        names += [pattern.format(stem=stem) for stem in stems]
     for name in names:
         yield from _files(root, name)
 

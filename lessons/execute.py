@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nbclient import NotebookClient
-from nbclient.exceptions import CellControlSignal, DeadKernelError
+from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from traitlets.config import Config
 
@@ -38,5 +38,6 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
 
 def _sentence(cell: NotebookNode, index: int, error: Exception) -> str:
     first = cell.source.strip().partition("\n")[0][:60]
-    said = f"{error.ename}: {error.evalue}" if hasattr(error, "ename") else str(error)
+    named = isinstance(error, CellExecutionError)
+    said = f"{error.ename}: {error.evalue}" if named else str(error)
     return f"cell {index + 1} ({cell.id}, `{first}`) failed: {said.strip().partition(chr(10))[0]}"

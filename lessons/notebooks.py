@@ -71,7 +71,7 @@ def _filled(root: Path, cell: Cell, fill: Callable[[str], str]) -> str:
 
 def _ids(cells: list[Cell]) -> list[str]:
     """One id a cell, from its exercise or its own text: an edit changes no other cell's id."""
-    ids = []
+    ids: list[str] = []
     for cell in cells:
         kind = "exercise" if "exercise" in cell.tags else "check"
         name = f"{kind}-{cell.exercise}".replace(".", "-") if cell.exercise else _hash(cell.source)

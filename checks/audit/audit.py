@@ -16,7 +16,6 @@ from checks.audit.mutants import mutants
 from helpers import solution_markers
 
 SEEDS = (0, 1, 2)
-PROCESSES = 2  # each audits one exercise at a time; the checks themselves use one thread
 
 
 @dataclass
@@ -39,14 +38,17 @@ class Verdict:
     seconds: float = 0.0
 
 
-def audit(lesson: str) -> list[Verdict]:
-    """One verdict per exercise of the lesson, over all seeds."""
+def audit(lesson: str, processes: int = 2) -> list[Verdict]:
+    """One verdict per exercise of the lesson, over all seeds.
+
+    Each of the processes audits one exercise at a time; the checks themselves use one thread.
+    """
     numbers = range(len(LESSONS[lesson]))
-    if len(numbers) == 1:
-        return [_verdict_of(lesson, 0)]
+    if processes == 1 or len(numbers) == 1:
+        return [_verdict_of(lesson, number) for number in numbers]
     # Spawned, not forked: a fork of a process in which torch has run may hang.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
         return list(pool.map(_verdict_of, [lesson] * len(numbers), numbers))
 
 
@@ -148,7 +150,8 @@ def table(verdicts: list[Verdict]) -> str:
     rows = [("exercise", "right", "refused", "wrong", "mutants", "accepted", "seconds")]
     for v in verdicts:
         counts = 1 + v.alternatives, len(v.refused_right), v.mistakes, v.mutants
-        rows.append((f"{v.exercise} {v.name}", *counts, len(v.accepted_wrong), f"{v.seconds:.1f}"))
+        cells = *counts, len(v.accepted_wrong), f"{v.seconds:.1f}"
+        rows.append((f"{v.exercise} {v.name}", *map(str, cells)))
     lines = ["{:28}{:>8}{:>9}{:>8}{:>9}{:>10}{:>9}".format(*row) for row in rows]
     for v in verdicts:
         lines += [f"refused, and right: {line}" for line in v.refused_right]

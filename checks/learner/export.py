@@ -13,6 +13,7 @@ from checks.learner_files import paths
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 from helpers import solution_markers
 from helpers.atomic_file import write_atomically
+from helpers.moved import RENAMED
 
 NAME = "my_deepseek.py"
 HELPERS = {
@@ -104,11 +105,12 @@ def export() -> Path:
 
 def text(carried: Carried) -> str:
     """The file: head, helpers, parts in the order of the lessons, and what trains and writes."""
-    pieces = [
+    helpers = [
         _without(solution_markers.source_of(_text_of(module), name))
         for module, names in HELPERS.items()
         for name in names
     ]
+    pieces: list[str] = []
     for lesson, names in PARTS.items():
         cells = _cells(lesson, carried)
         own = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
@@ -118,8 +120,17 @@ def text(carried: Carried) -> str:
             for name in names
         ]
         pieces += [*_used(cells, chosen), *chosen]
+    pieces = [*helpers, *_old_names(pieces), *pieces]
     more, bodies = _imports_apart([*pieces, _text_of(MAIN).partition('"""\n\n')[2]])
     return "\n\n\n".join([_head(carried, more).strip("\n"), *bodies]) + "\n"
+
+
+def _old_names(pieces: list[str]) -> list[str]:
+    """Lines that let parts from an older notebook call a helper by the name it had then."""
+    known = {name for names in HELPERS.values() for name in names}
+    renamed = [pair for names in RENAMED.values() for pair in names.items() if pair[1] in known]
+    text = "\n".join(pieces)
+    return [f"{old} = {new}" for old, new in renamed if re.search(rf"\b{old}\b", text)]
 
 
 def _head(carried: Carried, more: str) -> str:

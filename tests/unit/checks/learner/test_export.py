@@ -97,6 +97,19 @@ def test_only_torch_tokenizers_and_python_itself_are_imported(work):
     assert len(defined) == len(set(defined))
 
 
+def test_a_part_of_an_older_notebook_finds_helpers_by_the_names_of_then(work, tmp_path):
+    old = solved("d3_mla", "LatentCache").replace("validate_sizes", "refuse_bad_sizes")
+    set_up = "from helpers.attention_sizes import refuse_bad_sizes"
+    write(work, "d3_mla", {"LatentCache": old}, (set_up,))
+    path = export.export()
+    written = path.read_text(encoding="utf-8")
+    assert "Yours: LatentCache." in written
+    assert "\nrefuse_bad_sizes = validate_sizes\n" in written
+    assert "refuse_bad_router" not in written
+    done = run(path, str(a_text(tmp_path)), "--steps", "2", "--tokens", "3")
+    assert done.returncode == 0, done.stderr
+
+
 def test_parts_that_pass_are_yours_with_what_they_need(work, tmp_path):
     own = "def largest(scores, k):\n    return scores.topk(k, dim=-1).indices"
     router = solved("d2_deepseek_moe", "BiasedRouter").replace(
