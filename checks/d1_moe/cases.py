@@ -1,8 +1,9 @@
 """The sizes a check of routing runs on, and tensors of those sizes."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class Routing:
         return drawn if self.contiguous else strided(drawn)
 
     def routing(self, unused: int | None = None) -> tuple[Tensor, Tensor]:
-        """Gates `(T, K)` that do not sum to 1, and K different experts a token, in any order."""
+        """Gates `(T, K)` that do not sum to 1, and K different experts per token, in any order."""
         generator = self.generator().manual_seed(self.seed + 1)
         scores = torch.rand(self.tokens, self.num_experts, generator=generator)
         if unused is not None:
@@ -54,7 +55,7 @@ class Routing:
 def routings(rng: random.Random) -> list[Routing]:
     """Six cases: three of any size, one token, top_k = 1, and every expert chosen."""
 
-    def case(tokens=None, num_experts=None, top_k=None, **kind) -> Routing:
+    def case(tokens=None, num_experts=None, top_k=None, **kind: Any) -> Routing:
         num_experts = num_experts or rng.randint(4, 7)
         top_k = top_k or rng.randint(2, num_experts - 2)
         d_model, expert_dim = rng.sample(range(8, 14), 2)
@@ -92,14 +93,15 @@ class CountingExperts(nn.Module):
         super().__init__()
         torch.manual_seed(case.seed)
         sizes = case.d_model, case.d_model
-        self.experts = nn.ModuleList(CountingExpert(*sizes) for _ in range(case.num_experts))
+        self.counting = [CountingExpert(*sizes) for _ in range(case.num_experts)]
+        self.experts = nn.ModuleList(self.counting)
         self.to(case.dtype)
 
     def __len__(self) -> int:
         return len(self.experts)
 
-    def __getitem__(self, i: int) -> nn.Module:
-        return self.experts[i]
+    def __getitem__(self, i: int) -> CountingExpert:
+        return self.counting[i]
 
 
 def dense_gates(gates: Tensor, experts: Tensor, num_experts: int) -> Tensor:
@@ -118,7 +120,13 @@ def reached(y: Tensor, weights: Sequence[Tensor]) -> Tensor:
     )
 
 
-def slow_combination(x: Tensor, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:
+class Experts(Protocol):
+    """Experts by their number."""
+
+    def __getitem__(self, i: int) -> Callable[[Tensor], Tensor]: ...
+
+
+def slow_combination(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:
     """The specification of dispatch and combination: one token and one choice at a time."""
     rows = []
     for t in range(len(x)):

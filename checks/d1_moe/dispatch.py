@@ -1,18 +1,19 @@
 """The checks of D1.3 and of the investigation into sorted dispatch."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d1_moe.cases import CountingExperts, Routing, routings, slow_combination
 from checks.d1_moe.load import check_expert_load
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
 
-def _combined(answer, case: Routing, gates: Tensor, experts: Tensor, array: nn.Module) -> Tensor:
+def _combined(answer, case: Routing, gates: Tensor, experts: Tensor, array: Built) -> Tensor:
     x = case.x()
     y = answer(x, gates, experts, array)
     return expect.tensor(y, "y", x.shape, x.dtype, "Is y made like x?")
@@ -23,7 +24,7 @@ def _dispatch_shape(answer, case: Routing) -> None:
 
 
 def _dispatch_one(answer, case: Routing) -> None:
-    """One choice a token with gate 1: y is that expert's output."""
+    """One choice per token, with gate 1: y is that expert's output."""
     array, (_, experts) = CountingExperts(case), case.routing()
     experts = experts[:, :1].contiguous()
     gates = torch.ones(len(experts), 1, dtype=case.dtype)
@@ -91,17 +92,17 @@ def _dispatch_gradients(answer, case: Routing) -> None:
         return
     array, (gates, experts) = CountingExperts(case), case.routing(unused=0)
     x, gates = case.x().requires_grad_(), gates.requires_grad_()
-    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    direction = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
     inputs = {"x": x, "gates": gates}
     for i in experts.unique().tolist():
         inputs[f"the weight of expert {i}"] = array[i].weight
     expect.gradient(
-        lambda: (answer(x, gates, experts, array) * way).sum(), inputs, case.generator()
+        lambda: (answer(x, gates, experts, array) * direction).sum(), inputs, case.generator()
     )
-    (answer(x, gates, experts, array) * way).sum().backward()
+    (answer(x, gates, experts, array) * direction).sum().backward()
     if case.top_k < case.num_experts:
         grad = array[0].weight.grad
-        expect.that(
+        expect.require(
             grad is None or not grad.any(),
             "no gradient may reach expert 0, which no token chose, and one does",
         )
@@ -110,10 +111,10 @@ def _dispatch_gradients(answer, case: Routing) -> None:
 def _dispatch_rows(answer, case: Routing) -> None:
     array, (gates, experts) = CountingExperts(case), case.routing()
     answer(case.x(), gates, experts, array)
-    rows, want = sum(expert.rows for expert in array.experts), experts.numel()
+    rows, want = sum(expert.rows for expert in array.counting), experts.numel()
     everything = case.tokens * case.num_experts
     dense = rows == everything and rows > want
-    expect.that(
+    expect.require(
         rows == want,
         f"experts must see T·K = {case.tokens}·{case.top_k} = {want} rows in all, got {rows}"
         + (", which is T·E: all experts are computed densely" if dense else ""),
@@ -124,9 +125,9 @@ def _dispatch_rows(answer, case: Routing) -> None:
 def _dispatch_calls(answer, case: Routing) -> None:
     array, (gates, experts) = CountingExperts(case), case.routing()
     answer(case.x(), gates, experts, array)
-    calls = [expert.calls for expert in array.experts]
+    calls = [expert.calls for expert in array.counting]
     most = max(calls)
-    expect.that(
+    expect.require(
         most <= 1,
         f"each expert must be called once, on its one run of rows, and expert "
         f"{calls.index(most)} was called {most} times",
@@ -181,7 +182,7 @@ check_sorted_dispatch = Check(
     minutes=30,
     reference_answer=reference.sorted_dispatch,
     draw=routings,
-    stages={**_DISPATCH_STAGES, "one call an expert": _dispatch_calls},
+    stages={**_DISPATCH_STAGES, "one call per expert": _dispatch_calls},
     hints=(
         "After sorting the T·K choices by expert, where does expert 2's run of rows begin?",
         "Look at order = experts.flatten().argsort(): choice c belongs to token c // K.",

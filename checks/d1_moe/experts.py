@@ -10,16 +10,17 @@ from checks.d1_moe.cases import Routing, reached, routings
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from solutions import d1_moe as reference
 
 
-def _array(answer: type, case: Routing) -> nn.Module:
+def _array(answer: type, case: Routing) -> Built:
     array = answer(case.d_model, case.expert_dim, case.num_experts)
     expect.module(array, "ExpertArray")
     return array.to(case.dtype)
 
 
-def _outputs(array: nn.Module, x: Tensor) -> Tensor:
+def _outputs(array: Built, x: Tensor) -> Tensor:
     """`(E, T, D)`: every expert's output on the same rows."""
     outs = [array[i](x) for i in range(len(array))]
     return torch.stack(
@@ -34,12 +35,12 @@ def _array_shapes(answer: type, case: Routing) -> None:
 def _array_registered(answer: type, case: Routing) -> None:
     array = _array(answer, case)
     size = len(array)
-    expect.that(
+    expect.require(
         size == case.num_experts, f"len(array) must be num_experts={case.num_experts}, got {size}"
     )
     held = sum(p.numel() for p in array.parameters())
     want = case.num_experts * 3 * case.d_model * case.expert_dim
-    expect.that(
+    expect.require(
         held == want,
         "parameters() must hold num_experts × 3 × d_model × expert_dim = "
         f"{case.num_experts} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, "
@@ -53,19 +54,19 @@ def _array_registered(answer: type, case: Routing) -> None:
 def _array_independent(answer: type, case: Routing) -> None:
     array, x = _array(answer, case), case.x()
     outs, weights = _outputs(array, x), list(array.parameters())
-    expect.that(
+    expect.require(
         outs.requires_grad,
         "a gradient must reach an expert's weights from its output, and none leaves it",
         "Is there a `detach` or `no_grad` on the way?",
     )
     users = torch.stack([reached(y, weights) for y in outs]).sum(0)
     idle, shared = (users == 0).sum(), (users > 1).sum()
-    expect.that(
+    expect.require(
         idle == 0,
         f"every weight must count for an expert: {int(idle)} numbers get a gradient from none",
         "Does a gate, an up or a down projection go unused?",
     )
-    expect.that(
+    expect.require(
         shared == 0,
         f"experts must share no weight: {int(shared)} numbers get a gradient from two experts",
         "Is one module listed several times?",
@@ -78,18 +79,18 @@ def _array_swiglu(answer: type, case: Routing) -> None:
         there, back = array[i](x).detach(), array[i](-x).detach()
         twice = (array[i](2 * x) + array[i](-2 * x)).detach()
         ask = "Is it SwiGLU(d_model, expert_dim) from helpers.model.llama?"
-        expect.that(
+        expect.require(
             float((there + back).abs().max()) > 1e-4 * float(there.abs().max()),
             f"expert {i} must be a SwiGLU, and f(x) + f(-x) came as 0, as of a linear map",
             ask,
         )
         name = f"f(2x) + f(-2x), which is 4·(f(x) + f(-x)) of a SwiGLU, in expert {i},"
-        expect.close(twice, 4 * (there + back), name, slips={ask: lambda twice=twice: twice})
+        expect.close(twice, 4 * (there + back), name, slips={ask: twice.clone})
         _is_some_swiglu(array[i], x, case, i)
     _is_silu_gated(array, x, case)
 
 
-def _is_some_swiglu(expert: object, x: Tensor, case: Routing, i: int) -> None:
+def _is_some_swiglu(expert: Built, x: Tensor, case: Routing, i: int) -> None:
     """With three matrices, whatever their names, they are gate, up and down in some order."""
     matrices = list(expert.parameters()) if isinstance(expert, nn.Module) else []
     shapes = [tuple(sorted(matrix.shape)) for matrix in matrices]
@@ -102,7 +103,7 @@ def _is_some_swiglu(expert: object, x: Tensor, case: Routing, i: int) -> None:
     expect.close(got, nearest, f"expert {i}'s output", slips={_SILU: lambda: got})
 
 
-def _is_silu_gated(array: nn.Module, x: Tensor, case: Routing) -> None:
+def _is_silu_gated(array: Built, x: Tensor, case: Routing) -> None:
     """With all weights equal their layout does not matter, and the activation shows."""
     with torch.no_grad():
         for weight in array.parameters():
@@ -128,7 +129,7 @@ def _array_starts(answer: type, case: Routing) -> None:
     outs = _outputs(array, case.x()).detach()
     for i in range(1, len(outs)):
         same = [j for j in range(i) if torch.allclose(outs[i], outs[j])]
-        expect.that(
+        expect.require(
             not same,
             f"experts must start from different numbers: {same} and {i} give equal outputs, and "
             "gates that sum to 1 then get no gradient",

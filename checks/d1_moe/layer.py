@@ -11,12 +11,13 @@ from checks.d1_moe.router import check_router
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
 from solutions import d1_moe as reference
 
 
-def _layer(answer: type, case: Routing) -> nn.Module:
+def _layer(answer: type, case: Routing) -> Built:
     layer = answer(case.d_model, case.num_experts, case.top_k, case.expert_dim)
     expect.module(layer, "MoELayer")
     return layer.to(case.dtype)
@@ -30,17 +31,17 @@ def _x(case: Routing) -> Tensor:
     return x if case.contiguous else strided(x)
 
 
-def _forward(layer: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
+def _forward(layer: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     """The output and the choices the layer remembers, once both have the right kind."""
     y = expect.tensor(layer(x), "the output", x.shape, x.dtype)
-    expect.that(
+    expect.require(
         hasattr(layer, "last_experts"),
         "the layer must keep the router's choices as self.last_experts, and it has none",
     )
     chosen, shape = layer.last_experts, (x.shape[0] * x.shape[1], case.top_k)
-    expect.tensor(chosen, "last_experts", shape, torch.int64, "It has one row a token.")
+    expect.tensor(chosen, "last_experts", shape, torch.int64, "It has one row per token.")
     low, high = int(chosen.min()), int(chosen.max())
-    expect.that(
+    expect.require(
         low >= 0 and high < case.num_experts,
         f"last_experts must lie between 0 and {case.num_experts - 1}, got {low} to {high}",
     )
@@ -51,7 +52,7 @@ def _layer_shapes(answer: type, case: Routing) -> None:
     layer, x = _layer(answer, case), _x(case)
     _, chosen = _forward(layer, x, case)
     for t, row in enumerate(chosen.tolist()):
-        expect.that(
+        expect.require(
             len(set(row)) == case.top_k,
             f"a token needs {case.top_k} different experts: last_experts of token {t} is {row}",
         )
@@ -59,13 +60,13 @@ def _layer_shapes(answer: type, case: Routing) -> None:
     _expect_sizes(layer, case)
 
 
-def _expect_sizes(layer: nn.Module, case: Routing) -> None:
+def _expect_sizes(layer: Built, case: Routing) -> None:
     own, parts = layer.parameters(), _parts(layer)
     held = sum(p.numel() for p in (parts[1].parameters() if parts else own))
     want = case.num_experts * 3 * case.d_model * case.expert_dim
     want += 0 if parts else case.num_experts * case.d_model
     what = "its experts" if parts else "its router and experts"
-    expect.that(
+    expect.require(
         held == want,
         f"{what} must hold num_experts × 3 × d_model × expert_dim = {case.num_experts} × 3 × "
         f"{case.d_model} × {case.expert_dim}{'' if parts else ' and the router its own'}: "
@@ -74,7 +75,7 @@ def _expect_sizes(layer: nn.Module, case: Routing) -> None:
     )
 
 
-def _parts(layer: nn.Module) -> tuple[nn.Module, nn.Module] | None:
+def _parts(layer: Built) -> tuple[Built, Built] | None:
     """The layer's router and its array of experts, whatever their names, or None without them."""
     arrays = [part for part in layer.children() if hasattr(part, "__getitem__")]
     routers = [part for part in layer.children() if part not in arrays]
@@ -85,8 +86,8 @@ def _parts(layer: nn.Module) -> tuple[nn.Module, nn.Module] | None:
     return None if isinstance(experts, Tensor) else (router, experts)
 
 
-def _fused_values(layer: nn.Module, x: Tensor, case: Routing) -> None:
-    """The same for a layer without parts: one reading of its weights must give its output."""
+def _fused_values(layer: Built, x: Tensor, case: Routing) -> None:
+    """The same for a layer without parts: one reading of its weights must lead to its output."""
     y, chosen = _forward(layer, x, case)
     tokens, wants = x.reshape(-1, case.d_model), []
     for reading in readings(layer, case):
@@ -100,14 +101,20 @@ def _fused_values(layer: nn.Module, x: Tensor, case: Routing) -> None:
 
 def _layer_values(answer: type, case: Routing) -> None:
     layer, x = _layer(answer, case), _x(case)
-    if _parts(layer) is None:
+    parts = _parts(layer)
+    if parts is None:
         return _fused_values(layer, x, case)
     y, chosen = _forward(layer, x, case)
-    (router, array), tokens = _parts(layer), x.reshape(-1, case.d_model)
+    (router, array), tokens = parts, x.reshape(-1, case.d_model)
     gates, experts = router(tokens)
     _expect_choices(chosen, experts)
     want = slow_combination(tokens, gates, experts, array).detach()
     swapped = x.transpose(0, 1).reshape(-1, case.d_model)
+
+    def exchanged() -> Tensor:
+        gates, experts = router(swapped)
+        return slow_combination(swapped, gates, experts, array)
+
     slips = {
         "Where do the gates come in?": lambda: slow_combination(
             tokens, torch.ones_like(gates), experts, array
@@ -116,16 +123,14 @@ def _layer_values(answer: type, case: Routing) -> None:
             tokens, gates[:, :1], experts[:, :1], array
         ),
         "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
-        "Are positions and rows of the batch exchanged on the way back?": lambda: slow_combination(
-            swapped, *router(swapped), array
-        ),
+        "Are positions and rows of the batch exchanged on the way back?": exchanged,
     }
     expect.close(y.detach().flatten(0, 1), want, "the output", slips=slips)
 
 
 def _expect_choices(chosen: Tensor, experts: Tensor) -> None:
     for t, (row, routed) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
-        expect.that(
+        expect.require(
             sorted(row) == sorted(routed),
             f"last_experts of token {t} must be the router's choice {routed}, got {row}",
             "Is each row you route one token of x, in the order of x?",
@@ -140,7 +145,7 @@ def _layer_alone(answer: type, case: Routing) -> None:
         alone, row = _forward(layer, x[b : b + 1, i : i + 1], case)
         when = f"when token ({b}, {i}) comes alone"
         expect.close(alone.detach()[0], y[b, i][None], "the output", when=when)
-        expect.that(
+        expect.require(
             set(row[0].tolist()) == set(chosen[b * width + i].tolist()),
             f"row {b * width + i} of last_experts must belong to token ({b}, {i})",
             "Does last_experts run over positions first, then over the batch?",
@@ -159,22 +164,23 @@ def _layer_gradients(answer: type, case: Routing) -> None:
         return
     every = Routing(case.tokens, case.d_model, case.top_k, case.top_k, case.expert_dim, case.seed)
     layer, x = _layer(answer, every), _x(every).requires_grad_()
-    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    direction = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
     inputs = {"x": x, **dict(layer.named_parameters())}
-    expect.gradient(lambda: (layer(x) * way).sum(), inputs, case.generator())
+    expect.gradient(lambda: (layer(x) * direction).sum(), inputs, case.generator())
 
 
 def _layer_spares(answer: type, case: Routing) -> None:
     """One token: the weights of the experts it did not choose get no gradient."""
     layer, x = _layer(answer, case), _x(case)[:1, :1]
     y, chosen = _forward(layer, x, case)
-    if _parts(layer) is None:
+    parts = _parts(layer)
+    if parts is None:
         return
-    _, array = _parts(layer)
+    _, array = parts
     weights = list(array.parameters())
     touched = reached(y, weights)
     for i in set(range(case.num_experts)) - set(chosen.flatten().tolist()):
-        expect.that(
+        expect.require(
             not (touched & reached(array[i](x[0]), weights)).any(),
             f"no gradient may reach expert {i}, which no token chose, and one does",
         )
@@ -183,9 +189,10 @@ def _layer_spares(answer: type, case: Routing) -> None:
 def _layer_rows(answer: type, case: Routing) -> None:
     """Counted where the experts are modules of their own, as in the given constructor."""
     layer, x, rows = _layer(answer, case), _x(case), []
-    if _parts(layer) is None:
+    parts = _parts(layer)
+    if parts is None:
         return
-    experts = [_parts(layer)[1][i] for i in range(case.num_experts)]
+    experts = [parts[1][i] for i in range(case.num_experts)]
     for expert in experts:
         if isinstance(expert, nn.Module):
             expert.register_forward_pre_hook(
@@ -193,7 +200,7 @@ def _layer_rows(answer: type, case: Routing) -> None:
             )
     layer(x)
     most = x.shape[0] * x.shape[1] * case.top_k
-    expect.that(
+    expect.require(
         sum(rows) <= most,
         f"experts must see at most T·K = {most} rows in all, got {sum(rows)}",
         "Are all experts computed densely, on tokens that did not choose them?",
@@ -217,7 +224,7 @@ check_moe_layer = Check(
     hints=(
         "The router takes (T, D) and you hold (B, L, D). What is T?",
         "Look at x.reshape(-1, x.shape[-1]) and at what self.router returns for it.",
-        "Reshape to one row a token, route, keep the choices as self.last_experts, "
+        "Reshape to one row per token, route, keep the choices as self.last_experts, "
         "dispatch_combine, reshape like x.",
     ),
     compared=Comparison(

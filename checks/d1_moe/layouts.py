@@ -38,7 +38,7 @@ def readings(layer: nn.Module, case: Routing) -> Iterator[Reading]:
     """
     routers, fused = [], []
     size = case.d_model * case.num_experts * case.expert_dim
-    weights = list(layer.parameters())
+    weights: list[Tensor] = list(layer.parameters())
     singles = [w for w in weights if w.numel() * case.num_experts == size and w.ndim == 2]
     for i in range(0, len(singles), case.num_experts):
         run = singles[i : i + case.num_experts]

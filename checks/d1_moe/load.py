@@ -1,6 +1,7 @@
 """The checks of D1.4 and of the investigation into capacity: numbers made from a load."""
 
 import random
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from checks.d1_moe.cases import Routing, routings
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stage_run import Stage
 from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
@@ -66,7 +68,7 @@ check_expert_load = Check(
 )
 
 
-def _loads(rng: random.Random) -> list[Tensor]:
+def _loads(rng: random.Random) -> list["_Load"]:
     """Loads of several sizes: any, with an idle expert, with one busy expert, large, alone."""
     sizes = rng.sample(range(3, 12), 4)
     drawn = [torch.tensor([rng.randint(40, 60) for _ in range(n)]) for n in sizes]
@@ -88,7 +90,10 @@ class _Load:
         return f"load = {self.load.tolist()}"
 
 
-def _metric_stages(name: str, of: dict, slips: dict) -> dict:
+Metric = Callable[[Tensor], float]
+
+
+def _metric_stages(name: str, of: Metric, slips: Mapping[str, Metric]) -> dict[str, Stage]:
     """Stages for a number made from a load: its value, its edges, and that load stays as it was."""
 
     def value(answer, case: _Load) -> None:
@@ -101,7 +106,7 @@ def _metric_stages(name: str, of: dict, slips: dict) -> dict:
     def edges(answer, case: _Load) -> None:
         for load in (torch.full_like(case.load, 7), torch.zeros_like(case.load)):
             got = expect.number(answer(load.clone()), f"{name}({load.tolist()})")
-            expect.that(abs(got) < 1e-6, f"{name}({load.tolist()}) must be 0.0, got {got:.4g}")
+            expect.require(abs(got) < 1e-6, f"{name}({load.tolist()}) must be 0.0, got {got:.4g}")
 
     return {"the value within 1e-5": value, "0.0 for an even load and for none": edges}
 
@@ -195,7 +200,7 @@ def _dropped_none(answer, case: Routing) -> None:
     experts = case.routing()[1]
     share = answer(experts, case.num_experts, float(case.num_experts))
     got = expect.number(share, "the dropped share")
-    expect.that(
+    expect.require(
         abs(got) < 1e-9,
         f"the dropped share for capacity_factor = num_experts must be 0, got {got:.4g}",
         "Does an expert that is not full drop any choice, or fewer than none?",

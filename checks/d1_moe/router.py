@@ -3,17 +3,18 @@
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d1_moe.cases import Routing, dense_gates, routings
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
 
-def _router(answer: type, case: Routing, top_k: int | None = None) -> nn.Module:
+def _router(answer: type, case: Routing, top_k: int | None = None) -> Built:
     router = answer(case.d_model, case.num_experts, top_k or case.top_k)
     expect.module(router, "TopKRouter")
     with torch.no_grad():  # any start will do, also one of zeros
@@ -22,7 +23,7 @@ def _router(answer: type, case: Routing, top_k: int | None = None) -> nn.Module:
     return router
 
 
-def _route(router: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
+def _route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     """The router's gates and choices, once they have the right kind and range."""
     gates, experts = expect.pair(router(x), ("gates", "experts"))
     shape = (len(x), case.top_k)
@@ -31,7 +32,7 @@ def _route(router: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]
     expect.tensor(gates, "gates", shape, x.dtype, ask)
     expect.tensor(experts, "experts", shape, torch.int64)
     low, high = int(experts.min()), int(experts.max())
-    expect.that(
+    expect.require(
         low >= 0 and high < case.num_experts,
         f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
         f"got {low} to {high}",
@@ -42,7 +43,7 @@ def _route(router: nn.Module, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]
 def _router_shapes(answer: type, case: Routing) -> None:
     _, experts = _route(_router(answer, case), case.x(), case)
     for t, row in enumerate(experts.tolist()):
-        expect.that(
+        expect.require(
             len(set(row)) == case.top_k,
             f"a token needs {case.top_k} different experts: token {t} got {row}",
         )
@@ -51,7 +52,7 @@ def _router_shapes(answer: type, case: Routing) -> None:
 def _router_weights(answer: type, case: Routing) -> None:
     router, x = _router(answer, case), case.x()
     held = sum(p.numel() for p in router.parameters())
-    expect.that(
+    expect.require(
         held >= case.d_model * case.num_experts,
         f"a router has d_model × num_experts = {case.d_model * case.num_experts} weights, "
         f"its parameters() hold {held}",
@@ -68,14 +69,14 @@ def _router_weights(answer: type, case: Routing) -> None:
     )
 
 
-def _probabilities(answer: type, router: nn.Module, x: Tensor, case: Routing) -> Tensor:
-    """`(T, E)`: what the router gives all experts, from one with its weights and top_k = E."""
+def _probabilities(answer: type, router: Built, x: Tensor, case: Routing) -> Tensor:
+    """`(T, E)`: all probabilities, as the gates of a router with the same weights and top_k = E."""
     full = _router(answer, case, case.num_experts).to(x.dtype)
     try:
         full.load_state_dict(router.state_dict())
     except RuntimeError:
         ask = "Which shape has the projection?"
-        expect.that(False, "the weights must not depend on top_k, and their shapes do", ask)
+        expect.require(False, "the weights must not depend on top_k, and their shapes do", ask)
     gates, experts = expect.pair(full(x), ("gates", "experts"))
     expect.tensor(gates, "gates for top_k = num_experts", (len(x), case.num_experts), x.dtype)
     return dense_gates(gates, experts, case.num_experts)
@@ -87,7 +88,7 @@ def _router_choices(answer: type, case: Routing) -> None:
     scores = _scores(answer, router, x, case)
     for t, (row, chosen) in enumerate(zip(scores, experts, strict=True)):
         lowest, left = row[chosen].min(), row.clone().index_fill(0, chosen, -torch.inf).max()
-        expect.that(
+        expect.require(
             lowest >= left - 1e-6,
             f"a token takes its {case.top_k} most probable experts: token {t} has probabilities "
             f"{_numbers(row)} and chose {sorted(chosen.tolist())}",
@@ -95,14 +96,14 @@ def _router_choices(answer: type, case: Routing) -> None:
         )
 
 
-def _scores(answer: type, router: nn.Module, x: Tensor, case: Routing) -> Tensor:
+def _scores(answer: type, router: Built, x: Tensor, case: Routing) -> Tensor:
     weight = _given_weight(router, case)
     if weight is None:
         return _probabilities(answer, router, x, case).detach()
     return (x @ weight.T).softmax(-1).detach()
 
 
-def _given_weight(router: nn.Module, case: Routing) -> Tensor | None:
+def _given_weight(router: Built, case: Routing) -> Tensor | None:
     """The weight `(E, D)` of the given constructor, or None in a router laid out otherwise."""
     named = dict(router.named_parameters())
     weight = named.get("gate.weight")
@@ -118,7 +119,7 @@ def _router_sums(answer: type, case: Routing) -> None:
     gates, _ = _route(_router(answer, case), case.x(), case)
     sums = gates.detach().sum(-1)
     worst = int((sums - 1).abs().argmax())
-    expect.that(
+    expect.require(
         abs(float(sums[worst]) - 1) < expect.BOUND,
         f"gate weights must sum to 1 for each token: token {worst} sums to {sums[worst]:.3g}",
         "Did you renormalise after top-k?",
@@ -154,7 +155,7 @@ def _gate_slips(probs: Tensor, logits: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _is_softmax_of_linear(answer: type, router: nn.Module, case: Routing) -> None:
+def _is_softmax_of_linear(answer: type, router: Built, case: Routing) -> None:
     """Log-probabilities less their mean are an affine map of x, whatever holds the weights."""
     x = case.x()
     rows = torch.cat([x, x.flip(0), x + x.flip(0), torch.zeros_like(x)])
@@ -196,15 +197,15 @@ def _router_gradients(answer: type, case: Routing) -> None:
     for top_k in {case.num_experts, case.top_k} - {1}:
         router = _router(answer, case, top_k).double()
         x = case.x().double().requires_grad_()
-        way = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
-        way[_undecided(_scores(answer, router, x.detach(), case), top_k)] = 0
+        direction = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
+        direction[_undecided(_scores(answer, router, x.detach(), case), top_k)] = 0
 
-        def loss(router=router, x=x, way=way) -> Tensor:
+        def loss(router=router, x=x, direction=direction) -> Tensor:
             gates, experts = router(x)
-            return (dense_gates(gates, experts, case.num_experts) * way).sum()
+            return (dense_gates(gates, experts, case.num_experts) * direction).sum()
 
         inputs = {"x": x, **dict(router.named_parameters())}
-        if way.any():
+        if direction.any():
             expect.gradient(loss, inputs, case.generator())
 
 
@@ -215,7 +216,7 @@ def _undecided(scores: Tensor, top_k: int) -> Tensor:
     return ordered[:, top_k - 1] < left * 1.1
 
 
-def _compared_router(router: nn.Module, inputs: tuple) -> Tensor:
+def _compared_router(router: Built, inputs: tuple) -> Tensor:
     return dense_gates(*router(*inputs), 8)
 
 

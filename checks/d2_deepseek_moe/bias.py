@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ class _Update:
 def _updates(rng: random.Random) -> list[_Update]:
     """Nine cases: any load, one expert at the mean, loads within 1 of it, a long tail, none."""
 
-    def case(load: list[int], step: float | None = None, **kind) -> _Update:
+    def case(load: list[int], step: float | None = None, **kind: Any) -> _Update:
         rng.shuffle(load)
         step = rng.randint(1, 40) / 100 if step is None else step
         return _Update(tuple(load), step, rng.randrange(10**6), **kind)
@@ -69,7 +70,7 @@ def _updated(answer, case: _Update) -> Tensor:
     new = answer(bias, load, case.step)
     ask = "It has the shape and dtype of bias."
     expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask)
-    expect.that(
+    expect.require(
         not new.requires_grad, "the new bias must not be learnable, and it needs a gradient"
     )
     return new
@@ -84,7 +85,7 @@ def _update_new(answer, case: _Update) -> None:
     bias, load = case.bias(), torch.tensor(case.load)
     with expect.untouched(lambda: {"bias": bias, "load": load}):
         new = answer(bias, load, case.step)
-    expect.that(
+    expect.require(
         new is not bias or case.step == 0,
         "the new bias must be a new tensor, and it is the one that came in",
         "Does a line write into it in place (`+=`, `[...] =`, a name ending in `_`)?",
@@ -98,7 +99,7 @@ def _update_direction(answer, case: _Update) -> None:
         if abs(n - case.mean()) < 1 or not case.step:
             continue
         under = n < case.mean()
-        expect.that(
+        expect.require(
             move > _BOUND if under else move < -_BOUND,
             f"expert {i} has load {n}, {'under' if under else 'over'} the mean "
             f"{case.mean():.4g}, so its bias must {'rise' if under else 'fall'}: "

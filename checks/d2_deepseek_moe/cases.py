@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -64,10 +65,11 @@ def top_two(scores: Sequence[float]) -> float:
     return sum(sorted(scores)[-2:])
 
 
+Value = TypeVar("Value")
 Strength = Callable[[Sequence[float]], float]
 
 
-def groups(row: Sequence[float], num_groups: int) -> list[Sequence[float]]:
+def groups(row: Sequence[Value], num_groups: int) -> list[Sequence[Value]]:
     """The scores of each group of neighbouring experts."""
     size = len(row) // num_groups
     return [row[g * size : (g + 1) * size] for g in range(num_groups)]
@@ -109,14 +111,14 @@ def slow_choice(
 def biased_cases(rng: random.Random) -> list[Biased]:
     """Ten cases: the published routers' options, one token, top_k = 1 and every expert chosen."""
 
-    def case(num_experts=None, top_k=None, tokens=None, **kind) -> Biased:
+    def case(num_experts=None, top_k=None, tokens=None, **kind: Any) -> Biased:
         num_experts = num_experts or rng.randint(5, 8)
         top_k = top_k or rng.randint(2, num_experts - 2)
         d_model, expert_dim = rng.sample(range(8, 14), 2)
         tokens = tokens or rng.randint(15, 24)
         return Biased(tokens, d_model, num_experts, top_k, expert_dim, rng.randrange(10**6), **kind)
 
-    def grouped(choices: str = "any", **kind) -> Biased:
+    def grouped(choices: str = "any", **kind: Any) -> Biased:
         num_groups, size = rng.sample(range(3, 6), 2)
         top_groups = rng.randint(2, num_groups - 1)
         held = top_groups * size

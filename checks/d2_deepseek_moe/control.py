@@ -105,7 +105,7 @@ def _control_use(answer, case: Control) -> Used:
 check_control_bias = Check(
     id="D2.I1",
     name="control_bias",
-    minutes=25,
+    minutes=20,
     reference_answer=reference.control_bias,
     draw=_controls,
     stages={
@@ -146,7 +146,7 @@ class Border:
 
 
 def _borders(rng: random.Random) -> list[Border]:
-    found = []
+    found: list[Border] = []
     while len(found) < 6:
         border = Border(rng.randint(1, 8), rng.randint(50, 5000), rng.choice([0.05, 0.1, 0.2]))
         exact = border.top_k + border.limit**2 * border.top_k * border.tokens
@@ -158,7 +158,7 @@ def _borders(rng: random.Random) -> list[Border]:
 def _border_kind(answer, case: Border) -> None:
     got = answer(case.top_k, case.tokens, case.limit)
     number = expect.number(got, "the number of experts")
-    expect.that(
+    expect.require(
         number == int(number) and not isinstance(got, float),
         f"the number of experts must be a whole number, got {expect.shown(got)}",
         "Is it rounded down to an int?",
@@ -180,7 +180,7 @@ def _border_value(answer, case: Border) -> None:
     want = case.top_k
     while case.expected_cv(want + 1) <= case.limit:
         want += 1
-    expect.that(
+    expect.require(
         got == want,
         f"with {case}, {want} experts have an expected CV of {case.expected_cv(want):.4f} and "
         f"{want + 1} of {case.expected_cv(want + 1):.4f}: the answer must be {want}, got {got}",
@@ -191,7 +191,7 @@ def _border_value(answer, case: Border) -> None:
 check_most_experts = Check(
     id="D2.I2",
     name="most_experts",
-    minutes=25,
+    minutes=20,
     reference_answer=reference.most_experts,
     draw=_borders,
     stages={"a whole number": _border_kind, "the border that a search finds": _border_value},

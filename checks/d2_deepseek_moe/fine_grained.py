@@ -50,13 +50,13 @@ _FINER = ("num_experts", "top_k", "expert_dim")
 
 def _finer(answer, case: _Finer) -> list[int]:
     got = answer(case.num_experts, case.top_k, case.expert_dim, case.m)
-    expect.that(
+    expect.require(
         isinstance(got, tuple) and len(got) == 3,
         f"the call must return a tuple of three, ({', '.join(_FINER)}), got {expect.shown(got)}",
         "Did you forget a `return`?" if got is None else "",
     )
     for name, value in zip(_FINER, got, strict=True):
-        expect.that(
+        expect.require(
             isinstance(value, numbers.Integral) and not isinstance(value, bool),
             f"the new {name} must be a whole number, got {expect.shown(value)}",
             "`/` gives a float: which operator divides whole numbers?",
@@ -77,7 +77,7 @@ def _finer_values(answer, case: _Finer) -> None:
         "Each new expert has 1/m of the width. Do parameters and FLOPs stay the same?",
     )
     for name, value, want, ask in zip(_FINER, got, wants, asks, strict=True):
-        expect.that(value == want, f"the new {name} must be {want}, got {value}", ask)
+        expect.require(value == want, f"the new {name} must be {want}, got {value}", ask)
 
 
 def _finer_refuses(answer, case: _Finer) -> None:
@@ -97,7 +97,7 @@ def _finer_refuses(answer, case: _Finer) -> None:
 check_fine_grained = Check(
     id="D2.2c",
     name="fine_grained",
-    minutes=5,
+    minutes=10,
     reference_answer=reference.fine_grained,
     draw=_finers,
     stages={

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class _Grouped:
 def _groupeds(rng: random.Random) -> list[_Grouped]:
     """Seven cases: also one token, groups of two, one group kept, all groups kept."""
 
-    def case(tokens=None, num_groups=None, size=None, top_groups=None, **kind) -> _Grouped:
+    def case(tokens=None, num_groups=None, size=None, top_groups=None, **kind: Any) -> _Grouped:
         sizes = rng.sample(range(3, 7), 2)
         num_groups, size = num_groups or sizes[0], size or sizes[1]
         top_groups = top_groups or rng.randint(2, num_groups - 1)
@@ -82,7 +83,7 @@ def _groups_values(answer, case: _Grouped) -> None:
     changed = kept & (got != scores)
     if changed.any():
         (t, i), same = changed.nonzero()[0].tolist(), len(got[changed].unique()) == 1
-        expect.that(
+        expect.require(
             False,
             f"every score stays as it was or becomes -inf: the one of expert {i} for token {t} "
             f"was {float(scores[t, i]):.3g} and became {float(got[t, i]):.3g}",
@@ -91,7 +92,7 @@ def _groups_values(answer, case: _Grouped) -> None:
     counts, want = kept.sum(-1).tolist(), case.top_groups * case.size
     exchanged = set(counts) == {kept.shape[1] - want}
     for t, count in enumerate(counts):
-        expect.that(
+        expect.require(
             count == want,
             f"each token keeps top_groups × experts of a group = {case.top_groups} × {case.size} "
             f"= {want} scores: token {t} keeps {count}",
@@ -103,7 +104,7 @@ def _groups_neighbours(answer, case: _Grouped) -> None:
     _, kept = _kept(answer, case)
     for t, row in enumerate(kept.tolist()):
         split = [g for g in groups(row, case.num_groups) if len(set(g)) > 1]
-        expect.that(
+        expect.require(
             not split,
             f"a group is kept whole, and its {case.size} experts are neighbours: token {t} keeps "
             f"experts {_where(row)}",

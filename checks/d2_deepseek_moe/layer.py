@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from checks.d2_deepseek_moe.shared import check_shared_experts
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
@@ -24,7 +26,7 @@ from solutions import d2_deepseek_moe as reference
 def _layers(rng: random.Random) -> list[Biased]:
     """Six cases: one segment and several, the published options, one token, all experts."""
 
-    def case(num_segments=1, num_experts=None, top_k=None, tokens=None, **kind) -> Biased:
+    def case(num_segments=1, num_experts=None, top_k=None, tokens=None, **kind: Any) -> Biased:
         num_experts = num_experts or rng.randint(4, 6)
         top_k = top_k or rng.randint(2, num_experts - 2)
         width, expert_dim = rng.sample(range(5, 10), 2)
@@ -43,13 +45,13 @@ def _layers(rng: random.Random) -> list[Biased]:
     ]
 
 
-def _layer(answer: type, case: Biased) -> nn.Module:
+def _layer(answer: type, case: Biased) -> Built:
     """A layer whose router has a bias that changes choices."""
     sizes = case.d_model, case.num_experts, case.top_k, case.expert_dim, case.num_shared
     layer = answer(*sizes, num_segments=case.num_segments, **case.options())
     expect.module(layer, "DeepSeekMoE")
     parts = [getattr(layer, name, None) for name in ("router", "experts", "shared")]
-    expect.that(
+    expect.require(
         all(part is not None for part in parts) and hasattr(parts[0], "bias"),
         "the layer must keep layer.router, layer.experts and layer.shared, as the given "
         "constructor makes them, and one is missing",
@@ -66,14 +68,14 @@ def _x(case: Biased) -> Tensor:
     return x if case.contiguous else strided(x)
 
 
-def _forward(layer: nn.Module, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
-    """The output, one row a token, and the choices, once both have the right kind."""
+def _forward(layer: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
+    """The output, one row per token, and the choices, once both have the right kind."""
     y = expect.tensor(layer(x), "the output", x.shape, x.dtype)
     chosen = getattr(layer, "last_experts", None)
-    expect.that(chosen is not None, "the layer must keep its choices as self.last_experts")
+    expect.require(chosen is not None, "the layer must keep its choices as self.last_experts")
     shape = (x.shape[0] * x.shape[1] * case.num_segments, case.top_k)
-    ask = "It has one row a segment of a token, T·m in all."
-    expect.tensor(chosen, "last_experts", shape, torch.int64, ask)
+    ask = "It has one row per segment of a token, T·m in all."
+    chosen = expect.tensor(chosen, "last_experts", shape, torch.int64, ask)
     return y.detach().reshape(-1, case.d_model), chosen
 
 
@@ -89,12 +91,12 @@ def _layer_weights(answer: type, case: Biased) -> None:
     shared = case.num_shared * 3 * case.d_model * case.expert_dim
     for name, want in (("experts", routed), ("shared", shared)):
         held = sum(p.numel() for p in getattr(layer, name).parameters())
-        expect.that(
+        expect.require(
             held == want,
             f"layer.{name} must hold {want} weights, got {held}",
             "Routed experts see slices of width d_model / num_segments, shared ones whole tokens.",
         )
-    expect.that(
+    expect.require(
         "router.bias" not in dict(layer.named_parameters()),
         "the router's bias must be a buffer, and it is among the layer's parameters",
     )
@@ -106,7 +108,7 @@ def _rows(x: Tensor, case: Biased) -> Tensor:
     return torch.cat([torch.stack(token.chunk(case.num_segments)) for token in tokens])
 
 
-def _route(layer: nn.Module, rows: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
+def _route(layer: Built, rows: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
     """Gates and choices of a reference router with the layer's weights and the case's options."""
     sizes = rows.shape[1], case.num_experts, case.top_k
     own = reference.BiasedRouter(*sizes, **case.options()).to(case.dtype)
@@ -118,8 +120,8 @@ def _route(layer: nn.Module, rows: Tensor, case: Biased) -> tuple[Tensor, Tensor
     return own(rows)
 
 
-def _slow(layer: nn.Module, x: Tensor, case: Biased) -> tuple[Tensor, Tensor, Tensor]:
-    """What the routed experts give the rows, what the shared give the tokens, and the choices."""
+def _slow(layer: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor, Tensor]:
+    """The routed experts' output for the rows, the shared ones' for the tokens, and the choices."""
     rows, tokens = _rows(x, case), x.reshape(-1, case.d_model)
     gates, experts = _route(layer, rows, case)
     routed = slow_combination(rows, gates, experts, layer.experts).detach()
@@ -138,7 +140,7 @@ def _expect_output(layer, x: Tensor, case: Biased, rows: Tensor, shared: Tensor,
     routed = rows.reshape(shared.shape)
     expect.close(y, routed + shared, "the output", slips=_slips(layer, x, case, rows, shared))
     for r, (got, want) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
-        expect.that(
+        expect.require(
             set(got) == set(want),
             f"row {r} of last_experts must be what the router chose, {sorted(want)}, "
             f"got {sorted(got)}",
@@ -146,7 +148,7 @@ def _expect_output(layer, x: Tensor, case: Biased, rows: Tensor, shared: Tensor,
         )
 
 
-def _slips(layer: nn.Module, x: Tensor, case: Biased, rows: Tensor, shared: Tensor) -> dict:
+def _slips(layer: Built, x: Tensor, case: Biased, rows: Tensor, shared: Tensor) -> dict:
     routed, m = rows.reshape(shared.shape), case.num_segments
 
     def exchanged() -> Tensor:
@@ -198,7 +200,7 @@ def _layer_rows(answer: type, case: Biased) -> None:
             )
     segments = len(_forward(layer, x, case)[1])
     want, dense = segments * case.top_k, segments * case.num_experts
-    expect.that(
+    expect.require(
         sum(rows) <= want,
         f"experts must see T·m·K = {segments}·{case.top_k} = {want} rows in all, got {sum(rows)}"
         + (", which is all experts on all rows" if sum(rows) == dense else ""),
@@ -214,7 +216,7 @@ def _layer_gradients(answer: type, case: Biased) -> None:
     layer, x = _layer(answer, case).double(), (_x(case)[:2, :2].double() / 3).requires_grad_()
     with torch.no_grad():
         layer.router.bias.copy_(case.deciding_bias())
-    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    direction = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
     layer(x)
     chosen = int(layer.last_experts[0, 0])
     expert = layer.experts[chosen]
@@ -222,7 +224,7 @@ def _layer_gradients(answer: type, case: Biased) -> None:
     inputs = {"x": x}
     for part, module in (("router", layer.router), ("expert", expert), ("shared", layer.shared)):
         inputs |= {f"{part}.{name}": p for name, p in module.named_parameters()}
-    expect.gradient(lambda: (layer(x) * way).sum(), inputs, case.generator())
+    expect.gradient(lambda: (layer(x) * direction).sum(), inputs, case.generator())
 
 
 check_deepseek_moe = Check(

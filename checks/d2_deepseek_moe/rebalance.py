@@ -1,7 +1,8 @@
-"""The check of D2.3e: the load of real tokens steers the bias, one step a batch."""
+"""The check of D2.3e: the load of real tokens steers the bias, one step per batch."""
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from checks.d2_deepseek_moe.bias import check_update_bias
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from solutions import d2_deepseek_moe as reference
 
@@ -59,14 +61,19 @@ class Batch:
         layer.last_experts = scores.topk(self.top_k, dim=-1).indices
         padding = ~self.real().reshape(-1).repeat_interleave(self.num_segments)
         layer.last_experts[padding] = torch.arange(self.top_k)
-        layer.router.bias.copy_(torch.randn(self.num_experts, generator=self.generator()) / 10)
+        bias_of(layer).copy_(torch.randn(self.num_experts, generator=self.generator()) / 10)
         return layer
+
+
+def bias_of(layer: Built) -> Tensor:
+    """The balancing bias of a layer of experts."""
+    return layer.router.bias
 
 
 def _batches(rng: random.Random) -> list[Batch]:
     """Six: of any size, with segments, one row, top-1, all real but one row, many experts."""
 
-    def case(**given: int) -> Batch:
+    def case(**given: Any) -> Batch:
         drawn = {
             "rows": rng.randint(2, 5),
             "length": rng.randint(6, 11),
@@ -120,13 +127,13 @@ def _rebalance_load(answer, case: Batch) -> None:
 
 def _rebalance_bias(answer, case: Batch) -> None:
     layer, real = case.layer(), case.real()
-    bias, load = layer.router.bias.clone(), _load_of(layer, real, case)
+    bias, load = bias_of(layer).clone(), _load_of(layer, real, case)
     want = torch.tensor(moved(bias.tolist(), load.tolist(), case.step))
     padded = torch.tensor(moved(bias.tolist(), _everything(layer, case).tolist(), case.step))
     answer(layer, real, case.step)
-    got = layer.router.bias
+    got = bias_of(layer)
     expect.tensor(got, "layer.router.bias", bias.shape, bias.dtype)
-    expect.that(
+    expect.require(
         not torch.equal(got, bias) or torch.equal(want, bias),
         "layer.router.bias must have moved by a step, and it is what it was",
         "Is the new bias kept in the layer?",
@@ -137,7 +144,7 @@ def _rebalance_bias(answer, case: Batch) -> None:
         "Is the step taken twice?": lambda: 2 * want - bias,
     }
     expect.close(got, want, "the bias", axes=("expert",), slips=slips)
-    expect.that(
+    expect.require(
         "bias" in dict(layer.router.named_buffers()),
         "bias must stay a buffer of the router: it is saved with the model and has no gradient",
     )
@@ -153,17 +160,17 @@ def _rebalance_twice(answer, case: Batch) -> None:
     """A second batch whose tokens all chose the last experts: the first must be forgotten."""
     layer, real = case.layer(), case.real()
     answer(layer, real, case.step)
-    bias = layer.router.bias.clone()
+    bias = bias_of(layer).clone()
     late = torch.arange(case.num_experts - case.top_k, case.num_experts)
     layer.last_experts = late.expand_as(layer.last_experts).contiguous()
     want = moved(bias.tolist(), _load_of(layer, real, case).tolist(), case.step)
     answer(layer, real, case.step)
     expect.close(
-        layer.router.bias,
+        bias_of(layer),
         torch.tensor(want),
         "after a second batch the bias",
         axes=("expert",),
-        slips={"Does the load of earlier batches still count?": lambda: layer.router.bias},
+        slips={"Does the load of earlier batches still count?": lambda: bias_of(layer)},
     )
 
 
@@ -178,7 +185,7 @@ def _rebalance_use(answer, case: Batch) -> Used:
 
 def _compared_rebalance(function, inputs: tuple) -> Tensor:
     layer, real = inputs[0].layer(), inputs[0].real()
-    return torch.stack([function(layer, real, 0.01), layer.router.bias])
+    return torch.stack([function(layer, real, 0.01), bias_of(layer)])
 
 
 check_rebalance = Check(
@@ -195,7 +202,7 @@ check_rebalance = Check(
     },
     hints=(
         "last_experts has T·m rows and real has T entries. Which rows belong to token 3?",
-        "Look at real.reshape(-1).repeat_interleave(layer.num_segments): one mark a row.",
+        "Look at real.reshape(-1).repeat_interleave(layer.num_segments): one mark per row.",
         "Take the rows of last_experts that are real, count them with expert_load, put the result "
         "of update_bias into layer.router.bias with copy_, and return the load.",
     ),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d1_moe.cases import dense_gates
 from checks.d2_deepseek_moe.cases import (
@@ -18,38 +18,38 @@ from checks.d2_deepseek_moe.groups import check_keep_top_groups
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Wrong
+from checks.grading.result import Built, Wrong
 from checks.grading.stages import Used, state, untouched
 from solutions import d2_deepseek_moe as reference
 
 
-def _router(answer: type, case: Biased) -> nn.Module:
+def _router(answer: type, case: Biased) -> Built:
     router = answer(case.d_model, case.num_experts, case.top_k, **case.options())
     expect.module(router, "BiasedRouter")
     return router.to(case.dtype)
 
 
-def _with_bias(answer: type, case: Biased, bias: Tensor) -> nn.Module:
+def _with_bias(answer: type, case: Biased, bias: Tensor) -> Built:
     router = _router(answer, case)
     with torch.no_grad():
         router.bias.copy_(bias)
     return router
 
 
-def _route(router: nn.Module, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
+def _route(router: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
     """The router's gates and choices, once they have the right kind and range."""
     gates, experts = expect.pair(router(x), ("gates", "experts"))
     shape = (len(x), case.top_k)
     expect.tensor(gates, "gates", shape, x.dtype, "Gates come in the dtype of x.")
     expect.tensor(experts, "experts", shape, torch.int64)
     low, high = int(experts.min()), int(experts.max())
-    expect.that(
+    expect.require(
         low >= 0 and high < case.num_experts,
         f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
         f"got {low} to {high}",
     )
     for t, row in enumerate(experts.tolist()):
-        expect.that(
+        expect.require(
             len(set(row)) == case.top_k,
             f"a token needs {case.top_k} different experts: token {t} got {row}",
         )
@@ -65,27 +65,27 @@ def _biased_buffer(answer: type, case: Biased) -> None:
     router = _router(answer, case)
     held = sum(p.numel() for name, p in router.named_parameters() if name != "bias")
     want = case.d_model * case.num_experts
-    expect.that(
+    expect.require(
         held == want,
         f"a router has d_model × num_experts = {want} weights, its parameters() hold {held}",
         "The projection has no bias of its own.",
     )
     ask, shape = "Is it made by register_buffer, in floating point?", (case.num_experts,)
     bias = expect.tensor(getattr(router, "bias", ...), "router.bias", shape, case.dtype, ask)
-    expect.that(not bias.any(), "router.bias must start as zeros, and it does not")
-    expect.that(
+    expect.require(not bias.any(), "router.bias must start as zeros, and it does not")
+    expect.require(
         "bias" not in dict(router.named_parameters()) and not bias.requires_grad,
         "router.bias must be a buffer, and it is a parameter, which an optimizer moves",
         "Is it made by register_buffer?",
     )
-    expect.that(
+    expect.require(
         "bias" in router.state_dict(),
         "router.bias must be saved with the model, and it is not in state_dict()",
         "Is it made by register_buffer, and persistent?",
     )
 
 
-def _scores(answer: type, router: nn.Module, x: Tensor, case: Biased) -> Tensor:
+def _scores(answer: type, router: Built, x: Tensor, case: Biased) -> Tensor:
     """`(T, E)`: the affinities of all experts, from the given weight or from the router's own."""
     weight = _given_weight(router, case)
     if weight is None:
@@ -93,7 +93,7 @@ def _scores(answer: type, router: nn.Module, x: Tensor, case: Biased) -> Tensor:
     return affinities(x @ weight.detach().T, case)
 
 
-def _given_weight(router: nn.Module, case: Biased) -> Tensor | None:
+def _given_weight(router: Built, case: Biased) -> Tensor | None:
     """The weight `(E, D)` of the given constructor, or None in a router laid out otherwise."""
     named = dict(router.named_parameters())
     weight = named.get("gate.weight")
@@ -101,8 +101,8 @@ def _given_weight(router: nn.Module, case: Biased) -> Tensor | None:
     return weight if fits and len(named) == 1 else None
 
 
-def _own_scores(answer: type, router: nn.Module, x: Tensor, case: Biased) -> Tensor:
-    """What the router gives all experts: those are the gates of one with its weights, top_k = E,
+def _own_scores(answer: type, router: Built, x: Tensor, case: Biased) -> Tensor:
+    """The affinities of all experts: the gates of a router with the same weights, top_k = E,
     no groups, no bias, no scale and nothing renormalised.
     """
     plain = replace(
@@ -146,7 +146,7 @@ def _biased_affinities(answer: type, case: Biased) -> None:
     expect.close(got, want, name, slips=slips)
 
 
-def _is_of_linear(answer: type, router: nn.Module, case: Biased) -> None:
+def _is_of_linear(answer: type, router: Built, case: Biased) -> None:
     """The logits read from affinities are a linear map of x, whatever holds the weights."""
     x = case.x() / 10  # where affinities are far from 0 and 1
     rows = torch.cat([x, x.flip(0), x + x.flip(0), torch.zeros_like(x)])
@@ -156,7 +156,7 @@ def _is_of_linear(answer: type, router: nn.Module, case: Biased) -> None:
         logits = scores.log() - scores.log().mean(-1, keepdim=True)
     else:
         logits = scores.logit()
-    expect.that(logits.isfinite().all(), f"{case.affinity} affinities must lie between 0 and 1")
+    expect.require(logits.isfinite().all(), f"{case.affinity} affinities must lie between 0 and 1")
     a, b, both, none = logits.chunk(4)
     name = "the logit of x + y, which is that of x plus that of y,"
     expect.close(both - none, a + b - 2 * none, name, bound=1e-4)
@@ -258,16 +258,16 @@ def _biased_gradients(answer: type, case: Biased) -> None:
     case = replace(case, scale=1.0)
     router = _with_bias(answer, case, case.deciding_bias()).double()
     x = (case.x()[:6].double() / 3).requires_grad_()
-    way = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
+    direction = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
 
     def loss() -> Tensor:
         gates, experts = router(x)
-        return (dense_gates(gates, experts, case.num_experts) * way).sum()
+        return (dense_gates(gates, experts, case.num_experts) * direction).sum()
 
     expect.gradient(loss, {"x": x, **dict(router.named_parameters())}, case.generator())
 
 
-def _compared_router(answer: type) -> nn.Module:
+def _compared_router(answer: type) -> Built:
     router = answer(64, 16, 4, scale=2.5, num_groups=4, top_groups=2)
     router.bias.normal_(std=0.2)
     return router

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,11 +53,10 @@ class _Cut:
 def _cuts(rng: random.Random) -> list[_Cut]:
     """Seven cases: any size, a width that many numbers divide, one token, segment or number."""
 
-    def case(tokens=None, num_segments=None, width=None, **kind) -> _Cut:
-        sizes = rng.sample(range(2, 8), 3)
-        given = (tokens, num_segments, width)
-        drawn = [want or size for want, size in zip(given, sizes, strict=True)]
-        return _Cut(*drawn, rng.randrange(10**6), **kind)
+    def case(tokens=None, num_segments=None, width=None, **kind: Any) -> _Cut:
+        few, some, more = rng.sample(range(2, 8), 3)
+        sizes = tokens or few, num_segments or some, width or more
+        return _Cut(*sizes, rng.randrange(10**6), **kind)
 
     return [
         case(),
@@ -106,14 +106,16 @@ def _segments_gradient(answer, case: _Cut) -> None:
 
 def _expect_gradient(call: Callable, name: str, value: Tensor, case: _Cut) -> None:
     value.requires_grad_()
-    way = torch.randn(case.slices().numel(), generator=case.generator(), dtype=value.dtype)
-    expect.gradient(lambda: (call(value).flatten() * way).sum(), {name: value}, case.generator())
+    direction = torch.randn(case.slices().numel(), generator=case.generator(), dtype=value.dtype)
+    expect.gradient(
+        lambda: (call(value).flatten() * direction).sum(), {name: value}, case.generator()
+    )
 
 
 check_segment_tokens = Check(
     id="D2.2a",
     name="segment_tokens",
-    minutes=5,
+    minutes=10,
     reference_answer=reference.segment_tokens,
     draw=_cuts,
     stages={

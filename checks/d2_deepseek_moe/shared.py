@@ -2,14 +2,16 @@
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
@@ -45,7 +47,7 @@ class _Shared:
 def _shareds(rng: random.Random) -> list[_Shared]:
     """Five cases: one to three experts, and x with one, two and three dimensions."""
 
-    def case(shape: tuple[int, ...], num_shared: int, **kind) -> _Shared:
+    def case(shape: tuple[int, ...], num_shared: int, **kind: Any) -> _Shared:
         d_model, expert_dim = rng.sample(range(6, 12), 2)
         return _Shared(shape, d_model, expert_dim, num_shared, rng.randrange(10**6), **kind)
 
@@ -59,14 +61,14 @@ def _shareds(rng: random.Random) -> list[_Shared]:
     ]
 
 
-def _layer(answer: type, case: _Shared) -> nn.Module:
+def _layer(answer: type, case: _Shared) -> Built:
     layer = answer(case.d_model, case.expert_dim, case.num_shared)
     expect.module(layer, "SharedExperts")
     return layer.to(case.dtype)
 
 
-def _rows(layer: nn.Module, x: Tensor) -> Tensor:
-    """The output, one row a token, once it has the right kind."""
+def _rows(layer: Built, x: Tensor) -> Tensor:
+    """The output, one row per token, once it has the right kind."""
     y = expect.tensor(layer(x), "the output", x.shape, x.dtype, "The output looks like x.")
     return y.detach().reshape(-1, x.shape[-1])
 
@@ -78,7 +80,7 @@ def _shared_shapes(answer: type, case: _Shared) -> None:
 def _shared_registered(answer: type, case: _Shared) -> None:
     held = sum(p.numel() for p in _layer(answer, case).parameters())
     want = case.num_shared * 3 * case.d_model * case.expert_dim
-    expect.that(
+    expect.require(
         held == want,
         "parameters() must hold num_shared × 3 × d_model × expert_dim = "
         f"{case.num_shared} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, got {held}",
@@ -102,7 +104,7 @@ def _shared_sum(answer: type, case: _Shared) -> None:
 _WEIGHT = 0.3
 
 
-def _expect_equal(layer: nn.Module, case: _Shared) -> None:
+def _expect_equal(layer: Built, case: _Shared) -> None:
     """With all weights one number the value is known in closed form, whatever the layout."""
     x = case.x()
     tokens = x.double().reshape(-1, case.d_model)
@@ -113,7 +115,7 @@ def _expect_equal(layer: nn.Module, case: _Shared) -> None:
     expect.close(_rows(layer, x), want, name, slips=_slips(want, one, tokens, case))
 
 
-def _expect_drawn(layer: nn.Module, case: _Shared) -> None:
+def _expect_drawn(layer: Built, case: _Shared) -> None:
     x, networks = case.x(), [net for net in layer.modules() if _weights(net, case)]
     units = [unit for net in networks for unit in zip(*_weights(net, case), strict=True)]
     if len(units) != case.num_shared * case.expert_dim:
@@ -139,10 +141,11 @@ def _slips(want: Tensor, first: Tensor, tokens: Tensor, case: _Shared) -> dict:
     }
 
 
-def _weights(net: nn.Module, case: _Shared) -> tuple[Tensor, ...]:
-    """The weights of a SwiGLU, one row a hidden unit; empty if the module is none."""
-    found = [getattr(getattr(net, name, None), "weight", None) for name in ("gate", "up", "down")]
-    if not all(isinstance(weight, Tensor) and weight.ndim == 2 for weight in found):
+def _weights(net: Built, case: _Shared) -> tuple[Tensor, ...]:
+    """The weights of a SwiGLU, one row per hidden unit; empty if the module is none."""
+    named = (getattr(getattr(net, name, None), "weight", None) for name in ("gate", "up", "down"))
+    found = [weight for weight in named if isinstance(weight, Tensor) and weight.ndim == 2]
+    if len(found) < 3:
         return ()
     gate, up, down = (weight.detach().double() for weight in found)
     right = gate.shape == up.shape == down.T.shape and gate.shape[1] == case.d_model
@@ -153,7 +156,7 @@ def _shared_starts(answer: type, case: _Shared) -> None:
     weights = torch.cat([p.detach().flatten() for p in _layer(answer, case).parameters()])
     drawn = weights[weights != 0]
     differ = drawn.unique().numel()
-    expect.that(
+    expect.require(
         differ > 0.75 * len(drawn),
         f"shared experts must start from different numbers: of {len(drawn)} weights only "
         f"{differ} differ, and equal experts get equal gradients for ever",
@@ -172,12 +175,12 @@ def _shared_gradients(answer: type, case: _Shared) -> None:
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.normal_(std=0.5)
-    way = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    direction = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
     inputs = {"x": x, **dict(layer.named_parameters())}
-    expect.gradient(lambda: (layer(x) * way).sum(), inputs, case.generator())
-    grads = torch.autograd.grad((layer(x) * way).sum(), list(layer.parameters()))
+    expect.gradient(lambda: (layer(x) * direction).sum(), inputs, case.generator())
+    grads = torch.autograd.grad((layer(x) * direction).sum(), list(layer.parameters()))
     idle = sum(int((grad == 0).sum()) for grad in grads)
-    expect.that(
+    expect.require(
         idle == 0,
         f"every weight must get a gradient, and {idle} numbers get none",
         "Is one of the shared experts never called?",

@@ -3,12 +3,13 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from checks.d3_mla.cases import POSITIONS, Latent, shake, slow_turn
+from checks.d3_mla.cases import POSITIONS, Latent, randomise, slow_turn
 from checks.d3_mla.layer_cases import (
     SlowAttention,
     WatchedCache,
@@ -22,6 +23,7 @@ from checks.d3_mla.layer_cases import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from checks.grading.time_limit import LAZY_TORCH
 from solutions import d3_mla as reference
@@ -36,16 +38,16 @@ def _decodes(rng: random.Random) -> list[Latent]:
     return [replace(case, length=max(case.length, 2)) for case in attentions(rng)]
 
 
-def _attention(case: Latent) -> nn.Module:
+def _attention(case: Latent) -> Built:
     return made(reference.MultiHeadLatentAttention, case)
 
 
-def _step(answer: Callable, attention: nn.Module, x: Tensor, cache: reference.LatentCache):
+def _step(answer: Callable, attention: Built, x: Tensor, cache: reference.LatentCache):
     """The output for a copy of one token, once it is of the right kind and the cache has grown."""
     before = len(cache)
     x = x.repeat(1, 2, 1)[:, :1]  # not contiguous with several rows
     y = expect.tensor(answer(attention, x, cache), "the output", x.shape, x.dtype)
-    expect.that(
+    expect.require(
         len(cache) == before + 1,
         f"with {before} positions cached, the cache must hold {before + 1} after the call, "
         f"got {len(cache)}",
@@ -57,7 +59,7 @@ def _step(answer: Callable, attention: nn.Module, x: Tensor, cache: reference.La
 def _expect_token(got: Tensor, want: Tensor, true: SlowAttention, x: Tensor) -> None:
     """`got` and `want`, `(B, D)`, are outputs for the last token of x."""
     bound = _bound(true.case)
-    expect.that(
+    expect.require(
         expect.near(got, want, bound) or not expect.near(got, want, 1e-5),
         f"in float64 the output must be within {bound:.0e}, got a difference of "
         f"{float((got - want).abs().max()):.0e}",
@@ -78,7 +80,7 @@ def _decode_first(answer: Callable, case: Latent) -> None:
     for room in (9, 1):
         true = slow(attention, case)
         got = _step(answer, attention, x, WatchedCache(case, room))
-        expect.that(
+        expect.require(
             earlier is None or not expect.near(got, earlier),
             "the output must follow kv_up, whose weights were changed between two calls, "
             "and it is what it was",
@@ -86,7 +88,7 @@ def _decode_first(answer: Callable, case: Latent) -> None:
         )
         _expect_token(got, true(x)[:, 0], true, x)
         earlier = got
-        shake(attention.latent.kv_up, torch.Generator().manual_seed(case.seed + room))
+        randomise(attention.latent.kv_up, torch.Generator().manual_seed(case.seed + room))
 
 
 def _decode_next(answer: Callable, case: Latent) -> None:
@@ -101,11 +103,11 @@ def _decode_next(answer: Callable, case: Latent) -> None:
             _expect_token(got, want[:, seen], true, x[:, : seen + 1])
 
 
-def _by_attention(attention: nn.Module, x: Tensor, cache: WatchedCache, true: SlowAttention):
+def _by_attention(attention: Built, x: Tensor, cache: WatchedCache, true: SlowAttention):
     attention(x, cache)
 
 
-def _elsewhere(attention: nn.Module, x: Tensor, cache: WatchedCache, true: SlowAttention):
+def _elsewhere(attention: Built, x: Tensor, cache: WatchedCache, true: SlowAttention):
     cache.append(*(part.to(x.dtype) for part in true.cached(x)))
 
 
@@ -139,7 +141,7 @@ def _expect_cached(cache: WatchedCache, true: SlowAttention, x: Tensor) -> None:
         got, slips = cache.rows()[i], {asks[i]: plain[i].clone}
         bound = _bound(true.case)
         expect.close(got, want, name, axes=POSITIONS, slips=slips, bound=bound)
-        expect.that(
+        expect.require(
             torch.equal(got, cache.buffers[i][:, : x.shape[1]]),
             f"{name} must stay as it was appended, and it was changed later",
             "Does a line write into what cache.append returned?",
@@ -160,7 +162,8 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
             turned[:, last:] = slow_turn(rows[:, last:], start + last + shift, theta)
             return turned
 
-        return lambda: replace(true, **dict.fromkeys(names, turn))(x)
+        turns: dict[str, Any] = dict.fromkeys(names, turn)
+        return lambda: replace(true, **turns)(x)
 
     query, key = "query_turn", "key_turn"
     width = "The scores are those of keys of width d_head + d_rope, whatever space they meet in."
@@ -193,7 +196,7 @@ class _Work(TorchDispatchMode):
         return out
 
 
-def _work(name: str, args: tuple, out: object) -> int:
+def _work(name: str, args: tuple, out: Any) -> int:
     tensors = [arg for arg in args if isinstance(arg, Tensor)]
     if name.removesuffix("_") in PRODUCTS:
         left, right = tensors[-2:]
@@ -215,13 +218,22 @@ def _work(name: str, args: tuple, out: object) -> int:
 def _decode_work(answer: Callable, case: Latent) -> None:
     """In heads that are much wider than the latent, so that expansion costs many times more."""
     rng = random.Random(case.seed)
-    widths = {"d_model": 64, "d_head": rng.randint(48, 56), "d_value": rng.randint(72, 80)}
-    latent = {"d_latent": rng.randint(4, 5), "d_rope": rng.choice((2, 4))}
-    wide = replace(case, batch=1, length=1, contiguous=True, **widths, **latent)
+    d_head, d_value = rng.randint(48, 56), rng.randint(72, 80)
+    wide = replace(
+        case,
+        batch=1,
+        length=1,
+        contiguous=True,
+        d_model=64,
+        d_head=d_head,
+        d_value=d_value,
+        d_latent=rng.randint(4, 5),
+        d_rope=rng.choice((2, 4)),
+    )
     short, long = (_counted(answer, wide, context) for context in CONTEXTS)
     got = (long - short) / (CONTEXTS[1] - CONTEXTS[0])
     want = wide.num_heads * (2 * wide.d_latent + wide.d_rope)
-    expect.that(
+    expect.require(
         got <= MOST * want,
         f"each cached token must cost about H·(2R + r) = {wide.num_heads}·({2 * wide.d_latent} + "
         f"{wide.d_rope}) = {want} multiply-adds, got {got:.0f} (d_head={wide.d_head}, "
@@ -280,7 +292,7 @@ check_absorbed_decode = Check(
         "one token more within 1e-5, in float64 1e-10": _decode_next,
         "x, weights and earlier rows untouched": untouched(_decode_use),
         "step after step, and what is cached": _decode_steps,
-        "no cached latent is expanded: work a cached token": _decode_work,
+        "no cached latent is expanded: work per cached token": _decode_work,
     },
     hints=(
         "In q · (W_UK c), the product W_UK c is made anew for every cached token. Which other "

@@ -24,7 +24,7 @@ def _attend(answer, case: Attending, parts: dict[str, Tensor]) -> Tensor:
     queries, values = parts["q_content"], parts["values"]
     shape = *queries.shape[:3], values.shape[-1]
     y = _output(answer, parts)
-    ask = "It has one row a query and head, as wide as a value."
+    ask = "It has one row per query and head, as wide as a value."
     return expect.tensor(y, "the output", shape, case.dtype, ask).detach()
 
 
@@ -39,7 +39,7 @@ def _attend_one(answer, case: Attending) -> None:
     parts = {name: part[:, :1] for name, part in case.parts().items()}
     values, when = parts["values"], "with one position to see, whose value comes back"
     raw = _output(answer, parts)
-    expect.that(
+    expect.require(
         not isinstance(raw, Tensor) or not raw.isnan().any(),
         f"the output {when}, must be that value, got NaN",
         "Does a query see its own position?",
@@ -95,7 +95,7 @@ def _expect_seen(answer, case: Attending, ask: str) -> None:
         own = case.seen - case.length + i
         right = f"positions 0 to {own}" if own else "that position alone"
         found = (weights[b, i, h].abs() > 1e-6).nonzero().flatten().tolist()
-        expect.that(
+        expect.require(
             found == list(range(own + 1)),
             f"query {i} of {case.length}, at position {own}, must see {right}, and "
             f"in head {h} of sequence {b} it sees {', '.join(map(str, found)) or 'none'}",
@@ -114,13 +114,13 @@ def _attend_rotary(answer, case: Attending) -> None:
         rotary[:, :, h] = 3 * rotary[:, :, h].flip(-1) + 1
         after = _attend(answer, case, parts | {"q_rotary": rotary})
         moved = (after - before).abs().amax((0, 1, 3))
-        expect.that(
+        expect.require(
             moved[h] > 1e-5,
-            f"another q_rotary in head {h} must give another output of head {h}, and it does not",
+            f"another q_rotary in head {h} must change the output of head {h}, and it does not",
             "Are the rotary scores added to the content scores, for every head?",
         )
         others = [i for i in range(case.num_heads) if i != h and moved[i] > 1e-5]
-        expect.that(
+        expect.require(
             not others,
             f"another q_rotary in head {h} must change no other head, and it changes "
             f"head {others[0] if others else h}",
@@ -136,7 +136,7 @@ def _attend_scale(answer, case: Attending) -> None:
         want = (d + r) / math.sqrt(width)
         got = _score(answer, replace(case, dtype=torch.float64), content, rotary, want)
         which = " and ".join(["content"] * content + ["rotary part"] * rotary)
-        expect.that(
+        expect.require(
             abs(got - want) < 1e-3,
             f"query and key with {which} of ones must have the score {d + r} / sqrt({width}) = "
             f"{want:.4g}, got {got:.4g}, as the attention weights tell",
@@ -206,8 +206,8 @@ def _attend_gradients(answer, case: Attending) -> None:
         rows = min(case.length, 2) if name.startswith("q") else min(case.seen, 4)
         parts[name] = part[:2, -rows:].double().contiguous().requires_grad_()
     shape = _attend(answer, replace(case, dtype=torch.float64), parts).shape
-    way = SMALL * torch.randn(shape, generator=case.generator(), dtype=torch.float64)
-    expect.gradient(lambda: (answer(*parts.values()) * way).sum(), parts, case.generator())
+    direction = SMALL * torch.randn(shape, generator=case.generator(), dtype=torch.float64)
+    expect.gradient(lambda: (answer(*parts.values()) * direction).sum(), parts, case.generator())
 
 
 def _compared_inputs() -> tuple[Tensor, ...]:
@@ -222,7 +222,7 @@ check_attend = Check(
     draw=attendings,
     stages={
         "shape and type": _attend_shape,
-        "one position seen gives its value": _attend_one,
+        "one position seen: its value comes back": _attend_one,
         "weights sum to 1: values equal at all positions come back": _attend_constant,
         "L = S: a query sees itself and what came before": _attend_whole,
         "L < S: the queries are the last L positions": _attend_chunk,
@@ -234,7 +234,7 @@ check_attend = Check(
     },
     hints=(
         "Query i of the L stands at position S - L + i. Which of the S keys may it see?",
-        "Look at the scores (B, H, L, S). Which two products give them, and which of the two has "
+        "Look at the scores (B, H, L, S). Which two products make them, and which of the two has "
         "keys without a dimension for heads?",
         "einsum content queries with content keys and rotary queries with k_rotary to (B, H, L, S) "
         "each, add, divide by sqrt(d + r), fill with -inf where s > S - L + i, softmax over the "

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class Attending:
 def attendings(rng: random.Random) -> list[Attending]:
     """Seven cases: a whole prompt, chunks, one query, one position, one head, a batch of one."""
 
-    def case(**kind) -> Attending:
+    def case(**kind: Any) -> Attending:
         batch, heads = rng.sample(range(2, 5), 2)
         length = rng.choice([n for n in (2, 3, 4) if n not in (batch, heads)])
         seen, d_head, d_rope, d_value = rng.sample(range(5, 11), 4)

@@ -10,27 +10,27 @@ from checks.d3_mla.cases import POSITIONS
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Wrong
+from checks.grading.result import Built, Wrong
 from solutions import d3_mla as reference
 
 _HEADS, _D_HEAD, _D_LATENT = 32, 128, 512  # the plan's sizes
 _BEFORE = "Is that looked at before anything is written?"
 
 
-def _cache(answer: type, case: Cached) -> object:
+def _cache(answer: type, case: Cached) -> Built:
     cache = answer(case.batch, case.capacity, *case.widths)
     _expect_length(cache, 0, "of a new cache")
     return cache
 
 
-def _expect_length(cache: object, want: int, when: str) -> None:
+def _expect_length(cache: Built, want: int, when: str) -> None:
     got = len(cache)
     ask = "Is the number of used positions moved on by what was appended?"
-    expect.that(got == want, f"len(cache) {when} must be {want}, got {got}", ask)
+    expect.require(got == want, f"len(cache) {when} must be {want}, got {got}", ask)
 
 
-def _append(cache: object, parts: list[Tensor], seen: int, case: Cached) -> list[Tensor]:
-    """What an append gives, once it is a tuple of `seen` positions for each width."""
+def _append(cache: Built, parts: list[Tensor], seen: int, case: Cached) -> list[Tensor]:
+    """What an append returns, once it is a tuple of `seen` positions for each width."""
     got = _parts(cache.append(*parts), case)
     for i, (part, width) in enumerate(zip(got, case.widths, strict=True)):
         shape, ask = (case.batch, seen, width), "All positions so far come back, the new ones last."
@@ -39,13 +39,13 @@ def _append(cache: object, parts: list[Tensor], seen: int, case: Cached) -> list
     return [part.detach() for part in got]
 
 
-def _parts(got: object, case: Cached) -> Sequence[Tensor]:
+def _parts(got: Built, case: Cached) -> Sequence[Tensor]:
     count = len(case.widths)
     wanted = f"append must return a tuple with one tensor for each width, {count} in all"
     if got is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
-    expect.that(isinstance(got, tuple | list), f"{wanted}, got {expect.shown(got)}")
-    expect.that(len(got) == count, f"{wanted}, got {expect.shown(got)}")
+    expect.require(isinstance(got, tuple | list), f"{wanted}, got {expect.shown(got)}")
+    expect.require(len(got) == count, f"{wanted}, got {expect.shown(got)}")
     return got
 
 
@@ -78,7 +78,7 @@ def _in_order(answer: type, case: Cached) -> None:
     _filled(answer, case)
 
 
-def _filled(answer: type, case: Cached) -> tuple[object, list[list[Tensor]]]:
+def _filled(answer: type, case: Cached) -> tuple[Built, list[list[Tensor]]]:
     """A cache with all of the case's appends, each of them judged, and what it was given."""
     cache, turns = _cache(answer, case), case.turns()
     for i, parts in enumerate(turns):
@@ -101,7 +101,7 @@ def _on_device(answer: type, case: Cached) -> None:
     for i, part in enumerate(got):
         where = part.device.type if isinstance(part, Tensor) else expect.shown(part)
         wanted = f"part {i} must be on the device 'meta', where the first parts are"
-        expect.that(where == "meta", f"{wanted}, got {where}", ask)
+        expect.require(where == "meta", f"{wanted}, got {where}", ask)
 
 
 def _like_the_first(answer: type, case: Cached) -> None:
@@ -128,7 +128,7 @@ def _own_copy(answer: type, case: Cached) -> None:
 
 
 def _views(answer: type, case: Cached) -> None:
-    """What each append gave, looked at once more when all are appended."""
+    """What each append returned, looked at once more when all are appended."""
     cache, turns, views = _cache(answer, case), case.turns(), []
     for i, parts in enumerate(turns):
         views.append(_append(cache, parts, sum(case.lengths[: i + 1]), case))
@@ -145,7 +145,7 @@ def _two_caches(answer: type, case: Cached) -> None:
             _expect_parts(got, own[: i + 1], "of one of two caches that are filled in turn")
 
 
-def _expect_refused(cache: object, parts: list[Tensor], why: str) -> None:
+def _expect_refused(cache: Built, parts: list[Tensor], why: str) -> None:
     """A ValueError, with any sentence, and length and bytes as they were."""
     before = len(cache), cache.nbytes
     wanted = f"{why} must be refused with a ValueError"
@@ -158,7 +158,7 @@ def _expect_refused(cache: object, parts: list[Tensor], why: str) -> None:
     else:
         raise Wrong(f"{wanted}, got {expect.shown(got)}. {_BEFORE}")
     after = len(cache), cache.nbytes
-    expect.that(
+    expect.require(
         before == after,
         f"{why} must leave the cache as it was: len and nbytes were {before} and are {after}",
         "Is anything made or counted before the parts are looked at?",
@@ -182,7 +182,7 @@ def _full(answer: type, case: Cached) -> None:
     _expect_exactly_full(empty, case)
 
 
-def _expect_exactly_full(empty: object, case: Cached) -> None:
+def _expect_exactly_full(empty: Built, case: Cached) -> None:
     """All at once, in a cache that refused too many before."""
     turns = [case.parts(case.capacity)]
     got = _append(empty, turns[0], case.capacity, case)
@@ -217,7 +217,7 @@ def _eight_times(answer: type, case: Cached) -> None:
     latent = torch.ones(batch, capacity, _D_LATENT, dtype=case.dtype)
     views = cache.append(latent, latent)
     for got, what in ((_held(views), "the buffers take"), (cache.nbytes, "nbytes says")):
-        expect.that(
+        expect.require(
             got * 8 == standard,
             f"{capacity} positions of keys and values of {_HEADS} heads × {_D_HEAD} take "
             f"{standard} bytes, two latents of {_D_LATENT} an eighth, {standard // 8}, "
@@ -230,17 +230,17 @@ def _bytes(answer: type, case: Cached) -> None:
     """0 before the first append, then those of the whole buffers."""
     cache = _cache(answer, case)
     ask = "It is 0 until the first append makes the buffers."
-    expect.that(cache.nbytes == 0, f"nbytes of a new cache must be 0, got {cache.nbytes}", ask)
+    expect.require(cache.nbytes == 0, f"nbytes of a new cache must be 0, got {cache.nbytes}", ask)
     size = case.parts(1)[0].element_size()
     want = case.batch * case.capacity * sum(case.widths) * size
     for parts in case.turns():
         views = cache.append(*parts)
-        expect.that(
+        expect.require(
             cache.nbytes == want and _held(views) <= want,
-            f"nbytes must be batch × capacity × widths × bytes a number = {case.batch} × "
+            f"nbytes must be batch × capacity × widths × bytes per number = {case.batch} × "
             f"{case.capacity} × {sum(case.widths)} × {size} = {want} with {len(cache)} positions "
             f"used, got {cache.nbytes}, and what came back lies in {_held(views)} bytes",
-            "Is there one buffer a part, with room for all positions from the start?",
+            "Is there one buffer per part, with room for all positions from the start?",
         )
 
 

@@ -1,7 +1,8 @@
 """What the check of the latent cache appends, and what must not fit."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,10 +53,11 @@ def caches(rng: random.Random) -> list[Cached]:
     three types, parts that carry a gradient.
     """
 
-    def case(count: int, *lengths: int, **kind) -> Cached:
+    def case(count: int, *lengths: int, **kind: Any) -> Cached:
         widths = tuple(rng.sample(range(5, 12), count))
-        sizes = {"batch": rng.randint(2, 3), "widths": widths, "spare": rng.randint(2, 4)}
-        return Cached(**(sizes | {"lengths": lengths, "seed": rng.randrange(10**6)} | kind))
+        batch, spare = rng.randint(2, 3), rng.randint(2, 4)
+        drawn = Cached(batch, widths, lengths, spare, rng.randrange(10**6))
+        return replace(drawn, **kind)
 
     few, more = rng.sample(range(2, 6), 2)
     width = rng.randint(5, 9)

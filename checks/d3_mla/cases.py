@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ def latents(rng: random.Random) -> list[Latent]:
     one with another theta, float32. All but the fifth have two rotary pairs or more.
     """
 
-    def case(length=None, query_latent=None, **kind) -> Latent:
+    def case(length=None, query_latent=None, **kind: Any) -> Latent:
         batch, heads = rng.sample(range(2, 5), 2)
         length = length or rng.randint(5, 8)
         d_rope = rng.choice([width for width in (4, 6, 8) if width not in (batch, heads, length)])
@@ -102,7 +103,7 @@ def latents(rng: random.Random) -> list[Latent]:
     ]
 
 
-def shake(module: nn.Module, generator: torch.Generator) -> nn.Module:
+def randomise(module: nn.Module, generator: torch.Generator) -> nn.Module:
     """The module with every weight drawn anew: norms near 1, the rest over sqrt(inputs)."""
     with torch.no_grad():
         for weight in module.parameters():
@@ -120,13 +121,13 @@ def given_weights(
     held = {key: weight.detach().double() for key, weight in module.named_parameters()}
     for key, shape in shapes.items():
         came = expect.shown(held.get(key)).replace("None", "none")
-        expect.that(
+        expect.require(
             key in held and held[key].shape == shape,
             f"{name} must keep {key} of shape {shape}, as the given constructor makes it, "
             f"got {came}",
         )
     more = next((key for key in held if key not in shapes), None)
-    expect.that(
+    expect.require(
         more is None,
         f"{name} must have the weights of the given constructor and no others, got {more} too",
     )

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from checks.d3_mla.projections import check_latent_projections
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
 from solutions import d3_mla as reference
@@ -73,7 +75,7 @@ def _traineds(rng: random.Random) -> list[_Trained]:
     none in which a slip loses hardly more than the best directions do.
     """
 
-    def case(width: int, d_latent: int | None = None, **kind) -> _Trained:
+    def case(width: int, d_latent: int | None = None, **kind: Any) -> _Trained:
         while True:
             rank, rows = d_latent or rng.randint(2, 3), rng.randint(30, 50)
             d_model = rng.choice([n for n in range(10, 15) if n != width])
@@ -109,7 +111,7 @@ def _rank(case: _Trained, part: str) -> int:
 
 
 def _main(matrix: Tensor) -> Tensor:
-    """The directions of the rows, one a column, strongest first: `(W, W)`."""
+    """The directions of the rows, one per column, strongest first: `(W, W)`."""
     return torch.linalg.eigh(matrix.T @ matrix).eigenvectors.flip(-1)
 
 
@@ -158,15 +160,15 @@ def _made(answer, case: _Trained, d_latent: int, joint: bool) -> tuple[list[Tens
     options = {"joint": True} if joint else {}
     got = answer(W_K, W_V, case.activations(), d_latent, **options)
     wanted = f"the call must return a LatentProjections, got {expect.shown(got)}"
-    expect.that(got is not None, wanted, "Did you forget a `return`?")
-    expect.that(hasattr(got, "down") and hasattr(got, "up"), f"{wanted}, without down and up")
+    expect.require(got is not None, wanted, "Did you forget a `return`?")
+    expect.require(hasattr(got, "down") and hasattr(got, "up"), f"{wanted}, without down and up")
     width = 2 * d_latent if joint else d_latent
     latents = _of_kind(got.down(case.activations()[None]), "latent", (width,), case)
     expanded = _of_kind(got.up(*latents), "expansion", (1, case.width), case)
     return latents, [value.detach().double().reshape(case.rows, -1) for value in expanded]
 
 
-def _of_kind(pair: object, name: str, last: tuple[int, ...], case: _Trained) -> list[Tensor]:
+def _of_kind(pair: Built, name: str, last: tuple[int, ...], case: _Trained) -> list[Tensor]:
     names = f"the {name} of the keys", f"the {name} of the values"
     ask = "One head holds the whole width W, and with joint a latent is 2 · d_latent wide."
     for value, each in zip(expect.pair(pair, names), names, strict=True):
@@ -208,7 +210,7 @@ def _expect_best(came: Tensor, case: _Trained, part: str) -> None:
     near = 1e-3 * loss + _BOUND
     asks = [ask for ask, slip in _slips(case, part).items() if abs(slip() - loss) <= near]
     name = "keys and values together" if part == "both" else f"the {part}"
-    expect.that(
+    expect.require(
         False,
         f"the best {_rank(case, part)} directions lose {least:.2%} of the squared length of "
         f"{name} on these activations, and yours {loss:.2%}",

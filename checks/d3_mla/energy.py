@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ class _Spread:
 def _spreads(rng: random.Random) -> list[_Spread]:
     """Seven cases: more rows than width and fewer, float32, one row, width 1."""
 
-    def case(rows: int, width: int, **kind) -> _Spread:
+    def case(rows: int, width: int, **kind: Any) -> _Spread:
         return _Spread(rows, width, rng.randrange(10**6), **kind)
 
     few, many = rng.randint(4, 7), rng.randint(9, 20)
@@ -96,7 +97,7 @@ def _rises(answer, case: _Spread) -> None:
                 f"{i + 1} directions keep at least what {i} keep, and the shares fall from "
                 f"{before:.4g} to {after:.4g}. Is it the running sum?"
             )
-    expect.that(
+    expect.require(
         abs(shares[-1] - 1) <= 1e-5,
         f"the last share must be 1, for all that there is, got {shares[-1]:.4g}",
         _CENTRED if case.rows == 1 else "Is it divided by the sum of all squares?",
@@ -145,7 +146,7 @@ def _scale(answer, case: _Spread) -> None:
         name = f"the kept share, with all outputs times {scale:g} as without,"
         ask = "Is it a share of the whole, with nothing added to it?"
         got = _shares(answer, scale * case.outputs())
-        expect.close(got, shares, name, axes=("place",), slips={ask: lambda got=got: got})
+        expect.close(got, shares, name, axes=("place",), slips={ask: got.clone})
 
 
 def _use(answer, case: _Spread) -> Used:

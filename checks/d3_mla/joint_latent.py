@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from checks.d3_mla.cases import (
@@ -14,24 +14,25 @@ from checks.d3_mla.cases import (
     given_weights,
     latents,
     order_slips,
-    shake,
+    randomise,
     slow_heads,
     slow_latent,
 )
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from checks.grading.strided import strided
 from solutions import d3_mla as reference
 
 
-def _joint(answer: type, case: Latent) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The answer with shaken weights, and those weights in float64."""
+def _joint(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
+    """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_value, case.d_latent
     layer = answer(*sizes)
     expect.module(layer, "JointLatent")
-    shake(layer.to(case.dtype), case.generator())
+    randomise(layer.to(case.dtype), case.generator())
     shapes = {
         "kv_down.weight": (case.d_latent, case.d_model),
         "kv_norm.weight": (case.d_latent,),
@@ -46,14 +47,14 @@ def _latent(case: Latent) -> Tensor:
     return latent if case.contiguous else strided(latent)
 
 
-def _down(layer: nn.Module, x: Tensor, case: Latent) -> Tensor:
+def _down(layer: Built, x: Tensor, case: Latent) -> Tensor:
     shape = *x.shape[:2], case.d_latent
     return expect.tensor(
-        layer.down(x.clone()), "down(x)", shape, x.dtype, "It is one latent a token."
+        layer.down(x.clone()), "down(x)", shape, x.dtype, "It is one latent per token."
     )
 
 
-def _up(layer: nn.Module, latent: Tensor, case: Latent) -> tuple[Tensor, Tensor]:
+def _up(layer: Built, latent: Tensor, case: Latent) -> tuple[Tensor, Tensor]:
     """Keys and values, once both have the right kind."""
     parts = expect.pair(layer.up(latent.clone()), ("keys", "values"))
     ask = "Keys are (B, S, H, d_head), values (B, S, H, d_value), with S as many as latents came."
@@ -140,14 +141,19 @@ def _joint_gradients(answer: type, case: Latent) -> None:
     named = dict(layer.named_parameters())
     x = case.x()[:2, :3].double().requires_grad_()
     latent = _latent(case)[:2, :3].double().requires_grad_()
-    way = SMALL * case.draw(*x.shape[:2], case.d_latent, offset=5).double()
-    ways = [SMALL * case.draw(*part.shape, offset=6).double() for part in _up(layer, latent, case)]
+    direction = SMALL * case.draw(*x.shape[:2], case.d_latent, offset=5).double()
+    directions = [
+        SMALL * case.draw(*part.shape, offset=6).double() for part in _up(layer, latent, case)
+    ]
 
     def loss_up() -> Tensor:
-        return sum((part * way).sum() for part, way in zip(layer.up(latent), ways, strict=True))
+        return sum(
+            (part * direction).sum()
+            for part, direction in zip(layer.up(latent), directions, strict=True)
+        )
 
     downs = {name: named[name] for name in ("kv_down.weight", "kv_norm.weight")}
-    expect.gradient(lambda: (layer.down(x) * way).sum(), {"x": x, **downs}, case.generator())
+    expect.gradient(lambda: (layer.down(x) * direction).sum(), {"x": x, **downs}, case.generator())
     ups = {"the latent": latent, "kv_up.weight": named["kv_up.weight"]}
     expect.gradient(loss_up, ups, case.generator())
 
@@ -166,7 +172,7 @@ check_joint_latent = Check(
         "gradients reach x, latent and every weight": _joint_gradients,
     },
     hints=(
-        "The cache keeps what down gives, and up reads it many times. On which side of the cache "
+        "The cache keeps what down returns, and up reads it many times. On which side of the cache "
         "does a norm cost less?",
         "Look at self.kv_up(latent): (B, S, H·(d + v)). Which d + v of them belong to head 0, and "
         "which of those are its key?",

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d3_mla.attend import check_attend
 from checks.d3_mla.cache import check_latent_cache
@@ -27,14 +28,15 @@ from checks.d3_mla.rotary_key import check_rotary_key
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
 LEAST = 1e-5  # a change of the output that is no rounding
 
 
-def _output(layer: nn.Module, x: Tensor, *cache: object) -> Tensor:
-    """What the layer gives a copy of x, once it is of the right kind."""
+def _output(layer: Built, x: Tensor, *cache: Built) -> Tensor:
+    """What the layer returns for a copy of x, once it is of the right kind."""
     y = layer(x.clone(), *cache)
     narrow = isinstance(y, Tensor) and y.ndim == 3 and y.shape[-1] != x.shape[-1]
     ask = "All heads side by side, (B, L, H·v), go through `out`." if narrow else ""
@@ -49,24 +51,24 @@ def _layer_shapes(answer: type, case: Latent) -> None:
     slow(layer, case)
     first, again = [_output(layer, case.x()) for _ in range(2)]
     _output(layer, case.x()[:1, :1])
-    expect.that(
+    expect.require(
         _same(first - again),
-        "the same x must give the same output a second time, and it does not",
+        "the same x must have the same output a second time, and it does not",
         "Does anything in the layer change between two calls?",
     )
     if hasattr(layer, "new_cache"):
         _expect_new_cache(layer, case)
 
 
-def _expect_new_cache(layer: nn.Module, case: Latent) -> None:
+def _expect_new_cache(layer: Built, case: Latent) -> None:
     """Looked at and not used: another check judges the learner's cache."""
     first, second = [layer.new_cache(case.batch, 9) for _ in range(2)]
-    expect.that(
+    expect.require(
         first is not second and len(first) == 0,
         "layer.new_cache must make a new and empty cache at each call, and it does not",
     )
     want, widths = (case.d_latent, case.d_rope), getattr(first, "widths", None)
-    expect.that(
+    expect.require(
         widths is None or tuple(widths) == want,
         f"layer.new_cache must make a cache of widths (d_latent, d_rope) = {want}, got {widths}",
     )
@@ -81,12 +83,12 @@ def _layer_causal(answer: type, case: Latent) -> None:
         other[:, place] = case.draw(case.batch, case.d_model, offset=2)
         moved = _output(layer, other) - y
         first = next(i for i in range(place + 1) if i == place or not _same(moved[:, i]))
-        expect.that(
+        expect.require(
             first == place,
             f"the output of position {first} must not depend on position {place}, and it does",
             "" if first == place else _why_seen(slow(layer, case), x, y),
         )
-        expect.that(
+        expect.require(
             all(not _same(row[place]) for row in moved),
             f"the output of position {place} must depend on x at position {place} in every row "
             "of the batch, and it does not",
@@ -112,7 +114,7 @@ def _layer_order(answer: type, case: Latent) -> None:
     layer, x = made(answer, case), case.x()
     reversed_prefix = torch.cat([x[:, :-1].flip(1), x[:, -1:]], dim=1)
     moved = _output(layer, reversed_prefix) - _output(layer, x)
-    expect.that(
+    expect.require(
         not _same(moved[:, -1]),
         "the last output must change when the tokens before it come in the reverse order, "
         "and it does not",
@@ -147,7 +149,7 @@ def _layer_prefill(answer: type, case: Latent) -> None:
     full = reference.LatentCache(case.batch, case.length, *watched.widths)
     for cache in (watched, full):
         got = _output(layer, x, cache)
-        expect.that(
+        expect.require(
             len(cache) == case.length,
             f"after {case.length} positions the cache must hold {case.length}, got {len(cache)}",
             "Does every call append what is new? An empty cache counts as false in `if cache`.",
@@ -171,7 +173,7 @@ def _expect_cached(
     for i, (got, want, name) in enumerate(zip(cache.rows(), wants, names, strict=True)):
         asks = slips[i] if slips else None
         expect.close(got, want, name, axes=POSITIONS, when=when, slips=asks)
-        expect.that(
+        expect.require(
             torch.equal(got, cache.buffers[i][:, : len(cache)]),
             f"{name} must stay as it was appended, and it was changed later",
             "Does a line write into what cache.append returned?",
@@ -181,7 +183,7 @@ def _expect_cached(
 def _slips_of_cached(true: SlowAttention, x: Tensor) -> tuple[dict, dict]:
     """For the latent and for the key."""
 
-    def part(i: int, start: int = 0, **fields: object) -> Callable[[], Tensor]:
+    def part(i: int, start: int = 0, **fields: Any) -> Callable[[], Tensor]:
         return lambda: replace(true, **fields).cached(x, start)[i]
 
     before_norm = "Is the latent cached before its norm? Cache it normed."
@@ -245,9 +247,9 @@ def _layer_gradients(answer: type, case: Latent) -> None:
     if case.dtype != torch.float64:
         return
     layer, x = made(answer, case), case.x()[:2, :4].clone().requires_grad_()
-    way = case.draw(*x.shape, offset=4)
+    direction = case.draw(*x.shape, offset=4)
     inputs = {"x": x, **dict(layer.named_parameters())}
-    expect.gradient(lambda: (layer(x) * way).sum(), inputs, case.generator())
+    expect.gradient(lambda: (layer(x) * direction).sum(), inputs, case.generator())
 
 
 check_mla = Check(
@@ -261,7 +263,7 @@ check_mla = Check(
         "no position sees a later one": _layer_causal,
         "the order of earlier tokens matters": _layer_order,
         "without a cache within 1e-5 of slow loops": _layer_values,
-        "a prefill gives the same": _layer_prefill,
+        "the same after a prefill": _layer_prefill,
         "cached: the normed latent and the rotated key": _layer_cached,
         "one by one and in chunks": _layer_chunks,
         "nothing kept but in the cache": _layer_stateless,

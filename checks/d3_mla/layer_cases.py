@@ -8,11 +8,20 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from checks.d3_mla.cases import THETA, Latent, given_weights, latents, shake, slow_attend, slow_turn
+from checks.d3_mla.cases import (
+    THETA,
+    Latent,
+    given_weights,
+    latents,
+    randomise,
+    slow_attend,
+    slow_turn,
+)
 from checks.grading import expect
 from solutions import d3_mla as reference
 
@@ -28,21 +37,21 @@ def attentions(rng: random.Random) -> list[Latent]:
 
 def made(answer: type, case: Latent) -> nn.Module:
     """An attention of the case's sizes and type, with all weights drawn anew, norms too."""
-    options = {"q_latent": case.q_latent}
+    options: dict[str, Any] = {"q_latent": case.q_latent}
     options |= {"d_value": case.d_value} if case.d_value != case.d_head else {}
     options |= {"theta": case.theta} if case.theta != THETA else {}
     sizes = case.d_model, case.num_heads, case.d_head, case.d_latent, case.d_rope
     layer = answer(*sizes, **options)
     expect.module(layer, NAME)
-    return shake(layer, case.generator()).to(case.dtype)
+    return randomise(layer, case.generator()).to(case.dtype)
 
 
 def weight_shapes(case: Latent) -> dict[str, tuple[int, ...]]:
     """Every weight of the attention, by the name that the given constructors make."""
     heads, query = case.num_heads, case.q_latent
-    shapes = {
-        "queries.q_down.weight": (query, case.d_model),
-        "queries.q_norm.weight": (query,),
+    shapes: dict[str, tuple[int, ...]] = {
+        "queries.q_down.weight": (query or 0, case.d_model),
+        "queries.q_norm.weight": (query or 0,),
         "queries.q_up.weight": (heads * (case.d_head + case.d_rope), query or case.d_model),
         "latent.kv_down.weight": (case.d_latent, case.d_model),
         "latent.kv_norm.weight": (case.d_latent,),
@@ -50,7 +59,7 @@ def weight_shapes(case: Latent) -> dict[str, tuple[int, ...]]:
         "rotary_key.k_down.weight": (case.d_rope, case.d_model),
         "out.weight": (case.d_model, heads * case.d_value),
     }
-    return {name: shape for name, shape in shapes.items() if None not in shape}
+    return {name: shape for name, shape in shapes.items() if 0 not in shape}
 
 
 def normed(rows: Tensor, weight: Tensor) -> Tensor:
@@ -140,7 +149,7 @@ def slow(layer: nn.Module, case: Latent) -> SlowAttention:
 
 
 def slips_of_merging(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """What heads put side by side in another order would give."""
+    """What comes of heads that are put side by side in another order."""
 
     def mixed(*dims: int) -> Callable[[], Tensor]:
         return lambda: true.out(true.mixed(x).transpose(*dims).reshape(*x.shape[:2], -1))
@@ -153,14 +162,14 @@ def slips_of_merging(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], T
 
 
 def slips_of_chunks(true: SlowAttention, x: Tensor, lengths: list[int]) -> dict:
-    """What a slip with a filled cache would give, if x came in chunks of these lengths."""
+    """What comes of a slip with a filled cache, if x is passed in chunks of these lengths."""
     starts = [sum(lengths[:k]) for k, n in enumerate(lengths) for _ in range(n)]
     ends = [sum(lengths[: k + 1]) for k, n in enumerate(lengths) for _ in range(n)]
 
     def turn(rows: Tensor, start: int, theta: float) -> Tensor:
         return torch.cat([slow_turn(part, 0, theta) for part in rows.split(lengths, 1)], dim=1)
 
-    def changed(**fields: object) -> Callable[[], Tensor]:
+    def changed(**fields: Any) -> Callable[[], Tensor]:
         return lambda: replace(true, **fields)(x)
 
     last = "The L queries are the last L of the S positions."
@@ -183,11 +192,11 @@ def slips_of_chunks(true: SlowAttention, x: Tensor, lengths: list[int]) -> dict:
 
 
 def slips_of_parts(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """What a slip inside a part would give, by the question that points at it."""
+    """What comes of a slip inside a part, by the question that points at it."""
     case = true.case
     by = "Scores are divided by sqrt(d_head + d_rope), the width of both parts together."
 
-    def changed(**fields: object) -> Callable[[], Tensor]:
+    def changed(**fields: Any) -> Callable[[], Tensor]:
         return lambda: replace(true, **fields)(x)
 
     def scaled(by: int) -> Callable[[], Tensor]:
@@ -271,11 +280,12 @@ class WatchedCache(reference.LatentCache):
 
     def __init__(self, case: Latent, capacity: int):
         super().__init__(case.batch, capacity, case.d_latent, case.d_rope)
-        self.dtype, self.given = case.dtype, []
+        self.dtype = case.dtype
+        self.given: list[list[Tensor]] = []
 
     def append(self, *parts: Tensor) -> tuple[Tensor, ...]:
         wanted = "cache.append must get two parts, the normed latent and the rotated key"
-        expect.that(len(parts) == 2, f"{wanted}, got {len(parts)}")
+        expect.require(len(parts) == 2, f"{wanted}, got {len(parts)}")
         length = parts[0].shape[1] if getattr(parts[0], "ndim", 0) == 3 else "L"
         names = "the first part of cache.append, the latent,", "the second, the rotary key,"
         ask = "The latent comes first, then the key that all heads share."

@@ -3,14 +3,16 @@
 import random
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
@@ -48,7 +50,7 @@ class _Squeezed:
         return self._drawn(0, self.length, self.d_model)
 
     def latents(self) -> tuple[Tensor, Tensor]:
-        """As a cache gives them: in a case that says so, the first rows of a longer tensor."""
+        """As a cache returns them: in a case that says so, the first rows of a longer tensor."""
         return self._drawn(1, self.seen, self.d_latent), self._drawn(2, self.seen, self.d_latent)
 
     def _drawn(self, offset: int, rows: int, width: int) -> Tensor:
@@ -61,7 +63,7 @@ class _Squeezed:
 def _squeezeds(rng: random.Random) -> list[_Squeezed]:
     """Five cases: any sizes, rows of a longer tensor, float32, one token, one head."""
 
-    def case(**kind) -> _Squeezed:
+    def case(**kind: Any) -> _Squeezed:
         d_model, d_latent, d_head = rng.sample(range(7, 14), 3)
         length, seen = rng.sample(range(4, 7), 2)
         sizes = {"batch": 2, "length": length, "seen": seen, "num_heads": 3}
@@ -77,13 +79,13 @@ def _squeezeds(rng: random.Random) -> list[_Squeezed]:
     ]
 
 
-def _projections(answer: type, case: _Squeezed) -> nn.Module:
+def _projections(answer: type, case: _Squeezed) -> Built:
     made = answer(case.d_model, case.d_latent, case.num_heads, case.d_head)
     expect.module(made, "LatentProjections")
     return made.to(case.dtype)
 
 
-def _down(made: nn.Module, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:
+def _down(made: Built, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:
     """Both latents, once they have the right kind."""
     got = expect.pair(made.down(x), _LATENTS)
     for value, name in zip(got, _LATENTS, strict=True):
@@ -91,7 +93,7 @@ def _down(made: nn.Module, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:
     return got
 
 
-def _up(made: nn.Module, latents: tuple[Tensor, Tensor], case: _Squeezed) -> tuple[Tensor, Tensor]:
+def _up(made: Built, latents: tuple[Tensor, Tensor], case: _Squeezed) -> tuple[Tensor, Tensor]:
     """Keys and values, once they have the right kind."""
     got = expect.pair(made.up(*latents), _EXPANDED)
     shape = (*latents[0].shape[:2], case.num_heads, case.d_head)
@@ -116,7 +118,7 @@ def _weights_held(answer: type, case: _Squeezed) -> None:
     held = sum(p.numel() for p in _projections(answer, case).parameters())
     width = case.num_heads * case.d_head
     want = 2 * case.d_latent * (case.d_model + width)
-    expect.that(
+    expect.require(
         held == want,
         "two projections down and two up hold 2 × d_latent × (d_model + num_heads × d_head) = "
         f"2 × {case.d_latent} × ({case.d_model} + {width}) = {want} numbers, and parameters() "
@@ -125,17 +127,17 @@ def _weights_held(answer: type, case: _Squeezed) -> None:
     )
 
 
-def _given(made: nn.Module, name: str, shape: tuple[int, int]) -> Tensor | None:
+def _given(made: Built, name: str, shape: tuple[int, int]) -> Tensor | None:
     """The weight of the given constructor's projection, or None where it is laid out otherwise."""
     weight = dict(made.named_parameters()).get(f"{name}.weight")
-    fits = weight is not None and weight.shape == shape
-    return weight.detach() if fits else None
+    return weight.detach() if weight is not None and weight.shape == shape else None
 
 
-def _both_given(made: nn.Module, way: str, shape: tuple[int, int]) -> list[Tensor] | None:
-    """The weights of keys and values, on the way down or up."""
-    found = [_given(made, f"{part}_{way}", shape) for part in "kv"]
-    return None if any(weight is None for weight in found) else found
+def _both_given(made: Built, direction: str, shape: tuple[int, int]) -> list[Tensor] | None:
+    """The weights of keys and values, down or up."""
+    named = (_given(made, f"{part}_{direction}", shape) for part in "kv")
+    found = [weight for weight in named if weight is not None]
+    return found if len(found) == 2 else None
 
 
 def _product(weight: Tensor, rows: Tensor) -> Tensor:
@@ -143,7 +145,7 @@ def _product(weight: Tensor, rows: Tensor) -> Tensor:
     return torch.stack([torch.stack([weight @ row for row in line]) for line in rows])
 
 
-def _by_equal_weights(answer: type, case: _Squeezed) -> nn.Module:
+def _by_equal_weights(answer: type, case: _Squeezed) -> Built:
     """With all weights one number the values are known in closed form, whatever the layout."""
     made = _projections(answer, case)
     with torch.no_grad():
@@ -191,7 +193,7 @@ def _up_values(answer: type, case: _Squeezed) -> None:
 
 
 def _expect_heads(value: Tensor, weights: list, latents: tuple, i: int, case: _Squeezed) -> None:
-    """Head h is what rows h·d_head to (h + 1)·d_head of the weight give."""
+    """Head h is what rows h·d_head to (h + 1)·d_head of the weight make of the latent."""
 
     def heads(weight: Tensor, latent: Tensor) -> Tensor:
         return torch.stack([_product(part, latent) for part in weight.split(case.d_head)], dim=2)
@@ -223,23 +225,23 @@ def _gradients(answer: type, case: _Squeezed) -> None:
     """All the way: x squeezed, and expanded again."""
     made, x = _projections(answer, case).double(), case.x().double().requires_grad_()
     shape = 2, *x.shape[:2], case.num_heads, case.d_head
-    way = torch.randn(shape, generator=case.generator(), dtype=x.dtype)
+    direction = torch.randn(shape, generator=case.generator(), dtype=x.dtype)
 
     def loss() -> Tensor:
         keys, values = made.up(*made.down(x))
-        return (keys * way[0]).sum() + (values * way[1]).sum()
+        return (keys * direction[0]).sum() + (values * direction[1]).sum()
 
     expect.gradient(loss, {"x": x, **dict(made.named_parameters())}, case.generator())
     grads = torch.autograd.grad(loss(), list(made.parameters()))
     idle = sum(int((grad == 0).sum()) for grad in grads)
-    expect.that(
+    expect.require(
         idle == 0,
         f"every weight must get a gradient, and {idle} numbers get none",
         "Does each of the four projections take part?",
     )
 
 
-def _round_trip(projections: nn.Module, inputs: tuple) -> Tensor:
+def _round_trip(projections: Built, inputs: tuple) -> Tensor:
     return torch.stack(projections.up(*projections.down(*inputs)))
 
 

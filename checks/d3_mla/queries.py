@@ -1,9 +1,9 @@
 """The check of D3.3a: queries with a content part and a rotary part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d3_mla.cases import (
     HEADS,
@@ -13,8 +13,8 @@ from checks.d3_mla.cases import (
     latents,
     order_slips,
     pair_lengths,
+    randomise,
     rotation_slips,
-    shake,
     slow_heads,
     slow_latent,
     slow_turn,
@@ -22,25 +22,26 @@ from checks.d3_mla.cases import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
 
-def _queries(answer: type, case: Latent) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The answer with shaken weights, and those weights in float64."""
+def _queries(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
+    """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_rope
     layer = answer(*sizes, q_latent=case.q_latent, theta=case.theta)
     expect.module(layer, "QueryPath")
-    shake(layer.to(case.dtype), case.generator())
+    randomise(layer.to(case.dtype), case.generator())
     rows = case.num_heads * (case.d_head + case.d_rope)
-    shapes = {"q_up.weight": (rows, case.q_latent or case.d_model)}
+    shapes: dict[str, tuple[int, ...]] = {"q_up.weight": (rows, case.q_latent or case.d_model)}
     if case.q_latent is not None:
         shapes["q_down.weight"] = case.q_latent, case.d_model
         shapes["q_norm.weight"] = (case.q_latent,)
     return layer, given_weights(layer, "QueryPath", shapes)
 
 
-def _parts(layer: nn.Module, x: Tensor, case: Latent, *start: int) -> tuple[Tensor, Tensor]:
+def _parts(layer: Built, x: Tensor, case: Latent, *start: int) -> tuple[Tensor, Tensor]:
     """Content and rotary part, once both have the right kind."""
     parts = expect.pair(layer(x.clone(), *start), ("content", "rotary part"))
     ask = "Content (B, L, H, d_head) comes first, then the rotary part (B, L, H, d_rope), like x."
@@ -58,7 +59,7 @@ def _query_shapes(answer: type, case: Latent) -> None:
         _parts(layer, x, case, 3)
 
 
-def _unturned(weights: dict[str, Tensor], x: Tensor, case: Latent) -> tuple[Tensor, Tensor]:
+def _unturned(weights: dict[str, Tensor], x: Tensor, case: Latent) -> Sequence[Tensor]:
     """What the content must be, and the rotary part before it is turned."""
     x = x.double()
     if case.q_latent is not None:
@@ -69,7 +70,8 @@ def _unturned(weights: dict[str, Tensor], x: Tensor, case: Latent) -> tuple[Tens
 def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> dict[str, Callable]:
     """What slips make of the content (part 0), or of the rotary part before it is turned (1)."""
     up, x = weights["q_up.weight"], x.double()
-    slips, fed = {}, x
+    slips: dict[str, Callable[[], Sequence[Tensor]]] = {}
+    fed = x
     if case.q_latent is not None:
         down, norm = weights["q_down.weight"], weights["q_norm.weight"]
         fed = slow_latent(x, down, norm)
@@ -83,7 +85,8 @@ def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> di
     widths, names = (case.d_head, case.d_rope), ("q_up", "content", "rotary part")
     slips |= order_slips(fed, up, case.num_heads, widths, names)
     chosen = {ask: lambda slip=slip: slip()[part] for ask, slip in slips.items()}
-    return chosen | (_content_slips(*_heads(fed, up, case), case) if part == 0 else {})
+    content, rotary = _heads(fed, up, case)
+    return chosen | (_content_slips(content, rotary, case) if part == 0 else {})
 
 
 def _heads(x: Tensor, up: Tensor, case: Latent) -> tuple[Tensor, ...]:
@@ -125,14 +128,15 @@ def _query_lengths(answer: type, case: Latent) -> None:
     layer, weights = _queries(answer, case)
     x = case.x()
     want = _unturned(weights, x, case)[1]
-    slips = _slips(weights, x, case, 1) | rotation_slips(want, 0, case.theta)
+    turned = _slips(weights, x, case, 1) | rotation_slips(want, 0, case.theta)
+    slips = {ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in turned.items()}
     expect.close(
         pair_lengths(_parts(layer, x, case)[1]),
         pair_lengths(want),
         "the length of a rotary pair",
         axes=HEADS,
         when="which no turn changes",
-        slips={ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in slips.items()},
+        slips=slips,
     )
 
 
@@ -171,10 +175,15 @@ def _query_use(answer: type, case: Latent) -> Used:
 def _query_gradients(answer: type, case: Latent) -> None:
     layer = _queries(answer, case)[0].double()
     x = case.x()[:2, :3].double().requires_grad_()
-    ways = [SMALL * case.draw(*part.shape, offset=3).double() for part in _parts(layer, x, case)]
+    directions = [
+        SMALL * case.draw(*part.shape, offset=3).double() for part in _parts(layer, x, case)
+    ]
 
     def loss() -> Tensor:
-        return sum((part * way).sum() for part, way in zip(layer(x, 2), ways, strict=True))
+        return sum(
+            (part * direction).sum()
+            for part, direction in zip(layer(x, 2), directions, strict=True)
+        )
 
     expect.gradient(loss, {"x": x, **dict(layer.named_parameters())}, case.generator())
 

@@ -1,7 +1,7 @@
-"""The check of D3.3c: one rotary key a token, shared by all heads."""
+"""The check of D3.3c: one rotary key per token, shared by all heads."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d3_mla.cases import (
     POSITIONS,
@@ -10,31 +10,32 @@ from checks.d3_mla.cases import (
     given_weights,
     latents,
     pair_lengths,
+    randomise,
     rotation_slips,
-    shake,
     slow_norm,
     slow_turn,
 )
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
 
-def _key(answer: type, case: Latent) -> tuple[nn.Module, Tensor]:
-    """The answer with a shaken weight, and that weight in float64."""
+def _key(answer: type, case: Latent) -> tuple[Built, Tensor]:
+    """The answer with a random weight, and that weight in float64."""
     layer = answer(case.d_model, case.d_rope, theta=case.theta)
     expect.module(layer, "RotaryKey")
-    shake(layer.to(case.dtype), case.generator())
+    randomise(layer.to(case.dtype), case.generator())
     shapes = {"k_down.weight": (case.d_rope, case.d_model)}
     return layer, given_weights(layer, "RotaryKey", shapes)["k_down.weight"]
 
 
-def _rows(layer: nn.Module, x: Tensor, case: Latent, *start: int) -> Tensor:
+def _rows(layer: Built, x: Tensor, case: Latent, *start: int) -> Tensor:
     """The key, once it has the right kind."""
     shape = *x.shape[:2], case.d_rope
-    ask = "It is one key a token, without a dimension for heads."
+    ask = "It is one key per token, without a dimension for heads."
     return expect.tensor(layer(x.clone(), *start), "the key", shape, x.dtype, ask)
 
 
@@ -56,13 +57,14 @@ def _key_first(answer: type, case: Latent) -> None:
         "Is the key scaled? attend scales the scores.": lambda: plain / case.d_rope**0.5,
         **rotation_slips(plain, 0, case.theta),
     }
+    first = {ask: lambda slip=slip: slip()[:, :1] for ask, slip in slips.items()}
     expect.close(
         _rows(layer, x, case)[:, :1],
         plain[:, :1],
         "the key",
         axes=POSITIONS,
         when="where nothing is turned",
-        slips={ask: lambda slip=slip: slip()[:, :1] for ask, slip in slips.items()},
+        slips=first,
     )
 
 
@@ -70,14 +72,15 @@ def _key_lengths(answer: type, case: Latent) -> None:
     layer, down = _key(answer, case)
     x = case.x()
     plain = x.double() @ down.T
-    slips = rotation_slips(plain, 0, case.theta)
+    turned = rotation_slips(plain, 0, case.theta)
+    slips = {ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in turned.items()}
     expect.close(
         pair_lengths(_rows(layer, x, case)),
         pair_lengths(plain),
         "the length of a pair",
         axes=POSITIONS,
         when="which no turn changes",
-        slips={ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in slips.items()},
+        slips=slips,
     )
 
 
@@ -114,9 +117,9 @@ def _key_use(answer: type, case: Latent) -> Used:
 def _key_gradients(answer: type, case: Latent) -> None:
     layer = _key(answer, case)[0].double()
     x = case.x()[:2, :3].double().requires_grad_()
-    way = SMALL * case.draw(*x.shape[:2], case.d_rope, offset=3).double()
+    direction = SMALL * case.draw(*x.shape[:2], case.d_rope, offset=3).double()
     inputs = {"x": x, **dict(layer.named_parameters())}
-    expect.gradient(lambda: (layer(x, 2) * way).sum(), inputs, case.generator())
+    expect.gradient(lambda: (layer(x, 2) * direction).sum(), inputs, case.generator())
 
 
 check_rotary_key = Check(

@@ -1,9 +1,10 @@
-"""The check of D3.I2: the angles that YaRN gives the rotary pairs."""
+"""The check of D3.I2: the angles of the rotary pairs under YaRN."""
 
 import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ class _Stretched:
         return range(self.d_rope // 2)
 
     def plain(self, pair: int) -> float:
-        """The angle a position without YaRN."""
+        """The angle per position without YaRN."""
         return self.base ** (-2 * pair / self.d_rope)
 
     def ends(self) -> tuple[int, int]:
@@ -68,7 +69,7 @@ def _stretcheds(rng: random.Random) -> list[_Stretched]:
     def factor() -> float:
         return rng.choice([2.5, 4.0, 8.0, 16.0, 40.0])
 
-    def wide(**kind) -> _Stretched:
+    def wide(**kind: Any) -> _Stretched:
         return _Stretched(2 * rng.randint(20, 40), factor(), **kind)
 
     return [
@@ -105,7 +106,7 @@ def _expect(
         want, came = of(pair), float(got[pair])
         if abs(came - want) > 1e-5 * want:
             asks = [ask for ask, slip in slips.items() if _agrees(got, case, slip)]
-            expect.that(
+            expect.require(
                 False,
                 f"pair {pair}, whose plain angle is {case.plain(pair):.4g}, {why}: the angle must "
                 f"be {want:.4g}, got {came:.4g}",
@@ -202,7 +203,7 @@ check_yarn_frequencies = Check(
     reference_answer=reference.yarn_frequencies,
     draw=_stretcheds,
     stages={
-        "one angle a pair": _shape,
+        "one angle per pair": _shape,
         "factor 1 changes nothing": _factor_one,
         "fast pairs keep their angle": _fast,
         "slow pairs have it divided by factor": _slow,

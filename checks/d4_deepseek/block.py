@@ -3,7 +3,7 @@
 import random
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d2_deepseek_moe.layer import check_deepseek_moe
 from checks.d3_mla.cases import POSITIONS
@@ -15,7 +15,7 @@ from checks.d4_deepseek.cases import (
     Deep,
     decide_all_choices,
     draw_case,
-    shaken,
+    randomised,
 )
 from checks.d4_deepseek.parts import (
     BLOCK_PARTS,
@@ -31,6 +31,7 @@ from checks.d4_deepseek.parts import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
@@ -51,20 +52,20 @@ def _blocks(rng: random.Random) -> list[Deep]:
     ]
 
 
-def made(answer: type, case: Deep) -> nn.Module:
+def made(answer: type, case: Deep) -> Built:
     """A block of the case, every weight and bias drawn anew."""
-    return shaken(answer(case.config, case.layer), case)
+    return randomised(answer(case.config, case.layer), case)
 
 
-def _output(block: nn.Module, x: Tensor, *cache: object) -> Tensor:
-    """What the block gives a copy of x, once it is of the right kind."""
+def _output(block: Built, x: Tensor, *cache: Built) -> Tensor:
+    """What the block returns for a copy of x, once it is of the right kind."""
     return expect.tensor(block(x.clone(), *cache), "the output", x.shape, x.dtype).detach()
 
 
 def _block_shapes(answer: type, case: Deep) -> None:
     block, x = answer(case.config, case.layer), case.x()
     kept_block(block, case.config, case.layer)
-    shaken(block, case)
+    randomised(block, case)
     _output(block, x)
     _output(block, x[:1, :1])
     _output(block, x, case.cache(2 * case.length))
@@ -77,24 +78,24 @@ def _block_silent(answer: type, case: Deep) -> None:
     parts = true_parts(block, case)
     n, m = parts.attention_norm, parts.ffn_norm
     slips = {
-        "Is x added to what each of the two parts gives?": lambda: torch.zeros_like(x),
+        "Is x added to the output of each of the two parts?": lambda: torch.zeros_like(x),
         "Is x added more than once, where it is x + f(norm(x))?": lambda: 2 * x,
         "Is x added twice around each part, where it is x + f(norm(x))?": lambda: 4 * x,
         "Does the first residual carry x itself past, and not its norm?": lambda: n(x),
         "Does the second residual carry its input past, and not its norm?": lambda: m(x),
         "Do the residuals go past the norms, as in x + f(norm(x))?": lambda: m(n(x)),
     }
-    when = "with attention and feed-forward part giving zeros"
+    when = "while attention and feed-forward part return zeros"
     expect.close(_output(block, x), x, "the output", axes=POSITIONS, when=when, slips=slips)
 
 
 def _block_alone(answer: type, case: Deep) -> None:
-    """One part gives zeros, and then the other."""
+    """One part returns zeros, and then the other."""
     for silent, other in (("attention", "ffn"), ("ffn", "attention")):
         block, x = made(answer, case), case.x()
         silence(getattr(block, silent))
         parts = true_parts(block, case)
-        name, when = f"the output, x and what {other} adds,", f"with {silent} giving zeros"
+        name, when = f"the output, x and what {other} adds,", f"while {silent} returns zeros"
         expect.close(
             _output(block, x),
             parts(x),
@@ -121,13 +122,13 @@ def _block_values(answer: type, case: Deep) -> None:
         _expect_choices(block, parts, x)
 
 
-def _expect_choices(block: nn.Module, parts: Parts, x: Tensor) -> None:
+def _expect_choices(block: Built, parts: Parts, x: Tensor) -> None:
     """The layer of experts remembers what it chose for every token, in the order of x."""
     parts(x)
     if not hasattr(parts.ffn, "last_experts"):
         return
     got, want = (layer.last_experts.sort(dim=-1).values for layer in (block.ffn, parts.ffn))
-    expect.that(
+    expect.require(
         torch.equal(got, want),
         "block.ffn.last_experts must hold the choices for the tokens of x, sequence by sequence, "
         "and it does not",
@@ -158,7 +159,7 @@ def _block_cached(answer: type, case: Deep) -> None:
         )
 
 
-def _why_not_grown(cache: object) -> str:
+def _why_not_grown(cache: Built) -> str:
     if len(cache) == 0:
         return "Is it handed to self.attention? An empty cache counts as false in `if cache`."
     return "Is attention called once, with the cache, in each call of the block?"
@@ -180,9 +181,9 @@ def _block_gradients(answer: type, case: Deep) -> None:
         return
     block, x = made(answer, case), case.x()[:2, :3].clone().requires_grad_()
     decide_all_choices(block, case)
-    way = torch.randn(x.shape, generator=case.generator(3), dtype=x.dtype)
+    direction = torch.randn(x.shape, generator=case.generator(3), dtype=x.dtype)
     groups = {"x": [x], **weights_of(block, "block")}
-    expect.gradient(lambda: (block(x) * way).sum(), groups, case.generator(4), expect.FINE)
+    expect.gradient(lambda: (block(x) * direction).sum(), groups, case.generator(4), expect.FINE)
 
 
 def compared_config() -> DeepSeekConfig:
@@ -219,7 +220,7 @@ check_deepseek_block = Check(
         "gradients reach x and every part in use": _block_gradients,
     },
     hints=(
-        "If attention and experts gave zeros, what would the block have to return?",
+        "If attention and experts returned zeros, what would the block have to return?",
         "Look at x after attention: what is added to what, and which norm sees the sum?",
         "Add self.attention of self.attention_norm(x), with the cache, to x; to that sum add "
         "self.ffn of self.ffn_norm of it.",

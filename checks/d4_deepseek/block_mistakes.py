@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
     def plain(x: Tensor) -> Tensor:
         return x
 
-    def changed(**fields: object) -> Callable[[], Tensor]:
+    def changed(**fields: Any) -> Callable[[], Tensor]:
         return lambda: replace(parts, **fields)(x)
 
     def halves(first: Callable, second: Callable) -> Callable[[], Tensor]:
@@ -63,8 +64,8 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Does the second residual start from its own input, and not from its norm?": halves(
             attended, lambda x: m(x) + f(m(x))
         ),
-        "Is x added to what attention gives?": halves(lambda x: a(n(x)), fed),
-        "Is the sum after attention added to what the feed-forward part gives?": halves(
+        "Is x added to the output of attention?": halves(lambda x: a(n(x)), fed),
+        "Is the sum after attention added to the output of the feed-forward part?": halves(
             attended, lambda x: f(m(x))
         ),
         "Is a residual added after each of the two parts?": halves(
@@ -90,8 +91,8 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
 
 def slips_of_chunks(parts: Parts, x: Tensor, lengths: list[int]) -> dict:
     return {
-        "Is what attention gives with the cache used, and not without it?": lambda: torch.cat(
-            [parts(part) for part in x.split(lengths, dim=1)], dim=1
+        "Is the output of attention with the cache used, and not one without it?": lambda: (
+            torch.cat([parts(part) for part in x.split(lengths, dim=1)], dim=1)
         ),
         **slips_of_block(parts, x),
     }

@@ -5,17 +5,25 @@ Letters as in `solutions/d4_deepseek.py`.
 
 import random
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from checks.d3_mla.cases import shake
+from checks.d3_mla.cases import randomise
+from checks.grading.result import Built
 from checks.grading.strided import strided
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions.d3_mla import LatentCache
 
-V3_OPTIONS = {"num_experts": 8, "top_k": 3, "num_groups": 4, "top_groups": 2, "scale": 2.5}
-V2_OPTIONS = {"affinity": "softmax", "renormalise": False, "scale": 16.0}
+V3_OPTIONS: dict[str, Any] = {
+    "num_experts": 8,
+    "top_k": 3,
+    "num_groups": 4,
+    "top_groups": 2,
+    "scale": 2.5,
+}
+V2_OPTIONS: dict[str, Any] = {"affinity": "softmax", "renormalise": False, "scale": 16.0}
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def sizes(config: DeepSeekConfig) -> str:
     return ", ".join(changed)
 
 
-def draw_config(rng: random.Random, **kind: object) -> DeepSeekConfig:
+def draw_config(rng: random.Random, **kind: Any) -> DeepSeekConfig:
     """A small configuration whose sizes differ where they can; `kind` sets some of them."""
     segments = kind.get("num_segments", 1)
     d_model = segments * rng.choice(
@@ -107,7 +115,7 @@ def draw_case(
     length: int = 0,
     dtype: torch.dtype = torch.float64,
     contiguous: bool = True,
-    **kind: object,
+    **kind: Any,
 ) -> Deep:
     """A case of a small configuration; batch and length are drawn too where they are 0."""
     config, seed = draw_config(rng, **kind), rng.randrange(10**6)
@@ -115,10 +123,10 @@ def draw_case(
     return Deep(config, *shape, seed, layer, dtype, contiguous)
 
 
-def shaken(module: nn.Module, case: Deep) -> nn.Module:
+def randomised(module: Built, case: Deep) -> Built:
     """The module with every weight and every balancing bias drawn anew, in the case's type."""
     generator = case.generator()
-    shake(module, generator)
+    randomise(module, generator)
     spread = 0.3 if case.config.affinity == "sigmoid" else 0.1
     with torch.no_grad():
         for name, value in module.named_buffers():
@@ -130,7 +138,7 @@ def shaken(module: nn.Module, case: Deep) -> nn.Module:
     return module.to(case.dtype)
 
 
-def decide_all_choices(module: nn.Module, case: Deep) -> None:
+def decide_all_choices(module: Built, case: Deep) -> None:
     """Balancing biases that alone choose the experts, so that a small step changes no choice."""
     with torch.no_grad():
         for name, value in module.named_buffers():

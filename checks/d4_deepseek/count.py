@@ -4,11 +4,12 @@ import numbers
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from checks.d4_deepseek.block import compared_config
-from checks.d4_deepseek.cases import V2_OPTIONS, V3_OPTIONS, draw_case, draw_config, sizes
+from checks.d4_deepseek.cases import V2_OPTIONS, V3_OPTIONS, Deep, draw_case, draw_config, sizes
 from checks.d4_deepseek.stack import check_deepseek, made
 from checks.grading import expect
 from checks.grading.check import Check
@@ -57,17 +58,17 @@ def _pair(answer: Callable, case: _Counted) -> tuple[int, int]:
         if device != "cpu":
             torch.set_default_device("cpu")
     expect.pair(got, NAMES)
-    expect.that(
+    expect.require(
         isinstance(got, tuple),
         f"the call must return a tuple, ({', '.join(NAMES)}), got {expect.shown(got)}",
     )
     for name, value in zip(NAMES, got, strict=True):
-        expect.that(
+        expect.require(
             isinstance(value, numbers.Integral) and not isinstance(value, bool),
             f"{name} must be an int, got {expect.shown(value)}",
-            "`//` divides whole numbers; `.numel()` gives an int.",
+            "`//` divides whole numbers; `.numel()` returns an int.",
         )
-    expect.that(
+    expect.require(
         device == "cpu",
         f"torch's default device must be as it was after the call, got {device}",
         "`with torch.device(...)` puts it back by itself.",
@@ -77,9 +78,9 @@ def _pair(answer: Callable, case: _Counted) -> tuple[int, int]:
 
 def _count_kind(answer: Callable, case: _Counted) -> None:
     first, again = _pair(answer, case), _pair(answer, case)
-    expect.that(
+    expect.require(
         first == again,
-        f"the same configuration must give the same two numbers again, got {first} and {again}",
+        f"the same configuration must have the same two numbers again, got {first} and {again}",
     )
 
 
@@ -149,13 +150,13 @@ def _expect_total(answer: Callable, case: _Counted) -> None:
     _expect_number(_pair(answer, case)[0], total, "total", slips)
 
 
-def _total_with(config: DeepSeekConfig, **fields: int) -> int:
+def _total_with(config: DeepSeekConfig, **fields: Any) -> int:
     return sum(counted_parts(replace(config, **fields)).values())
 
 
 def _expect_number(got: int, want: int, name: str, slips: dict[str, int]) -> None:
     asks = (ask for ask, value in slips.items() if value == got)
-    expect.that(got == want, f"{name} must be {want:,}, got {got:,}", next(asks, ""))
+    expect.require(got == want, f"{name} must be {want:,}, got {got:,}", next(asks, ""))
 
 
 def _expect_active(answer: Callable, case: _Counted) -> None:
@@ -172,7 +173,7 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         "Can a token use more experts than there are?": total - _idle(config, used),
         "Does top_k count the routed experts alone? The shared ones are no part of it.": total
         - _idle(config, min(used + config.num_shared, config.num_experts)),
-        "Does a token use one expert a layer?": total - _idle(config, 1),
+        "Does a token use one expert per layer?": total - _idle(config, 1),
         "Do all layers with experts leave some idle, and not only one?": total
         - idle // max(sparse, 1),
         "Do the dense layers leave anything idle?": total
@@ -211,11 +212,11 @@ def _count_segments(answer: Callable, case: _Counted) -> None:
         _expect_active(answer, case)
 
 
-def _model_size(answer: type, case: object) -> None:
+def _model_size(answer: type, case: Deep) -> None:
     """The size of the model that a count may be built from; its forward pass does not matter."""
     held = sum(weight.numel() for weight in made(answer, case).parameters())
     want = sum(counted_parts(case.config).values())
-    expect.that(held == want, f"DeepSeek(config) must hold {want:,} parameters, got {held:,}")
+    expect.require(held == want, f"DeepSeek(config) must hold {want:,} parameters, got {held:,}")
 
 
 _check_model_size = replace(
@@ -229,9 +230,9 @@ check_count_parameters = Check(
     id="D4.2b",
     name="count_parameters",
     minutes=15,
+    preload=LAZY_TORCH,
     reference_answer=reference.count_parameters,
     draw=_counted,
-    preload=LAZY_TORCH,
     stages={
         "two whole numbers": _count_kind,
         "all layers dense: nothing idle": _count_dense,

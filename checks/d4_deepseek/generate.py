@@ -2,30 +2,35 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d4_deepseek.generation_cases import Text, Watched, texts
 from checks.d4_deepseek.sample import check_sample, expect_shares, wrong_shares
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from solutions import d4_deepseek as reference
 
 _DRAWS = 1500
-_CACHED, _UNCACHED = {}, {"use_cache": False}  # the cache is used unless it is said otherwise
+_CACHED: dict[str, Any] = {}  # the cache is used unless it is said otherwise
+_UNCACHED = {"use_cache": False}
 
 
-def _text(answer, model: Watched, ids: Tensor, new: int, temperature: float = 0, **kind) -> Tensor:
-    """What the answer gives, once it is the prompt and `new` ids of the vocabulary behind it."""
+def _text(
+    answer, model: Watched, ids: Tensor, new: int, temperature: float = 0, **kind: Any
+) -> Tensor:
+    """What the answer returns, once it is the prompt and `new` ids of the vocabulary behind it."""
     model.forget()
     got, length = answer(model, ids.clone(), new, temperature=temperature, **kind), ids.shape[1]
     shape = len(ids), length + new
     short = isinstance(got, Tensor) and got.shape == (len(ids), new) and new > 0
     ask = "Does the prompt come first?" if short else "They are L tokens of prompt and the new."
     expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask)
-    expect.that(
+    expect.require(
         torch.equal(got[:, :length], ids),
         f"the first {length} tokens must be those of the prompt, and they are others",
         "Do new tokens come behind it?",
@@ -42,7 +47,7 @@ def _prompt_first(answer, case: Text) -> None:
 
 
 def _greedy(
-    model: nn.Module, ids: Tensor, new: int, pick: Callable = lambda logits: logits[:, -1].argmax(1)
+    model: Built, ids: Tensor, new: int, pick: Callable = lambda logits: logits[:, -1].argmax(1)
 ) -> Tensor:
     """The specification: the whole text through the model each time, the best token behind it."""
     with torch.no_grad():
@@ -51,7 +56,7 @@ def _greedy(
     return ids
 
 
-def _expect_greedy(answer, case: Text, new: int, **kind) -> None:
+def _expect_greedy(answer, case: Text, new: int, **kind: Any) -> None:
     """Two prompts one after the other, with one model."""
     model = case.model()
     for offset in (0, 1):
@@ -75,7 +80,7 @@ def _expect_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
     row, place = off[off[:, 1].argmin()].tolist()
     first = "Does the whole prompt go in, and does temperature 0 reach the draw?"
     seen = "Does each step see every token so far, once and in order?"
-    expect.that(
+    expect.require(
         False,
         f"at temperature 0 new token {place + 1 - ids.shape[1]} of row {row} must be "
         f"{int(want[row, place])}, got {int(got[row, place])}",
@@ -83,7 +88,7 @@ def _expect_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
     )
 
 
-def _alone(model: nn.Module, ids: Tensor, new: int) -> Tensor:
+def _alone(model: Built, ids: Tensor, new: int) -> Tensor:
     """The slip in which each later step sees only the newest token."""
     fed = ids
     for _ in range(new):
@@ -110,7 +115,7 @@ def _whole_each_time(answer, case: Text) -> None:
     model, ids = case.model(), case.ids()
     _text(answer, model, ids, case.new, **_UNCACHED)
     fed = [call.tokens for call in model.calls]
-    expect.that(
+    expect.require(
         not model.made and not any(call.cached for call in model.calls),
         "with use_cache=False no caches must be made, and the model must get none",
         "What does use_cache decide?",
@@ -121,9 +126,9 @@ def _whole_each_time(answer, case: Text) -> None:
 
 def _expect_fed(fed: list[int], wants: list[int], when: str, ask: str) -> None:
     """Calls of these numbers of tokens; the last, whose logits nobody needs, may be left out."""
-    expect.that(
+    expect.require(
         fed in (wants, wants[:-1]),
-        f"{when} the calls must be fed {wants[:-1]} tokens a row, got {fed}",
+        f"{when} the calls must be fed {wants[:-1]} tokens per row, got {fed}",
         ask,
     )
 
@@ -134,7 +139,7 @@ def _one_a_step(answer, case: Text) -> None:
         _text(answer, model, ids, new, **_CACHED)
         wants = [case.length] + [1] * new
         ask = "The prompt goes in once, and then only the newest token."
-        expect.that(
+        expect.require(
             bool(model.calls) and all(call.cached for call in model.calls),
             "with the cache the model must get the caches in every call, and it did not",
             "Is use_cache true unless it is said otherwise?",
@@ -146,13 +151,13 @@ def _one_a_step(answer, case: Text) -> None:
 def _expect_capacity(made: list[tuple[int, int]], case: Text, new: int) -> None:
     """All positions fit, in any room; the last token need not, since nothing comes after it."""
     length = case.length + new
-    expect.that(
+    expect.require(
         len(made) == 1,
         f"new_caches must be called once for a text, got {len(made)} calls",
         "One set of caches holds all that was fed.",
     )
     (batch, capacity), wanted = made[0], f"{case.batch} rows and {length} positions or more"
-    expect.that(
+    expect.require(
         batch == case.batch and capacity >= length - 1,
         f"caches must be asked for {wanted}, got {batch} rows and {capacity} positions",
         "How long is the whole text in the end?",
@@ -197,12 +202,12 @@ def _untouched(answer, case: Text) -> None:
     with expect.untouched(lambda: {"ids": ids}):
         for kind in (_CACHED, _UNCACHED):
             answer(model, ids, case.new, temperature=0, **kind)
-    expect.that(
+    expect.require(
         not any(call.graph for call in model.calls),
         "no gradient must be kept, and the model's logits have a graph",
         "Is it still under `@torch.no_grad()`?",
     )
-    expect.that(torch.is_grad_enabled(), "gradients must be on again afterwards, and are off")
+    expect.require(torch.is_grad_enabled(), "gradients must be on again afterwards, and are off")
 
 
 def _compared(function: Callable, inputs: tuple) -> Tensor:
@@ -222,15 +227,15 @@ check_generate = Check(
         "several, without a cache": _without,
         "the same with the cache": _with,
         "without a cache: the whole text each time": _whole_each_time,
-        "with it: the prompt once, then one token a step": _one_a_step,
+        "with it: the prompt once, then one token per step": _one_a_step,
         "temperature reaches every draw": _temperature,
         "the prompt untouched, no gradient kept": _untouched,
     },
     hints=(
         "A prompt of 5 tokens is in the caches, and one token has been sampled. Which tokens does "
         "the next call need to be fed?",
-        "Look at logits[:, -1], (B, V): it alone says what comes next. sample gives (B,), and ids "
-        "are (B, L).",
+        "Look at logits[:, -1], (B, V): it alone says what comes next. sample returns (B,), and "
+        "ids are (B, L).",
         "Make caches for len(ids) rows and L + max_new_tokens positions; feed the prompt; sample "
         "from the last position; append the tokens as a column; feed only that column next. "
         "Without a cache feed all ids each time.",

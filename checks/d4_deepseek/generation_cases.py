@@ -6,11 +6,12 @@ Letters: B rows, L tokens of the prompt.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from checks.d3_mla.cases import shake
+from checks.d3_mla.cases import randomise
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
 
@@ -55,7 +56,7 @@ class _Chain(nn.Module):
         seen = ids
         if caches is not None:
             if len(caches) != _LAYERS:
-                raise ValueError(f"caches must be {_LAYERS}, one a layer, got {len(caches)}")
+                raise ValueError(f"caches must be {_LAYERS}, one per layer, got {len(caches)}")
             seen = [cache.append(ids) for cache in caches][-1]
         state, states = torch.zeros(len(ids), 8, dtype=torch.float64), []
         for column in seen.T:
@@ -69,7 +70,7 @@ class _Chain(nn.Module):
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of a model: how many tokens a row it was fed, and how."""
+    """One call of a model: how many tokens per row it was fed, and how."""
 
     tokens: int
     cached: bool
@@ -86,13 +87,13 @@ class Watched:
     made: list[tuple[int, int]]
 
     def forward(self, ids: Tensor, caches: Sequence | None = None) -> Tensor:
-        logits = super().forward(ids, caches)
+        logits = super().forward(ids, caches)  # type: ignore[misc]  # of the model behind it
         self.calls.append(_Call(ids.shape[1], caches is not None, logits.requires_grad))
         return logits
 
     def new_caches(self, batch: int, capacity: int) -> list:
         self.made.append((batch, capacity))
-        return super().new_caches(batch, capacity + _TO_SPARE)
+        return super().new_caches(batch, capacity + _TO_SPARE)  # type: ignore[misc]  # its too
 
     def forget(self) -> None:
         self.calls, self.made = [], []
@@ -124,19 +125,30 @@ class Text:
             f"{self.new} new tokens"
         )
 
-    def model(self) -> Watched:
-        """float64, the same weights each time."""
+    def model(self) -> Any:
+        """A `Watched` model in float64, with the same weights each time."""
         generator = torch.Generator().manual_seed(self.seed)
         made = _WatchedDeepSeek(self._config()) if self.deep else _WatchedChain(self.vocab)
-        shake(made.double(), generator)
+        randomise(made.double(), generator)
         made.forget()
         return made
 
     def _config(self) -> DeepSeekConfig:
-        sizes = {"d_model": 8, "num_heads": 2, "d_head": 4, "d_latent": 4, "d_rope": 2}
-        experts = {"num_experts": 4, "top_k": 2, "expert_dim": 3, "num_shared": 1}
-        dense = {"num_layers": 2, "dense_layers": 1, "dense_dim": 8}
-        return DeepSeekConfig(vocab_size=self.vocab, **sizes, **experts, **dense)
+        return DeepSeekConfig(
+            vocab_size=self.vocab,
+            num_layers=2,
+            d_model=8,
+            num_heads=2,
+            d_head=4,
+            d_latent=4,
+            d_rope=2,
+            num_experts=4,
+            top_k=2,
+            expert_dim=3,
+            num_shared=1,
+            dense_layers=1,
+            dense_dim=8,
+        )
 
     def ids(self, offset: int = 0) -> Tensor:
         """The prompt, another one for another `offset`; its rows are not contiguous."""
@@ -149,7 +161,7 @@ def texts(rng: random.Random) -> list[Text]:
     a real model.
     """
 
-    def case(batch: int, length: int, new: int, **kind: object) -> Text:
+    def case(batch: int, length: int, new: int, **kind: Any) -> Text:
         sizes = {"vocab": rng.randint(9, 12), "seed": rng.randrange(10**6)} | kind
         return Text(batch, length, new, **sizes)
 

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ def _scoreds(rng: random.Random) -> list[_Scored]:
     alone and one real target in another, one position.
     """
 
-    def case(*lengths: int, **kind: object) -> _Scored:
+    def case(*lengths: int, **kind: Any) -> _Scored:
         sizes = {"length": rng.randint(6, 8), "vocab": rng.randint(9, 12)}
         return _Scored(lengths, **{**sizes, "seed": rng.randrange(10**6), **kind})
 
@@ -99,13 +100,13 @@ def slow_loss(logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
 
 
 def _loss(answer, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
-    """What the answer gives for copies of its inputs, once it is one number of the right type.
+    """What the answer returns for copies of its inputs, once it is one number of the right type.
 
     Targets and marks are slices, as the next tokens of longer rows are.
     """
     got = answer(logits.clone(), _sliced(targets), _sliced(real))
     if not real.any(dim=1).all() and isinstance(got, Tensor):
-        expect.that(
+        expect.require(
             not got.isnan().any(),
             "the loss must be a number also where a row has no real target, got NaN",
             "Is a mean taken of each row? One mean counts every real target alike.",
@@ -166,7 +167,7 @@ def _padding_idle(answer, case: _Scored) -> None:
         ("logits and targets", changed_logits, torch.where(real, targets, 0)),
     ):
         after = _loss(answer, scores, wanted, real)
-        expect.that(
+        expect.require(
             expect.near(after, before),
             f"other {what} where nothing is real must leave the loss at {float(before):.5g}, "
             f"got {float(after):.5g}",
@@ -185,7 +186,7 @@ def _large(answer, case: _Scored) -> None:
     for change, large in (("times 400", 400 * logits), (f"plus {more}", logits + more)):
         got = answer(large.clone(), targets.clone(), case.real())
         want = float(slow_loss(large.double(), targets, case.real()))
-        expect.that(
+        expect.require(
             isinstance(got, Tensor) and abs(float(got) - want) <= 1e-4 * max(1.0, want),
             f"with all logits {change} the loss must be {want:.5g}, got {float(got):.5g}",
             "Is a softmax made first and its logarithm taken after? log_softmax and "
@@ -203,15 +204,15 @@ def _gradient(answer, case: _Scored) -> None:
     real, wants, leaf = case.real(), logits.double().requires_grad_(), logits.requires_grad_()
     (want,) = torch.autograd.grad(slow_loss(wants, targets, real), wants)
     loss = answer(leaf, targets.clone(), real.clone())
-    expect.that(
+    expect.require(
         isinstance(loss, Tensor) and loss.requires_grad,
         "no gradient leaves your code at all",
         "Is there a `detach`, `.data`, `.item()` or `no_grad` on the way?",
     )
     (got,) = torch.autograd.grad(loss, leaf, allow_unused=True)
-    expect.that(got is not None, "no gradient reaches the logits")
+    expect.require(got is not None, "no gradient reaches the logits")
     idle = float(got[~real].abs().max()) if not real.all() else 0.0
-    expect.that(
+    expect.require(
         idle == 0,
         f"the gradient at padding must be 0, got {idle:.3g}",
         "Does the loss of padding come into the sum?",

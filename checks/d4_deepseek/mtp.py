@@ -3,9 +3,10 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
@@ -15,7 +16,7 @@ from checks.d4_deepseek.cases import (
     Deep,
     decide_all_choices,
     draw_case,
-    shaken,
+    randomised,
 )
 from checks.d4_deepseek.parts import (
     Part,
@@ -31,6 +32,7 @@ from checks.d4_deepseek.parts import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
@@ -52,13 +54,13 @@ def _predictions(rng: random.Random) -> list[Deep]:
     ]
 
 
-def made(answer: type, case: Deep) -> nn.Module:
+def made(answer: type, case: Deep) -> Built:
     """A layer of the case, every weight and bias drawn anew."""
-    return shaken(answer(case.config), case)
+    return randomised(answer(case.config), case)
 
 
-def _kept_layer(layer: nn.Module, config: DeepSeekConfig) -> None:
-    """Nothing if the layer has the parts of the given constructor, in the configuration's sizes."""
+def _kept_layer(layer: Built, config: DeepSeekConfig) -> None:
+    """Raise Wrong unless the layer has the given constructor's parts, in the configured sizes."""
     kept_parts(layer, "MultiTokenPrediction", PARTS)
     for name in ("embed_norm", "hidden_norm", "norm"):
         weight_of(getattr(layer, name), f"layer.{name}", config.d_model)
@@ -71,8 +73,8 @@ def _inputs(case: Deep) -> tuple[Tensor, Tensor]:
     return 2 * case.x(1), case.x(2)
 
 
-def _output(layer: nn.Module, inputs: tuple[Tensor, Tensor]) -> Tensor:
-    """What the layer gives for copies of hidden and next_embedding, if it is of the right kind."""
+def _output(layer: Built, inputs: tuple[Tensor, Tensor]) -> Tensor:
+    """What the layer returns for copies of hidden and next_embedding, of the right kind."""
     hidden, embedding = (value.clone() for value in inputs)
     got = layer(hidden, embedding)
     wide = isinstance(got, Tensor) and got.ndim == 3 and got.shape[-1] == 2 * hidden.shape[-1]
@@ -83,9 +85,9 @@ def _output(layer: nn.Module, inputs: tuple[Tensor, Tensor]) -> Tensor:
 def _mtp_shapes(answer: type, case: Deep) -> None:
     layer, inputs = answer(case.config), _inputs(case)
     _kept_layer(layer, case.config)
-    shaken(layer, case)
+    randomised(layer, case)
     _output(layer, inputs)
-    _output(layer, tuple(value[:1, :1] for value in inputs))
+    _output(layer, (inputs[0][:1, :1], inputs[1][:1, :1]))
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,10 @@ class _Prediction:
         return self.norm(self.block(self.joined(hidden, embedding)))
 
 
-def _true(layer: nn.Module, case: Deep) -> _Prediction:
-    norms = [
-        true_norm(norm, case.config) for norm in (layer.embed_norm, layer.hidden_norm, layer.norm)
-    ]
-    return _Prediction(*norms[:2], layer.join, layer.block, norms[2])
+def _true(layer: Built, case: Deep) -> _Prediction:
+    names = ("embed_norm", "hidden_norm", "norm")
+    norms = {name: true_norm(getattr(layer, name), case.config) for name in names}
+    return _Prediction(join=layer.join, block=layer.block, **norms)
 
 
 def _plain(x: Tensor) -> Tensor:
@@ -117,12 +118,12 @@ def _plain(x: Tensor) -> Tensor:
 
 
 def _mtp_joined(answer: type, case: Deep) -> None:
-    """The block gives back what it gets."""
+    """With a block that returns its input."""
     layer, inputs = made(answer, case), _inputs(case)
     silence(layer.block.attention)
     silence(layer.block.ffn)
     true = _true(layer, case)
-    when = "with a block that gives back what it gets"
+    when = "with a block that returns its input"
     slips = _slips(true, *inputs)
     expect.close(
         _output(layer, inputs), true(*inputs), "the output", axes=POSITIONS, when=when, slips=slips
@@ -134,7 +135,7 @@ def _slips_of_joining(
 ) -> dict[str, Callable[[], Tensor]]:
     e, h = true.embed_norm, true.hidden_norm
 
-    def changed(**fields: object) -> Callable[[], Tensor]:
+    def changed(**fields: Any) -> Callable[[], Tensor]:
         return lambda: replace(true, **fields)(hidden, embedding)
 
     def side_by_side(first: Tensor, second: Tensor) -> Callable[[], Tensor]:
@@ -199,14 +200,14 @@ def _mtp_values(answer: type, case: Deep) -> None:
         called_once(counts)
 
 
-def _expect_causal(layer: nn.Module, inputs: tuple[Tensor, Tensor], case: Deep) -> None:
+def _expect_causal(layer: Built, inputs: tuple[Tensor, Tensor], case: Deep) -> None:
     """The last position drawn anew changes no output before it."""
     y, last = _output(layer, inputs), case.length - 1
     for i, name in enumerate(("hidden", "next_embedding")):
-        moved = [value.clone() for value in inputs]
+        moved = inputs[0].clone(), inputs[1].clone()
         moved[i][:, last] = -moved[i][:, last].roll(1, dims=-1)
-        same = (_output(layer, tuple(moved)) - y).abs().amax(-1) < 1e-4
-        expect.that(
+        same = (_output(layer, moved) - y).abs().amax(-1) < 1e-4
+        expect.require(
             same[:, :last].all(),
             f"the output of a position must not depend on {name} at position {last}, and it does",
             "Are both joined position by position?",
@@ -220,8 +221,8 @@ def _slips(true: _Prediction, hidden: Tensor, embedding: Tensor) -> dict:
         **_slips_of_joining(true, hidden, embedding),
         "Where does the block come in?": lambda: norm(both),
         "Does the block get both, joined?": lambda: norm(block(hidden)),
-        "Is what goes into the block added to what it gives? Its residuals are inside.": lambda: (
-            norm(both + block(both))
+        "Is the input of the block added to its output? Its residuals are inside.": lambda: norm(
+            both + block(both)
         ),
         "Is the block used once?": lambda: norm(block(block(both))),
         "Does the block come behind `join`, and the norm behind the block?": lambda: block(
@@ -246,12 +247,12 @@ def _mtp_gradients(answer: type, case: Deep) -> None:
     layer = made(answer, case)
     decide_all_choices(layer, case)
     hidden, embedding = (value[:2, :3].clone().requires_grad_() for value in _inputs(case))
-    way = torch.randn(hidden.shape, generator=case.generator(3), dtype=case.dtype)
+    direction = torch.randn(hidden.shape, generator=case.generator(3), dtype=case.dtype)
     groups = {"hidden": [hidden], "next_embedding": [embedding], **weights_of(layer.block, "block")}
     for name in ("embed_norm", "hidden_norm", "join", "norm"):
         groups[f"the weights of layer.{name}"] = [getattr(layer, name).weight]
     expect.gradient(
-        lambda: (layer(hidden, embedding) * way).sum(), groups, case.generator(4), expect.FINE
+        lambda: (layer(hidden, embedding) * direction).sum(), groups, case.generator(4), expect.FINE
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from checks.d3_mla.cases import given_weights
 from checks.d4_deepseek.cases import Deep
 from checks.grading import expect
+from checks.grading.result import Built
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.llama import RMSNorm
 from solutions.d2_deepseek_moe import DeepSeekMoE
@@ -21,36 +22,36 @@ from solutions.d3_mla import LatentCache, MultiHeadLatentAttention
 BLOCK_PARTS = ("attention_norm", "attention", "ffn_norm", "ffn")
 
 
-def kept_parts(module: object, name: str, parts: Sequence[str]) -> None:
-    """Nothing if `module`, an object of the class `name`, has the parts of its constructor."""
+def kept_parts(module: Built, name: str, parts: Sequence[str]) -> None:
+    """Raise Wrong unless `module`, an object of the class `name`, has its constructor's parts."""
     expect.module(module, name)
     for part in parts:
-        expect.that(
+        expect.require(
             isinstance(getattr(module, part, None), nn.Module),
             f"{name} must keep {part} as the given constructor makes it, "
             f"got {expect.shown(getattr(module, part, None)).replace('None', 'none')}",
         )
     weights = (key for key, _ in module.named_parameters())
     more = next((key for key in weights if key.split(".")[0] not in parts), None)
-    expect.that(
+    expect.require(
         more is None,
         f"{name} must have the weights of the given constructor and no others, got {more} too",
     )
 
 
-def weight_of(part: nn.Module, name: str, *shape: int) -> None:
-    """Nothing if this part holds one weight of this shape, and nothing else."""
+def weight_of(part: Built, name: str, *shape: int) -> None:
+    """Raise Wrong unless this part has one weight, of this shape, and no other."""
     weights = dict(part.named_parameters())
     came = expect.shown(weights.get("weight")).replace("None", "none")
     came = came if len(weights) < 2 else f"the weights {', '.join(weights)}"
-    expect.that(
+    expect.require(
         list(weights) == ["weight"] and weights["weight"].shape == shape,
         f"{name} must hold one weight of shape {shape}, got {came}",
     )
 
 
-def kept_block(block: nn.Module, config: DeepSeekConfig, layer: int) -> None:
-    """Nothing if a block has the parts of the given constructor, in the configuration's sizes."""
+def kept_block(block: Built, config: DeepSeekConfig, layer: int) -> None:
+    """Raise Wrong unless a block has the given constructor's parts, in the configured sizes."""
     kept_parts(block, "DeepSeekBlock", BLOCK_PARTS)
     weight_of(block.attention_norm, "block.attention_norm", config.d_model)
     weight_of(block.ffn_norm, "block.ffn_norm", config.d_model)
@@ -60,14 +61,14 @@ def kept_block(block: nn.Module, config: DeepSeekConfig, layer: int) -> None:
     given_weights(block.attention, "block.attention", shapes)
 
 
-def kept_ffn(block: nn.Module, config: DeepSeekConfig, layer: int, name: str = "block.ffn") -> None:
-    """Nothing if a block's feed-forward part is dense before `dense_layers` and experts after, and
-    holds as many numbers as the configuration says.
+def kept_ffn(block: Built, config: DeepSeekConfig, layer: int, name: str = "block.ffn") -> None:
+    """Raise Wrong unless a block's feed-forward part is dense before `dense_layers` and has experts
+    from there on, with as many weights as the configuration says.
     """
     is_dense, d_model = layer < config.dense_layers, config.d_model
     has_experts = all(hasattr(block.ffn, part) for part in ("router", "experts", "shared"))
     wanted = "a dense SwiGLU" if is_dense else "a DeepSeekMoE"
-    expect.that(
+    expect.require(
         has_experts != is_dense,
         f"{name} of layer {layer} with dense_layers={config.dense_layers} must be {wanted}, "
         f"got {expect.shown(block.ffn)}",
@@ -79,7 +80,7 @@ def kept_ffn(block: nn.Module, config: DeepSeekConfig, layer: int, name: str = "
     for part, want in (wants or {".experts": routed, ".shared": shared}).items():
         module = block.ffn.get_submodule(part[1:])
         held = sum(weight.numel() for weight in module.parameters())
-        expect.that(held == want, f"{name}{part} must hold {want} weights, got {held}")
+        expect.require(held == want, f"{name}{part} must hold {want} weights, got {held}")
 
 
 Part = Callable[[Tensor], Tensor]
@@ -99,7 +100,7 @@ class Parts:
         return x + self.ffn(self.ffn_norm(x))
 
 
-def true_parts(block: nn.Module, case: Deep) -> Parts:
+def true_parts(block: Built, case: Deep) -> Parts:
     """The block's parts as its configuration has them, with the block's own weights."""
     config = case.config
     norms = [true_norm(norm, config) for norm in (block.attention_norm, block.ffn_norm)]
@@ -108,12 +109,12 @@ def true_parts(block: nn.Module, case: Deep) -> Parts:
     return Parts(norms[0], _with_weights_of(block.attention, attention), norms[1], ffn)
 
 
-def true_norm(norm: nn.Module, config: DeepSeekConfig) -> nn.Module:
+def true_norm(norm: Built, config: DeepSeekConfig) -> Built:
     """RMSNorm with the weight of `norm` and the configuration's epsilon."""
     return _with_weights_of(norm, RMSNorm(config.d_model, config.norm_eps))
 
 
-def _true_moe(ffn: nn.Module, config: DeepSeekConfig) -> nn.Module:
+def _true_moe(ffn: Built, config: DeepSeekConfig) -> Built:
     """Its router has the configuration's options; experts may be held in any form."""
     made = DeepSeekMoE(**config.experts())
     made.router = _with_weights_of(ffn.router, made.router)
@@ -121,7 +122,7 @@ def _true_moe(ffn: nn.Module, config: DeepSeekConfig) -> nn.Module:
     return made
 
 
-def _with_weights_of(part: nn.Module, true: nn.Module) -> nn.Module:
+def _with_weights_of(part: Built, true: Built) -> Built:
     """`true` with the weights of `part`; `part` itself where those have other names or shapes."""
     held = part.state_dict()
     if {k: v.shape for k, v in held.items()} != {k: v.shape for k, v in true.state_dict().items()}:
@@ -130,14 +131,14 @@ def _with_weights_of(part: nn.Module, true: nn.Module) -> nn.Module:
     return true
 
 
-def silence(part: nn.Module) -> None:
-    """Zeros in the last weights of an attention or a feed-forward part, so that it gives zeros."""
+def silence(part: Built) -> None:
+    """Set the last weights of an attention or a feed-forward part to 0: it then returns zeros."""
     with torch.no_grad():
         for weight in _last_weights(part):
             weight.zero_()
 
 
-def _last_weights(part: nn.Module) -> Iterator[Tensor]:
+def _last_weights(part: Built) -> Iterator[Tensor]:
     if hasattr(part, "router"):
         yield from part.experts.parameters()
         yield from part.shared.parameters()
@@ -145,7 +146,7 @@ def _last_weights(part: nn.Module) -> Iterator[Tensor]:
         yield (part.out if hasattr(part, "out") else part.down).weight
 
 
-def weights_of(block: nn.Module, name: str) -> dict[str, list[Tensor]]:
+def weights_of(block: Built, name: str) -> dict[str, list[Tensor]]:
     """The weights of each part of a block, its feed-forward part's in pieces."""
     parts = {part: getattr(block, part) for part in ("attention_norm", "attention", "ffn_norm")}
     pieces = ("router", "experts", "shared") if hasattr(block.ffn, "router") else ("down",)
@@ -154,8 +155,8 @@ def weights_of(block: nn.Module, name: str) -> dict[str, list[Tensor]]:
 
 
 def expect_grown(cache: LatentCache, name: str, before: int, length: int, ask: str) -> None:
-    """Nothing if the cache, which held `before` positions, holds `length` more."""
-    expect.that(
+    """Raise Wrong unless the cache, which held `before` positions, now holds `length` more."""
+    expect.require(
         len(cache) == before + length,
         f"{name}, which held {before} positions, must hold {before + length} after {length} more, "
         f"got {len(cache)}",
@@ -183,10 +184,10 @@ def calls_counted(parts: Mapping[str, nn.Module]) -> Iterator[dict[str, int]]:
 
 
 def called_once(counts: Mapping[str, int]) -> None:
-    """Nothing if no part was called more often than once."""
+    """Raise Wrong unless every part was called at most once."""
     for name, count in counts.items():
-        expect.that(
+        expect.require(
             count <= 1,
             f"{name} must be called once, and it was called {count} times",
-            "Does one call get the whole batch with all positions, and is what it gave kept?",
+            "Does one call get the whole batch with all positions, and is its output kept?",
         )

@@ -1,8 +1,10 @@
-"""The check of D4.3c: one token a row, drawn from its own distribution."""
+"""The check of D4.3c: one token per row, drawn from its own distribution."""
 
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +48,7 @@ class _Scores:
 def _scores(rng: random.Random) -> list[_Scores]:
     """Four cases: a few rows, float64, one row, more rows than tokens."""
 
-    def case(rows: int, vocab: int, **kind: object) -> _Scores:
+    def case(rows: int, vocab: int, **kind: Any) -> _Scores:
         return _Scores(rows, vocab, rng.randrange(10**6), **kind)
 
     few, some, many = rng.randint(2, 3), rng.randint(4, 6), rng.randint(7, 9)
@@ -65,7 +67,7 @@ def _tokens(answer, logits: Tensor, temperature: float) -> Tensor:
     name = f"the tokens, at temperature {temperature},"
     expect.tensor(got, name, (batch,), torch.int64, "It is one id for each row.")
     low, high = int(got.min()), int(got.max())
-    expect.that(
+    expect.require(
         low >= 0 and high < vocab,
         f"{name} must be between 0 and {vocab - 1}, got {low if low < 0 else high}",
     )
@@ -80,7 +82,7 @@ def _shape(answer, case: _Scores) -> None:
 def _expect_best(answer, logits: Tensor, temperature: float, ask: str) -> None:
     got, want = _tokens(answer, logits, temperature), logits.argmax(dim=-1)
     for row in range(len(logits)):
-        expect.that(
+        expect.require(
             got[row] == want[row],
             f"at temperature {temperature} the token of row {row} must be the best, "
             f"{int(want[row])}, got {int(got[row])}",
@@ -104,7 +106,7 @@ def _impossible(answer, case: _Scores) -> None:
     for temperature in (0, 1.0, 3.0):
         got = _tokens(answer, many, temperature)
         came = int((many.gather(1, got[:, None]) == -torch.inf).sum())
-        expect.that(
+        expect.require(
             came == 0,
             f"a token whose logit is -inf must never be drawn, and it came {came} times in "
             f"{len(many)} draws at temperature {temperature}",
@@ -125,18 +127,18 @@ def _nearly_greedy(answer, case: _Scores) -> None:
 def expect_shares(
     tokens: Tensor, probs: Tensor, name: str, slips: Mapping[str, Callable[[], Tensor]]
 ) -> None:
-    """Nothing if each id comes about as often in `tokens` as `probs` says.
+    """Raise Wrong unless each id comes about as often in `tokens` as `probs` says.
 
-    `slips` maps a question to what gives the probabilities of the slip it asks about.
+    `slips` maps a question to a function that returns the probabilities of the slip it asks about.
     """
     counts = tokens.bincount(minlength=len(probs)).double()
     off = _deviations(counts, probs)
     if off.max() <= DEVIATIONS:
         return
     wrong = {ask: float(_deviations(counts, slip()).max()) for ask, slip in slips.items()}
-    asks = [ask for ask in sorted(wrong, key=wrong.get) if wrong[ask] <= DEVIATIONS]
+    asks = [ask for ask in sorted(wrong, key=lambda ask: wrong[ask]) if wrong[ask] <= DEVIATIONS]
     worst, total = int(off.argmax()), len(tokens)
-    expect.that(
+    expect.require(
         False,
         f"{name}, token {worst} must come about {float(total * probs[worst]):.0f} times in "
         f"{total} draws, got {int(counts[worst])}",
@@ -187,7 +189,7 @@ def _shares(answer, case: _Scores) -> None:
             one, name = got[row :: case.rows], f"at temperature {temperature}, row {row}"
             slips = wrong_shares(scores, temperature)
             same = "Is there one draw for all rows? Each row has its own."
-            slips |= {same: lambda one=one: _all_alike(one, case.vocab)}
+            slips[same] = partial(_all_alike, one, case.vocab)
             expect_shares(one, (scores.double() / temperature).softmax(-1), name, slips)
 
 
@@ -200,7 +202,7 @@ def _anew(answer, case: _Scores) -> None:
     logits = case.logits(spread=1.0)[:1]
     many = logits.repeat(2 * DRAWS, 1)
     first, second = _tokens(answer, many, 1.0), _tokens(answer, many, 1.0)
-    expect.that(
+    expect.require(
         not torch.equal(first, second),
         f"two calls must draw anew, and all {len(first)} tokens came out the same",
         "Is a seed set within it?",
@@ -229,7 +231,7 @@ check_sample = Check(
     reference_answer=reference.sample,
     draw=_scores,
     stages={
-        "one id a row": _shape,
+        "one id per row": _shape,
         "temperature 0: the best": _greedy,
         "a token with -inf never comes": _impossible,
         "a small temperature, and large logits": _nearly_greedy,
@@ -239,9 +241,9 @@ check_sample = Check(
     },
     hints=(
         "Temperature 0.5 makes the best token more likely than temperature 1. Are logits divided "
-        "by it or multiplied? And what would a division by 0 give?",
+        "by it or multiplied? And what would a division by 0 make of them?",
         "Look at (logits / temperature).softmax(dim=-1): (B, V), each row sums to 1. "
-        "torch.multinomial draws from rows, and gives (B, 1).",
+        "torch.multinomial draws from rows, and returns (B, 1).",
         "At temperature 0 return the argmax of each row; else divide by temperature, take the "
         "softmax, draw one of each row with multinomial, and drop the last dimension.",
     ),

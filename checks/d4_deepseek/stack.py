@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
@@ -14,7 +14,7 @@ from checks.d4_deepseek.cases import (
     Deep,
     decide_all_choices,
     draw_case,
-    shaken,
+    randomised,
 )
 from checks.d4_deepseek.parts import (
     called_once,
@@ -30,6 +30,7 @@ from checks.d4_deepseek.stack_mistakes import slips_of_stack, true_stack
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Built
 from checks.grading.stages import state
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
@@ -51,23 +52,23 @@ def _models(rng: random.Random) -> list[Deep]:
     ]
 
 
-def made(answer: type, case: Deep) -> nn.Module:
+def made(answer: type, case: Deep) -> Built:
     """A model of the case, every weight and bias drawn anew."""
-    return shaken(answer(case.config), case)
+    return randomised(answer(case.config), case)
 
 
-def _kept_model(model: nn.Module, config: DeepSeekConfig) -> None:
-    """Nothing if the model has the parts of the given constructor, in the configuration's sizes."""
+def _kept_model(model: Built, config: DeepSeekConfig) -> None:
+    """Raise Wrong unless the model has the given constructor's parts, in the configured sizes."""
     kept_parts(model, "DeepSeek", PARTS)
     weight_of(model.embed, "model.embed", config.vocab_size, config.d_model)
     weight_of(model.norm, "model.norm", config.d_model)
     weight_of(model.head, "model.head", config.vocab_size, config.d_model)
-    expect.that(
+    expect.require(
         model.head.weight is not model.embed.weight,
         "model.head must have weights of its own, and they are those of model.embed",
     )
     want, came = config.num_layers, len({id(block) for block in model.blocks})
-    expect.that(
+    expect.require(
         len(model.blocks) == came == want,
         f"model.blocks must hold num_layers={want} blocks, each its own, got {came}",
     )
@@ -75,8 +76,8 @@ def _kept_model(model: nn.Module, config: DeepSeekConfig) -> None:
         kept_ffn(block, config, layer, f"model.blocks[{layer}].ffn")
 
 
-def _logits(model: nn.Module, ids: Tensor, case: Deep, *caches: object) -> Tensor:
-    """What the model gives for a copy of ids, once it is of the right kind."""
+def _logits(model: Built, ids: Tensor, case: Deep, *caches: object) -> Tensor:
+    """What the model returns for a copy of ids, once it is of the right kind."""
     got, shape = model(ids.clone(), *caches), (*ids.shape, case.config.vocab_size)
     last = isinstance(got, Tensor) and got.shape in (shape[::2], (shape[0], 1, shape[2]))
     ask = "Every position gets logits, not only the last." if last and ids.shape[1] > 1 else ""
@@ -86,20 +87,20 @@ def _logits(model: nn.Module, ids: Tensor, case: Deep, *caches: object) -> Tenso
 def _stack_shapes(answer: type, case: Deep) -> None:
     model, ids = answer(case.config), case.ids()
     _kept_model(model, case.config)
-    shaken(model, case)
+    randomised(model, case)
     _logits(model, ids, case)
     _logits(model, ids[:1, :1], case)
     _logits(model, ids, case, _caches(case))
     _expect_new_caches(model, case)
 
 
-def _expect_new_caches(model: nn.Module, case: Deep) -> None:
+def _expect_new_caches(model: Built, case: Deep) -> None:
     """Looked at and not used: another check judges the learner's cache."""
     want, caches = case.config.num_layers, model.new_caches(case.batch, 7)
-    expect.that(
+    expect.require(
         len(caches) == len({id(cache) for cache in caches}) == want
         and not any(len(cache) for cache in caches),
-        f"model.new_caches must make {want} empty caches, one a layer, and it does not",
+        f"model.new_caches must make {want} empty caches, one per layer, and it does not",
     )
 
 
@@ -110,13 +111,13 @@ def _caches(case: Deep) -> list:
 
 
 def _stack_ends(answer: type, case: Deep) -> None:
-    """Every block gives back what it gets."""
+    """With blocks that return their input."""
     model, ids = made(answer, case), case.ids()
     for block in model.blocks:
         silence(block.attention)
         silence(block.ffn)
     true = true_stack(model, case)
-    when = "with blocks that give back what they get"
+    when = "with blocks that return their input"
     got, want = _logits(model, ids, case), true(ids)
     expect.close(
         got, want, "the logits", axes=POSITIONS, when=when, slips=slips_of_stack(true, ids)
@@ -137,18 +138,18 @@ def _stack_values(answer: type, case: Deep) -> None:
         called_once(counts)
 
 
-def _expect_causal(model: nn.Module, ids: Tensor, case: Deep) -> None:
+def _expect_causal(model: Built, ids: Tensor, case: Deep) -> None:
     """Another last token changes no earlier logits, and another first sequence no other's."""
     last, other = case.length - 1, ids.clone()
     other[0, last] = (ids[0, last] + 1) % case.config.vocab_size
     moved = _logits(model, other, case) - _logits(model, ids, case)
     same = moved.abs().amax(-1) < 1e-4
-    expect.that(
+    expect.require(
         same[:, :last].all(),
         f"the logits of a position must not depend on the token of position {last}, and they do",
         "Does each block get x as (B, L, D), in the order of the ids?",
     )
-    expect.that(
+    expect.require(
         same[1:].all(),
         "the logits of one sequence must not depend on another sequence, and they do",
         "Does each block get x as (B, L, D), with the batch first?",
@@ -170,7 +171,7 @@ def _stack_cached(answer: type, case: Deep) -> None:
 
 
 def _in_pieces(
-    model: nn.Module, ids: Tensor, lengths: list[int], caches: Sequence, case: Deep
+    model: Built, ids: Tensor, lengths: list[int], caches: Sequence, case: Deep
 ) -> Tensor:
     got, before = [], 0
     for part in ids.split(lengths, dim=1):
@@ -183,7 +184,7 @@ def _in_pieces(
     return torch.cat(got, dim=1)
 
 
-def _filled(model: nn.Module, ids: Tensor, case: Deep) -> list:
+def _filled(model: Built, ids: Tensor, case: Deep) -> list:
     """The caches that the blocks fill, each called with its own."""
     caches, x = _caches(case), model.embed(ids)
     for block, cache in zip(model.blocks, caches, strict=True):
@@ -195,7 +196,7 @@ def _expect_own_caches(caches: Sequence, wanted: Sequence) -> None:
     """Each cache holds what its own block appends."""
     for i, (cache, want) in enumerate(zip(caches, wanted, strict=True)):
         length = len(want)
-        expect.that(
+        expect.require(
             expect.near(cache.buffers[0][:, :length], want.buffers[0][:, :length]),
             f"caches[{i}] must hold what block {i} appends, and it does not",
             "Does block i get caches[i], in the order of the blocks?",
@@ -221,13 +222,13 @@ def _stack_gradients(answer: type, case: Deep) -> None:
     model, ids = made(answer, case), case.ids()[:2, :3]
     decide_all_choices(model, case)
     shape = *ids.shape, case.config.vocab_size
-    way = torch.randn(shape, generator=case.generator(3), dtype=case.dtype)
+    direction = torch.randn(shape, generator=case.generator(3), dtype=case.dtype)
     groups = {"the weights of model.embed": [model.embed.weight]}
     for i, block in enumerate(model.blocks):
         parts = weights_of(block, "").values()
         groups[f"the weights of model.blocks[{i}]"] = [weight for part in parts for weight in part]
     groups |= {f"the weights of model.{name}": [getattr(model, name).weight] for name in PARTS[2:]}
-    expect.gradient(lambda: (model(ids) * way).sum(), groups, case.generator(4), expect.FINE)
+    expect.gradient(lambda: (model(ids) * direction).sum(), groups, case.generator(4), expect.FINE)
 
 
 check_deepseek = Check(
@@ -247,8 +248,8 @@ check_deepseek = Check(
     hints=(
         "Which part of a model must not be shared between its layers when it generates, and how "
         "does each layer come to its own?",
-        "Look at x between two blocks: it stays (B, L, D), and caches has one entry a block.",
-        "Embed the ids; for each i give x and caches[i], or None without caches, to "
+        "Look at x between two blocks: it stays (B, L, D), and caches has one entry per block.",
+        "Embed the ids; for each i pass x and caches[i], or None without caches, to "
         "self.blocks[i]; return self.head of self.norm of what comes out.",
     ),
     compared=Comparison(

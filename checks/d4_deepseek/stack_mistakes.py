@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from checks.d4_deepseek.cases import Deep
 from checks.d4_deepseek.parts import Part, true_norm
+from checks.grading.result import Built
 
 
 @dataclass(frozen=True)
 class Stack:
     """What a model is made of; a field replaced is a slip."""
 
-    embed: Callable[[Tensor], Tensor]
+    embed: Any
     blocks: Sequence[Part]
     norm: Part
     head: Part
@@ -32,7 +34,7 @@ class Stack:
         return x
 
 
-def true_stack(model: nn.Module, case: Deep) -> Stack:
+def true_stack(model: Built, case: Deep) -> Stack:
     norm = true_norm(model.norm, case.config)
     return Stack(model.embed, list(model.blocks), norm, model.head)
 
@@ -52,14 +54,14 @@ def slips_of_stack(true: Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Do the blocks come in their order, the first one first?": through(*blocks[::-1]),
         "Does x pass every block, the first too?": through(*blocks[1:]),
         "Does x pass every block, the last too?": through(*blocks[:-1]),
-        "Does each block get what the block before it gave?": through(blocks[-1]),
+        "Does each block get the output of the block before it?": through(blocks[-1]),
         "Does x pass every block?": through(blocks[0]),
         "Does x pass the blocks at all?": through(),
         "Is every block a different one?": through(*[blocks[0]] * len(blocks)),
         "Does x pass every block once?": through(*[b for block in blocks for b in (block, block)]),
         "Does x pass all blocks once?": through(*blocks, *blocks),
-        "Does each block get what the block before it gave, and not the embedding?": summed,
-        "Is x added to what a block gives? Its residuals are inside.": through(
+        "Does each block get the output of the block before it, and not the embedding?": summed,
+        "Is x added to the output of a block? Its residuals are inside.": through(
             *[lambda x, block=block: x + block(x) for block in blocks]
         ),
         "Does the last norm come once, behind all blocks, and not behind each?": through(*normed),

@@ -1,10 +1,11 @@
-"""The check of D4.3b: one optimiser step a batch, then one step of every balancing bias."""
+"""The check of D4.3b: one optimiser step per batch, then one step of every balancing bias."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from checks.d2_deepseek_moe.rebalance import check_rebalance
@@ -18,8 +19,8 @@ from checks.d4_deepseek.training_cases import (
     Make,
     Run,
     Training,
+    Variant,
     Watched,
-    Way,
     adamw,
     cut,
     norm_of,
@@ -31,13 +32,12 @@ from checks.d4_deepseek.training_cases import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Wrong
+from checks.grading.result import Built, Wrong
 from checks.grading.source import functions_of
 from checks.grading.stages import Used, untouched
 from checks.grading.time_limit import LAZY_TORCH
 from helpers.measuring.traffic import layers_of
 from solutions import d4_deepseek as reference
-from solutions.d2_deepseek_moe import DeepSeekMoE
 
 _USED_IN_TURN = (
     "Is each batch used before the next is asked for? The schedule goes on between them."
@@ -54,10 +54,10 @@ class _Graded:
 
 
 def _graded(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> _Graded:
-    """The answer on the first `count` batches, once it gave a loss for each."""
+    """The answer on the first `count` batches, once it returned a loss for each."""
     model, batches, at_steps = case.model(sharp), Batches(case.batches()[:count]), []
     for layer in layers_of(model):
-        _as_theirs(layer, answer)
+        _as_named_in(layer, answer)
     optimizer = make(list(model.parameters()))
     optimizer.register_step_post_hook(lambda *_: at_steps.append(model.biases()))
     losses = _losses(answer(model, iter(batches), optimizer, batches.step), count)
@@ -68,27 +68,27 @@ def _run(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> 
     return _graded(answer, case, count, sharp, make).run
 
 
-def _as_theirs(layer: DeepSeekMoE, answer: object) -> None:
+def _as_named_in(layer: nn.Module, answer: object) -> None:
     """The layer is also of the class that the answer's code calls DeepSeekMoE: it may ask."""
     for function in functions_of(answer):
-        theirs = function.__globals__.get("DeepSeekMoE")
-        if isinstance(theirs, type) and not isinstance(layer, theirs):
-            kinds = (theirs,) if issubclass(theirs, type(layer)) else (type(layer), theirs)
+        named = function.__globals__.get("DeepSeekMoE")
+        if isinstance(named, type) and not isinstance(layer, named):
+            kinds = (named,) if issubclass(named, type(layer)) else (type(layer), named)
             layer.__class__ = type("DeepSeekMoE", kinds, {})
 
 
-def _losses(got: object, count: int) -> list[float]:
+def _losses(got: Built, count: int) -> list[float]:
     wanted = f"train must return a list with the loss of each of {count} batches"
     if got is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
-    expect.that(isinstance(got, list | tuple), f"{wanted}, got {expect.shown(got)}")
+    expect.require(isinstance(got, list | tuple), f"{wanted}, got {expect.shown(got)}")
     ask = "Is the `return` inside the loop?" if len(got) == 1 else ""
-    expect.that(len(got) == count, f"{wanted}, got {expect.shown(got)}", ask)
+    expect.require(len(got) == count, f"{wanted}, got {expect.shown(got)}", ask)
     for i, loss in enumerate(got):
-        expect.that(
+        expect.require(
             not (isinstance(loss, Tensor) and loss.requires_grad),
             f"the loss of batch {i} must be a float, got a tensor that keeps its whole graph",
-            "Which method of a tensor gives its plain number?",
+            "Which method of a tensor returns its plain number?",
         )
     return [expect.number(loss, f"the loss of batch {i}") for i, loss in enumerate(got)]
 
@@ -101,14 +101,14 @@ def _one_each(answer, case: Training) -> None:
 def _fed(answer, case: Training) -> None:
     graded = _graded(answer, case, 2, GENTLE)
     for i, ((ids, _), got) in enumerate(zip(case.batches(), graded.model.fed, strict=False)):
-        expect.that(
+        expect.require(
             torch.equal(got, ids[:, :-1]),
             f"the model must get the first {ids.shape[1] - 1} tokens of each row of batch {i}, ids "
             f"of shape {tuple(ids[:, :-1].shape)}, got others, of shape {tuple(got.shape)}",
-            "Which tokens have a token behind them? Those go in, once a batch.",
+            "Which tokens have a token behind them? Those go in, once per batch.",
         )
     calls, steps = len(graded.model.fed), len(graded.at_steps)
-    expect.that(
+    expect.require(
         calls == steps == 2,
         f"for 2 batches the model must be called twice and the optimiser stepped twice, got "
         f"{calls} calls and {steps} steps",
@@ -130,14 +130,14 @@ def _loss(answer, case: Training) -> None:
 
 
 def _expect_weights(got: Run, want: Run, case: Training, when: str, slips: Mapping) -> None:
-    """`slips` maps a question to what gives the weights of the slip it asks about."""
+    """`slips` maps a question to a function that returns the weights of the slip it asks about."""
     if expect.near(got.weights, want.weights):
         return
     start = _start(case)
     came, wanted = (float((run.weights - start).norm()) for run in (got, want))
     asks = [ask for ask, slip in slips.items() if expect.near(got.weights, slip())]
     turned = " in another direction" if abs(came - wanted) < 1e-4 else ""
-    expect.that(
+    expect.require(
         False,
         f"{when}, all weights together must have moved by {wanted:.4g}, got {came:.4g}{turned}",
         asks[0] if asks else "",
@@ -149,21 +149,26 @@ def _start(case: Training) -> Tensor:
 
 
 def _expect_steps(
-    answer, case: Training, count: int, sharp: float, when: str, ways: Mapping[str, Way]
+    answer, case: Training, count: int, sharp: float, when: str, variants: Mapping[str, Variant]
 ) -> None:
     """SGD's, of the first `count` batches."""
     got, want = _run(answer, case, count, sharp), slow_training(case, count, sharp)
+
+    def weights(variant: Variant) -> Tensor:
+        return slow_training(case, count, sharp, variant=variant).weights
+
     slips: dict[str, Callable[[], Tensor]] = {
-        ask: lambda way=way: slow_training(case, count, sharp, way=way).weights
-        for ask, way in ways.items()
+        ask: partial(weights, variant) for ask, variant in variants.items()
     }
-    slips["Is the optimiser stepped, with the gradients that backward left?"] = lambda: _start(case)
+    slips["Is the optimiser stepped, with the gradients that backward left?"] = partial(
+        _start, case
+    )
     _expect_weights(got, want, case, when, slips)
 
 
 def _gentle(answer, case: Training) -> None:
     when = "after one step of SGD along a gradient whose norm is under 1"
-    always = {"Is a gradient shorter than 1 left as it is?": Way(clip=_always_one)}
+    always = {"Is a gradient shorter than 1 left as it is?": Variant(clip=_always_one)}
     _expect_steps(answer, case, 1, GENTLE, when, always)
 
 
@@ -173,18 +178,18 @@ def _always_one(grads: Gradients) -> Gradients:
 
 def _steep(answer, case: Training) -> None:
     when = "after one step of SGD along a gradient that is cut to norm 1"
-    ways = {
-        "Where is the gradient clipped, after backward and before the step?": Way(
+    variants = {
+        "Where is the gradient clipped, after backward and before the step?": Variant(
             clip=lambda grads: grads
         ),
-        "Is each number clipped? It is the norm of them all.": Way(
+        "Is each number clipped? It is the norm of them all.": Variant(
             clip=lambda grads: [grad.clamp(-1, 1) for grad in grads]
         ),
-        "Is each weight's gradient clipped by itself? One norm counts them all.": Way(
+        "Is each weight's gradient clipped by itself? One norm counts them all.": Variant(
             clip=lambda grads: [cut([grad])[0] for grad in grads]
         ),
     }
-    _expect_steps(answer, case, 1, STEEP, when, ways)
+    _expect_steps(answer, case, 1, STEEP, when, variants)
 
 
 def _biases(answer, case: Training) -> None:
@@ -194,13 +199,13 @@ def _biases(answer, case: Training) -> None:
         "Which tokens went in, those of real[:, :-1] or of real[:, 1:]?": lambda real: real[:, 1:],
         "Are the marks turned, so that only padding steers?": lambda real: ~real,
     }
-    ways = {ask: Way(marks=_of_fed(mark)) for ask, mark in marks.items()}
-    ways["Is it moved once a batch?"] = Way(times=2)
-    ways["Does it go up where an expert has too few?"] = Way(times=-1)
-    ways[_USED_IN_TURN] = Way(at=lambda i, count: count)
-    _expect_biases(graded.run.biases, case, 1, "after one batch", ways)
+    variants = {ask: Variant(marks=_of_fed(mark)) for ask, mark in marks.items()}
+    variants["Is it moved once per batch?"] = Variant(times=2)
+    variants["Does it go up where an expert has too few?"] = Variant(times=-1)
+    variants[_USED_IN_TURN] = Variant(at=lambda i, count: count)
+    _expect_biases(graded.run.biases, case, 1, "after one batch", variants)
     for i, bias in enumerate(graded.at_steps[0]):
-        expect.that(
+        expect.require(
             not bias.any(),
             f"the bias of layer {i} of experts must move after the optimiser's step, and it moved "
             "before",
@@ -215,31 +220,33 @@ def _of_fed(mark: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 def _zeroed(answer, case: Training) -> None:
     add = "Do the gradients of the batch before stay? They add up until they are zeroed."
-    when = "after two batches, a step of SGD each"
-    _expect_steps(answer, case, 2, GENTLE, when, {add: Way(adds_up=True)})
+    when = "after two batches, one step of SGD each"
+    _expect_steps(answer, case, 2, GENTLE, when, {add: Variant(adds_up=True)})
 
 
 def _schedule(answer, case: Training) -> None:
     biases = _run(answer, case, 3, GENTLE).biases
-    ways = {
-        "Is bias_step() asked again for each batch?": Way(at=lambda i, count: 0),
-        _USED_IN_TURN: Way(at=lambda i, count: count),
+    variants = {
+        "Is bias_step() asked again for each batch?": Variant(at=lambda i, count: 0),
+        _USED_IN_TURN: Variant(at=lambda i, count: count),
     }
-    when = f"after three batches, for which bias_step() gave {STEPS[:3]},"
-    _expect_biases(biases, case, 3, when, ways)
+    when = f"after three batches, for which bias_step() returned {STEPS[:3]},"
+    _expect_biases(biases, case, 3, when, variants)
 
 
 def _expect_biases(
-    got: Sequence[Tensor], case: Training, count: int, when: str, ways: Mapping[str, Way]
+    got: Sequence[Tensor], case: Training, count: int, when: str, variants: Mapping[str, Variant]
 ) -> None:
+    def bias_by(variant: Variant, i: int) -> Tensor:
+        return slow_training(case, count, GENTLE, variant=variant).biases[i]
+
     for i, want in enumerate(slow_training(case, count, GENTLE).biases):
         far = float(got[i].abs().max())
-        slips = {"Does the bias of every layer move, and is it kept?": lambda w=want: 0 * w}
-        slips |= {
-            ask: lambda way=way, i=i: slow_training(case, count, GENTLE, way=way).biases[i]
-            for ask, way in ways.items()
+        slips: dict[str, Callable[[], Tensor]] = {
+            "Does the bias of every layer move, and is it kept?": (0 * want).clone
         }
-        slips["How far does it move? bias_step() says."] = lambda w=want, far=far: far * w.sign()
+        slips |= {ask: partial(bias_by, variant, i) for ask, variant in variants.items()}
+        slips["How far does it move? bias_step() says."] = (far * want.sign()).clone
         bias = expect.tensor(got[i], f"the bias of layer {i} of experts", want.shape, want.dtype)
         name = f"the bias of layer {i} of experts {when}"
         expect.close(bias, want, name, axes=("expert",), slips=slips, bound=1e-6)
@@ -277,7 +284,7 @@ check_train = Check(
     reference_answer=reference.train,
     draw=trainings,
     stages={
-        "one loss a batch": _one_each,
+        "one loss per batch": _one_each,
         "the first N - 1 tokens go in, once": _fed,
         "the loss of the next tokens, where they are real": _loss,
         "one step down the gradient": _gentle,
@@ -292,7 +299,7 @@ check_train = Check(
         "A row of 5 tokens, of which the last 2 are padding. Which go in, which are targets, and "
         "which of those that went in may steer the bias?",
         "Look at ids[:, :-1] and real[:, :-1], which go in, and at ids[:, 1:] and real[:, 1:], the "
-        "targets. layers_of(model) gives the layers of experts.",
+        "targets. layers_of(model) returns the layers of experts.",
         "For each batch: masked_loss of the model's logits; zero_grad, backward, "
         "nn.utils.clip_grad_norm_ with 1.0, step; rebalance every layer with real[:, :-1] and "
         "bias_step(); append loss.item().",

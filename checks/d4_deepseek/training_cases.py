@@ -8,13 +8,15 @@ import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from checks.d2_deepseek_moe.rebalance import moved
-from checks.d3_mla.cases import shake
+from checks.d2_deepseek_moe.rebalance import bias_of, moved
+from checks.d3_mla.cases import randomise
+from checks.grading.result import Built
 from helpers.measuring.traffic import layers_of
 from helpers.model.llama import RMSNorm, SwiGLU
 from solutions.d2_deepseek_moe import DeepSeekMoE
@@ -36,7 +38,8 @@ class Watched(nn.Module):
         self.blocks = nn.ModuleList(_Block(width, ffn) for ffn in layers)
         self.norm = RMSNorm(width)
         self.head = nn.Linear(width, vocab, bias=False)
-        self.sharp, self.fed = sharp, []
+        self.sharp = sharp
+        self.fed: list[Tensor] = []
 
     def forward(self, ids: Tensor, caches: None = None) -> Tensor:
         self.fed.append(ids.clone())
@@ -49,11 +52,11 @@ class Watched(nn.Module):
 
     def biases(self) -> list[Tensor]:
         """Of each layer of experts, as they are now."""
-        return [layer.router.bias.clone() for layer in layers_of(self)]
+        return [bias_of(layer).clone() for layer in layers_of(self)]
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, ffn: nn.Module):
+    def __init__(self, width: int, ffn: Built):
         super().__init__()
         self.norm, self.ffn = RMSNorm(width), ffn
 
@@ -84,7 +87,8 @@ class Training:
             for n in self.experts
         ]
         model = Watched(17, layers, 8, sharp).double()
-        return shake(model, torch.Generator().manual_seed(self.seed))
+        randomise(model, torch.Generator().manual_seed(self.seed))
+        return model
 
     def batches(self) -> list[Batch]:
         """Three, of different shapes: ids and which are real; id 1 begins a row, and is padding."""
@@ -118,7 +122,7 @@ def trainings(rng: random.Random) -> list[Training]:
     of experts, one row.
     """
 
-    def case(experts: Sequence[int], **kind: object) -> Training:
+    def case(experts: Sequence[int], **kind: Any) -> Training:
         sizes = {"rows": rng.randint(5, 6), "length": rng.randint(8, 9)} | kind
         drawn = (Training(tuple(experts), **sizes, seed=rng.randrange(10**6)) for _ in range(500))
         return next(made for made in drawn if made.uses_all_experts())
@@ -132,7 +136,7 @@ def trainings(rng: random.Random) -> list[Training]:
     ]
 
 
-def _load(layer: nn.Module, real: Tensor | None = None) -> Tensor:
+def _load(layer: Built, real: Tensor | None = None) -> Tensor:
     chosen = layer.last_experts
     if real is not None:
         chosen = chosen[real.reshape(-1).repeat_interleave(layer.num_segments)]
@@ -190,7 +194,7 @@ def cut(grads: Gradients) -> Gradients:
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     """How the slow training goes; other values are those of a slip."""
 
     clip: Callable[[Gradients], Gradients] = cut
@@ -208,27 +212,28 @@ def true_loss(logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def slow_training(
-    case: Training, count: int, sharp: float, make: Make = sgd, way: Way = Way()
+    case: Training, count: int, sharp: float, make: Make = sgd, variant: Variant = Variant()
 ) -> Run:
     """The specification: the first `count` batches one by one, every bias in plain numbers."""
-    model, losses, kept = case.model(sharp), [], None
+    model, losses = case.model(sharp), []
+    kept: Gradients | None = None
     weights = list(model.parameters())
     optimizer = make(weights)
     for i, (ids, real) in enumerate(case.batches()[:count]):
         loss = true_loss(model(ids[:, :-1]), ids[:, 1:], real[:, 1:])
         grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
-        kept = grads if kept is None else [a + b for a, b in zip(kept, grads, strict=True)]
-        kept = way.clip(kept)
-        for weight, grad in zip(weights, kept, strict=True):
+        summed = [a + b for a, b in zip(kept, grads, strict=True)] if kept else list(grads)
+        clipped = variant.clip(summed)
+        for weight, grad in zip(weights, clipped, strict=True):
             weight.grad = grad
         optimizer.step()
-        kept = kept if way.adds_up else None
+        kept = clipped if variant.adds_up else None
         for layer in layers_of(model):
-            _move(layer, way.marks(real), way.times * STEPS[way.at(i, count)])
+            _move(layer, variant.marks(real), variant.times * STEPS[variant.at(i, count)])
         losses.append(loss.item())
     return Run.of(model, losses)
 
 
-def _move(layer: nn.Module, real: Tensor, step: float) -> None:
-    bias, load = layer.router.bias, _load(layer, real)
+def _move(layer: Built, real: Tensor, step: float) -> None:
+    bias, load = bias_of(layer), _load(layer, real)
     bias.copy_(torch.tensor(moved(bias.tolist(), load.tolist(), step)))

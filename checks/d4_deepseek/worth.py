@@ -83,7 +83,7 @@ def _mean(answer, case: _Seeds) -> None:
 def _steady(answer, case: _Seeds) -> None:
     """However far the seeds are apart, the part saves the same in each."""
     error = _worth(answer, *case.losses(spread=0.0))[1]
-    expect.that(
+    expect.require(
         abs(error) < 1e-5,
         f"a part that saves the same in every seed has a standard error of 0, got {error:.4g}",
         "Is the spread that of the differences, seed by seed, and not of the losses?",
@@ -131,9 +131,9 @@ check_worth = Check(
         "inputs untouched": untouched(_use),
     },
     hints=(
-        "Seed 1 gives 0.50 with the part and 0.53 without it, seed 2 gives 0.60 and 0.65. Which "
+        "Seed 1 ends at 0.50 with the part and 0.53 without it, seed 2 at 0.60 and 0.65. Which "
         "two numbers say what the part saves?",
-        "Look at without - with_part: one number a seed. Its spread is much smaller than that of "
+        "Look at without - with_part: one number per seed. Its spread is much smaller than that of "
         "the losses.",
         "Take the differences; return their mean, and their sample standard deviation (std) over "
         "the square root of how many they are.",

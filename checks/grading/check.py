@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from checks.grading import signature
-from checks.grading.comparison import Comparison, comparison
+from checks.grading.comparison import Compared, Comparison, comparison
 from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source, source_of, value_read_as
-from checks.grading.stage_run import Stage, Trial, own_world
+from checks.grading.stage_run import Stage, StageRun, fixed_torch_state
 from checks.grading.verdicts import Verdicts, read_by
 from checks.learner_files import progress
 
@@ -30,14 +30,14 @@ class Check:
     id: str
     name: str
     minutes: int
-    reference_answer: object
+    reference_answer: Callable
     draw: Callable[[random.Random], Sequence[object]]
     stages: Mapping[str, Stage]
     hints: tuple[str, str, str]
     compared: Comparison | None = None
     needs: tuple["Check", ...] = ()
     preload: tuple[str, ...] = ()
-    _rung: int = field(default=0, init=False, repr=False)
+    _level: int = field(default=0, init=False, repr=False)
     _verdicts: Verdicts[CheckFailed | None] = field(
         default_factory=Verdicts, init=False, repr=False, compare=False
     )
@@ -58,38 +58,39 @@ class Check:
         progress.record(self.id, result.state)
         return result
 
-    def hint(self, rung: int | None = None) -> Source:
-        """The next of three rungs: a question, the tensor to look at, the line in words."""
-        if rung is not None and (type(rung) is not int or rung not in (1, 2, 3)):
-            raise ValueError(f"rung must be 1, 2 or 3, got {rung!r}")
-        self._rung = rung or min(self._rung + 1, 3)
-        progress.count_hint(self.id, self._rung)
-        more = "hint() again for the next" if self._rung < 3 else "the last; solution() shows it"
-        return Source(f"{self.id} hint {self._rung} of 3 ({more})\n{self.hints[self._rung - 1]}")
+    def hint(self, level: int | None = None) -> Source:
+        """The next hint, or that of a level: 1 a question, 2 the tensor to look at, 3 the words."""
+        if level is not None and (type(level) is not int or level not in (1, 2, 3)):
+            raise ValueError(f"level must be 1, 2 or 3, got {level!r}")
+        self._level = level or min(self._level + 1, 3)
+        progress.count_hint(self.id, self._level)
+        more = "hint() again for the next" if self._level < 3 else "the last; solution() shows it"
+        return Source(f"{self.id} hint {self._level} of 3 ({more})\n{self.hints[self._level - 1]}")
 
-    def reference(self) -> object:
+    def reference(self) -> Callable:
         """The reference's part, to go on with; the board marks it as borrowed."""
         progress.borrow(self.id)
         return self.reference_answer
 
     def solution(self) -> Source:
         """The reference's source."""
-        return Source(source_of(self.reference_answer))
+        return Source(source_of(self.reference_answer) or "")
 
-    def compare(self, answer: object) -> object:
+    def compare(self, answer: Callable) -> Compared:
         """The answer beside the reference: difference, time ratio and both sources.
 
         Raises `CheckFailed` while the answer does not pass.
         """
         if self.compared is None:
             raise ValueError(f"{self.name} is not compared: nothing says on which inputs")
-        seed, made, compared = _seed(None), [], self.compared
+        seed, compared = _seed(None), self.compared
+        made: list[Compared] = []
         self._run(answer, seed)
 
-        def compare(answer: object, case: object) -> None:
+        def compare(answer: Callable, case: object) -> None:
             made.append(comparison(self.name, answer, self.reference_answer, compared))
 
-        self._trial("compare", compare, answer, "larger inputs", seed).run(COMPARE_SECONDS)
+        self._stage_run("compare", compare, answer, "larger inputs", seed).run(COMPARE_SECONDS)
         return made[0]
 
     def _run(self, answer: object, seed: int) -> CheckResult:
@@ -99,11 +100,11 @@ class Check:
         for module in self.preload:
             import_module(module)
         start = time.perf_counter()
-        with own_world(seed):
+        with fixed_torch_state(seed):
             cases = list(self.draw(random.Random(seed)))
         for title, stage in self.stages.items():
             for case in cases:
-                self._trial(title, stage, answer, case, seed).run(SECONDS)
+                self._stage_run(title, stage, answer, case, seed).run(SECONDS)
         return CheckResult(
             self.id,
             self.name,
@@ -113,15 +114,17 @@ class Check:
             {"seed": seed, "cases": cases, "seconds": time.perf_counter() - start},
         )
 
-    def _trial(self, title: str, stage: Stage, answer: object, case: object, seed: int) -> Trial:
+    def _stage_run(
+        self, title: str, stage: Stage, answer: object, case: object, seed: int
+    ) -> StageRun:
         titles = tuple(self.stages) if title in self.stages else (*self.stages, title)
-        return Trial(self.id, self.name, titles, title, stage, answer, case, seed)
+        return StageRun(self.id, self.name, titles, title, stage, answer, case, seed)
 
     def _earlier_part(self, answer: object, failed: CheckFailed) -> CheckFailed | None:
         """The failure of a part the answer is built from, where that is what to mend first."""
         for part in self.needs:
-            theirs = value_read_as(part.name, answer, part.reference_answer)
-            cause = None if theirs is None else part.failure(theirs)
+            used = value_read_as(part.name, answer, part.reference_answer)
+            cause = None if used is None else part.failure(used)
             if cause is not None:
                 return self._built_from(part, cause, failed)
         return None

@@ -4,6 +4,7 @@ import html
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +17,13 @@ from helpers.measuring.timing import median_milliseconds
 class Comparison:
     """How to hold an answer against the reference.
 
-    `build(answer)` makes what is called (itself for a function), `run(built, inputs)` gives one
-    tensor, order-free where order is free, and `inputs()` draws the inputs.
+    `build(answer)` makes what is called (itself for a function), `run(built, inputs)` returns one
+    tensor, whose order is fixed where the answer's is free, and `inputs()` draws the inputs.
     """
 
     inputs: Callable[[], tuple]
-    run: Callable[[Callable, tuple], Tensor]
-    build: Callable[[Callable], Callable] = lambda answer: answer
+    run: Callable[[Any, tuple], Tensor]
+    build: Callable[[Any], Any] = lambda answer: answer
 
 
 class Compared:
@@ -44,31 +45,30 @@ class Compared:
         return f"<p>{html.escape(self.sentence)}</p><table><tr>{cells}</tr></table>"
 
 
-def comparison(name: str, answer: Callable, reference: Callable, way: Comparison) -> Compared:
-    """Both run on the same inputs and weights, timed in turn."""
+def comparison(name: str, answer: Callable, reference: Callable, how: Comparison) -> Compared:
+    """The answer beside the reference: both run on the same inputs and weights, timed in turn."""
     torch.manual_seed(0)
-    theirs, ours = way.build(answer), way.build(reference)
-    yours = source_of(answer) or "(its source is not available)"
-    source = source_of(reference)
-    refused = _share_weights(theirs, ours)
+    mine, true = how.build(answer), how.build(reference)
+    yours, source = (source_of(a) or "(its source is not available)" for a in (answer, reference))
+    refused = _share_weights(mine, true)
     if refused:
         return Compared(name, refused, yours, source)
-    inputs = way.inputs()
+    inputs = how.inputs()
     with torch.no_grad():
-        gap = (way.run(theirs, inputs).double() - way.run(ours, inputs).double()).abs().max()
-        ratio = _time_ratio(lambda: way.run(theirs, inputs), lambda: way.run(ours, inputs))
+        gap = (how.run(mine, inputs).double() - how.run(true, inputs).double()).abs().max()
+        ratio = _time_ratio(lambda: how.run(mine, inputs), lambda: how.run(true, inputs))
     sentence = f"largest difference {float(gap):.1e} · your time is {ratio:.2f} of the reference's"
     return Compared(name, sentence, yours, source)
 
 
-def _share_weights(theirs: object, ours: object) -> str:
-    """Empty once `theirs` holds the reference's weights, else why it cannot."""
-    if not isinstance(ours, nn.Module):
+def _share_weights(answer: object, reference: object) -> str:
+    """Empty once `answer` has the weights of `reference`, else why it cannot have them."""
+    if not (isinstance(answer, nn.Module) and isinstance(reference, nn.Module)):
         return ""
     try:
-        theirs.load_state_dict(ours.state_dict())
+        answer.load_state_dict(reference.state_dict())
     except RuntimeError:
-        names = ", ".join(name for name, _ in theirs.named_parameters()) or "none"
+        names = ", ".join(name for name, _ in answer.named_parameters()) or "none"
         return f"The reference's weights do not fit yours ({names}), so only the sources compare."
     return ""
 

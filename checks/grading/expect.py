@@ -4,6 +4,7 @@ import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,13 @@ from checks.grading.result import Wrong
 BOUND = 1e-5  # the largest difference from a float64 reference, per unit of its size
 
 
-def that(condition: object, message: str, ask: str = "") -> None:
-    """Nothing if the condition holds, else `message` and the question `ask`."""
+def require(condition: object, message: str, ask: str = "") -> None:
+    """Raise Wrong, with `message` and the question `ask`, unless the condition holds."""
     if not condition:
         raise Wrong(f"{message}. {ask}".rstrip())
 
 
-def shown(value: object) -> str:
+def shown(value: Any) -> str:
     """A value in a few words, whatever it is."""
     if value is None:
         return "None"
@@ -42,45 +43,48 @@ def _plain(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def tensor(value: object, name: str, shape: Sequence[int], dtype: torch.dtype, ask: str = ""):
+def tensor(
+    value: object, name: str, shape: Sequence[object], dtype: torch.dtype, ask: str = ""
+) -> Tensor:
     """`value`, once it is a dense CPU tensor of that shape and type with finite numbers."""
     wanted = f"{name} must be {_a(_plain(dtype))} tensor of shape {tuple(shape)}"
     if value is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
-    that(isinstance(value, Tensor), f"{wanted}, got {shown(value)}", ask)
-    that(value.shape == tuple(shape), f"{wanted}, got {shown(value)}", ask)
-    that(value.dtype == dtype, f"{wanted}, got {shown(value)}", ask)
-    that(value.device.type == "cpu", f"{name} must be on the CPU, got {value.device}")
-    that(value.layout == torch.strided, f"{name} must be dense, got {value.layout}")
-    that(value.isfinite().all(), f"{name} must be finite, got NaN or infinity in {shown(value)}")
+    if not isinstance(value, Tensor):
+        raise Wrong(f"{wanted}, got {shown(value)}. {ask}".rstrip())
+    require(value.shape == tuple(shape), f"{wanted}, got {shown(value)}", ask)
+    require(value.dtype == dtype, f"{wanted}, got {shown(value)}", ask)
+    require(value.device.type == "cpu", f"{name} must be on the CPU, got {value.device}")
+    require(value.layout == torch.strided, f"{name} must be dense, got {value.layout}")
+    require(value.isfinite().all(), f"{name} must be finite, got NaN or infinity in {shown(value)}")
     return value
 
 
 def module(value: object, name: str) -> None:
-    """Nothing if `value`, an object of the class `name`, is a PyTorch module."""
+    """Raise Wrong unless `value`, an object of the class `name`, is a PyTorch module."""
     ask = f"Does it begin with `class {name}(nn.Module):`?"
-    that(isinstance(value, nn.Module), f"{name} must be an nn.Module, and it is not", ask)
+    require(isinstance(value, nn.Module), f"{name} must be an nn.Module, and it is not", ask)
 
 
-def pair(value: object, names: tuple[str, str]) -> tuple[object, object]:
+def pair(value: Any, names: tuple[str, str]) -> tuple[Any, Any]:
     """The two things a call returns."""
     wanted = f"the call must return two things, ({names[0]}, {names[1]})"
     if value is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
-    that(isinstance(value, tuple | list), f"{wanted}, got {shown(value)}")
-    that(len(value) == 2, f"{wanted}, got {shown(value)}")
+    require(isinstance(value, tuple | list), f"{wanted}, got {shown(value)}")
+    require(len(value) == 2, f"{wanted}, got {shown(value)}")
     return value[0], value[1]
 
 
-def number(value: object, name: str) -> float:
+def number(value: Any, name: str) -> float:
     """`value` as a float: a real number or a tensor without dimensions, and not NaN."""
     is_scalar = isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex()
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if value is None:
         raise Wrong(f"{name} must be a number, got None. Did you forget a `return`?")
-    that(is_scalar or is_real, f"{name} must be one number, got {shown(value)}")
+    require(is_scalar or is_real, f"{name} must be one number, got {shown(value)}")
     result = float(value.detach() if is_scalar else value)
-    that(result == result, f"{name} must be a number, got NaN", "Is something divided by zero?")
+    require(result == result, f"{name} must be a number, got NaN", "Is something divided by zero?")
     return result
 
 
@@ -109,7 +113,7 @@ def close(
     at = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
     largest = " (the largest difference)" if off.numel() > len(off) else ""
     wanted, came = float(want[worst]), float(got[worst])
-    that(
+    require(
         False,
         f"{name} of {at}{when and f', {when},'} must be {wanted:.4g}, got {came:.4g}{largest}",
         asks[0] if asks else "",
@@ -135,7 +139,7 @@ def number_close(
 
     asks = (ask for ask, slip in (slips or {}).items() if is_near(slip))
     if not is_near(want):
-        that(False, f"{name} must be {want:.5g}, got {got:.5g}", next(asks, ""))
+        require(False, f"{name} must be {want:.5g}, got {got:.5g}", next(asks, ""))
 
 
 @contextmanager
@@ -149,7 +153,7 @@ def untouched(tensors: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
     yield
     after = tensors()
     for name, value in before.items():
-        that(
+        require(
             torch.equal(value, after[name]),
             f"{name} must not be changed, and it was",
             "Does a line write into it in place (`+=`, `[...] =`, a name ending in `_`)?",
@@ -184,7 +188,7 @@ def gradient(
     a detach anywhere shows as a slope that autograd does not know.
     """
     value = loss()
-    that(
+    require(
         value.requires_grad,
         "no gradient leaves your code at all",
         "Is there a `detach`, `.data`, `.item()` or `no_grad` on the way?",
@@ -199,7 +203,7 @@ def gradient(
         moves = zip(group, direction, strict=True)
         came = float(sum((known[leaf] * move).sum() for leaf, move in moves if leaf in known))
         size = max(abs(slope), abs(came), precision.least)
-        that(
+        require(
             abs(slope - came) <= precision.relative * size,
             f"the gradient for {name} must be {slope:.3g} along a random direction, got {came:.3g}",
             "Is part of the way to it detached, or rebuilt from plain numbers?",

@@ -2,8 +2,9 @@
 
 import html
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+Built = Any  # what an answer makes or returns: anything, until a stage has looked at it
 State = Literal["passed", "unwritten", "wrong", "raised", "stopped", "borrowed"]
 
 _RED, _BOLD, _END = "\x1b[31m", "\x1b[1m", "\x1b[0m"
@@ -30,7 +31,7 @@ class CheckResult:
 
     def __repr__(self) -> str:
         word = "borrowed from the reference, and it passes" if self.borrowed else "passed"
-        head = f"✓ {self.exercise} {self.name}: {word} ({self.cases} cases a stage)"
+        head = f"✓ {self.exercise} {self.name}: {word} ({self.cases} cases per stage)"
         return "\n".join([head, *(f"  ✓ {stage}" for stage in self.stages)])
 
     @property

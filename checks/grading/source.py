@@ -7,11 +7,12 @@ import html
 import inspect
 import linecache
 from types import CodeType, FunctionType
+from typing import Any
 
 from helpers.solution_markers import BEGIN, END
 
 
-def source_of(answer: object) -> str | None:
+def source_of(answer: Any) -> str | None:
     """The text that defined `answer`, without solution fences, or None where there is none."""
     text = _class_source(answer) if isinstance(answer, type) else _function_source(answer)
     if text is None:
@@ -20,14 +21,14 @@ def source_of(answer: object) -> str | None:
     return "\n".join(line for line in lines if line.strip() not in (BEGIN, END))
 
 
-def _function_source(answer: object) -> str | None:
+def _function_source(answer: Any) -> str | None:
     try:
         return inspect.getsource(answer)
     except Exception:  # no source, or one that changed since it ran
         return None
 
 
-def functions_of(answer: object) -> list[FunctionType]:
+def functions_of(answer: Any) -> list[FunctionType]:
     """The plain functions an answer consists of: itself, or its class's methods and its bases'."""
     function = undecorated(answer)
     if function is not None:
@@ -42,10 +43,11 @@ def methods_of(cls: type) -> list[FunctionType]:
     return [function for function in found if function is not None]
 
 
-def undecorated(member: object) -> FunctionType | None:
+def undecorated(member: Any) -> FunctionType | None:
     """The function under any decorators, or None: a class body may hold anything."""
+    wrapped: Any = member.fget if type(member) is property else member
     try:
-        inner = inspect.unwrap(member.fget if type(member) is property else member)
+        inner = inspect.unwrap(wrapped)
     except Exception:
         return None
     return inner if type(inner) is FunctionType else None
@@ -70,7 +72,7 @@ def _definition(text: str, name: str, line: int) -> str | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name == name:
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            if first <= line <= node.end_lineno:
+            if first <= line <= (node.end_lineno or first):
                 return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
     return None
 

@@ -1,8 +1,9 @@
-"""One stage of a check on one case: it runs the answer, and what goes wrong it tells plainly."""
+"""One stage of a check on one case: the answer is run, and what goes wrong is told plainly."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -10,11 +11,11 @@ from checks.grading import time_limit, traceback
 from checks.grading.result import CheckFailed, State, Wrong
 from checks.grading.source import codes_of
 
-Stage = Callable[[object, object], None]
+Stage = Callable[[Any, Any], None]  # of an answer and a case
 
 
 @dataclass(frozen=True)
-class Trial:
+class StageRun:
     """`stage(answer, case)` of the check of exercise `id`; `titles` are those of all its stages."""
 
     id: str
@@ -27,7 +28,7 @@ class Trial:
     seed: int
 
     def run(self, seconds: float) -> None:
-        """Nothing if the answer passes; else `CheckFailed`, for whatever it did or raised."""
+        """Raise `CheckFailed` unless the answer passes, whatever it does or raises."""
         try:
             time_limit.call(self._judge, seconds)
         except time_limit.TooSlow as slow:
@@ -37,7 +38,7 @@ class Trial:
 
     def _judge(self) -> None:
         try:
-            with own_world(self.seed):
+            with fixed_torch_state(self.seed):
                 self.stage(self.answer, self.case)
         except (KeyboardInterrupt, time_limit.TooSlow):
             raise
@@ -59,10 +60,12 @@ class Trial:
         if place is not None:
             return self._failure("raised", f"your code raised {said}", place)
         if isinstance(error, TypeError) and "argument" in said:
-            return self._failure("wrong", f"your code cannot be called as the lesson does ({said})")
+            return self._failure(
+                "wrong", f"your code does not accept the arguments the lesson passes ({said})"
+            )
         if not traceback.is_checks(code.co_filename):
-            return self._failure("wrong", f"what your code made cannot run here ({said})")
-        return self._failure("wrong", f"what your code gives cannot be used here ({said})")
+            return self._failure("wrong", f"what your code made failed outside your code ({said})")
+        return self._failure("wrong", f"what your code returned cannot be used here ({said})")
 
     def _failure(self, state: State, message: str, *lines: str) -> CheckFailed:
         return CheckFailed(
@@ -71,7 +74,7 @@ class Trial:
             state,
             message,
             stage=self.title,
-            lines=(*lines, *self._where(), f"{self.case} · seed={self.seed} draws the same again"),
+            lines=(*lines, *self._where(), f"{self.case} · seed={self.seed} reproduces this case"),
             details={"seed": self.seed, "case": self.case},
         )
 
@@ -83,10 +86,10 @@ class Trial:
 
 
 @contextmanager
-def own_world(seed: int) -> Iterator[None]:
-    """torch's seed, device, default type, gradient mode and threads set, and put back after it.
+def fixed_torch_state(seed: int) -> Iterator[None]:
+    """torch with this seed, on the CPU, in float32, with gradients, on one thread; then put back.
 
-    One thread: on tensors this small the threads wait for each other longer than they compute.
+    On tensors this small several threads would wait for each other longer than they compute.
     """
     kept, dtype = torch.get_rng_state(), torch.get_default_dtype()
     threads = torch.get_num_threads()

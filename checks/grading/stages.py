@@ -1,23 +1,22 @@
 """Stages that many checks share."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any
 
 from torch import Tensor, nn
 
 from checks.grading import expect
 
-Case = TypeVar("Case")
 Used = tuple[Callable[[], object], Callable[[], Mapping[str, Tensor]]]
 
 
-def untouched(use: Callable[[Callable, Case], Used]) -> Callable[[Callable, Case], None]:
+def untouched(use: Callable[[Any, Any], Used]) -> Callable[[Any, Any], None]:
     """A stage in which a call must leave every tensor as it was.
 
     `use(answer, case)` returns the call, and what `expect.untouched` takes.
     """
 
-    def stage(answer: Callable, case: Case) -> None:
+    def stage(answer: Callable, case: object) -> None:
         call, tensors = use(answer, case)
         with expect.untouched(tensors):
             call()

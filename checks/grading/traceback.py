@@ -1,9 +1,10 @@
-"""Which lines of a traceback are the learner's, and how to tell of them in one sentence."""
+"""Which lines of a traceback are the learner's, and how to say in one sentence what was raised."""
 
 import linecache
 import sysconfig
 from collections.abc import Collection
 from pathlib import Path
+from traceback import walk_tb
 from types import CodeType, FrameType
 
 from checks.learner_files.paths import ROOT, is_of_the_checks
@@ -30,10 +31,8 @@ def is_checks(filename: str) -> bool:
 
 def innermost_code(error: BaseException) -> CodeType:
     """The code whose statement raised."""
-    last = error.__traceback__
-    while last.tb_next is not None:
-        last = last.tb_next
-    return last.tb_frame.f_code
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return frame.f_code
 
 
 def place(error: BaseException, answer: Collection[CodeType] = ()) -> str | None:
@@ -41,13 +40,12 @@ def place(error: BaseException, answer: Collection[CodeType] = ()) -> str | None
 
     Where that is in a part from elsewhere, the innermost line within `answer` stands before it.
     """
-    found, within, entry = None, None, error.__traceback__
-    while entry is not None:
-        code = entry.tb_frame.f_code
-        if is_learners(code.co_filename):
-            found = _line(code, entry.tb_lineno)
-            within = found if code in answer else within
-        entry = entry.tb_next
+    found: str | None = None
+    within: str | None = None
+    for frame, number in walk_tb(error.__traceback__):
+        if is_learners(frame.f_code.co_filename):
+            found = _line(frame.f_code, number)
+            within = found if frame.f_code in answer else within
     return found if within in (None, found) else f"{within}; from there {found}"
 
 

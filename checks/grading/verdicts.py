@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -73,7 +73,7 @@ def _follow(value: object, read: Read, seen: set[int]) -> None:
             _follow(inner, read, seen)
 
 
-def _read_directly(value: object) -> Iterable[object]:
+def _read_directly(value: Any) -> Iterable[object]:
     kind = type(value)  # isinstance would ask the value itself
     if kind in _CONSTANT:
         return ()

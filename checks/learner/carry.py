@@ -69,7 +69,8 @@ def carry(*lessons: str, yours: Sequence[str] = (), reference: Sequence[str] = (
     _refuse_unknown(lessons, {"yours": yours, "reference": reference})
     namespace = _fresh_namespace()
     origin: dict[str, str] = {}
-    notes, told = [], []
+    notes: list[str] = []
+    told: list[str] = []
     for lesson in lessons:
         _bind_reference(lesson, namespace, list(origin))
         forced = {**dict.fromkeys(yours, "yours"), **dict.fromkeys(reference, "reference")}
@@ -97,7 +98,7 @@ def _fresh_namespace() -> dict[str, object]:
 def _bind_reference(lesson: str, namespace: dict, earlier: list[str]) -> None:
     """The reference's code runs in `namespace`, and the parts carried before it stay."""
     kept = {name: namespace[name] for name in earlier}
-    path = Path(importlib.import_module(f"solutions.{lesson}").__file__)
+    path = Path(str(importlib.import_module(f"solutions.{lesson}").__file__))
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), namespace)
     namespace.update(kept)
 
@@ -157,7 +158,7 @@ def _bind_one(
     wanted = forced.get(check.name) == "yours"
     if known and not wanted:
         return known
-    theirs = namespace[check.name]
+    reference = namespace[check.name]
     namespace.pop(check.name)
     problem = _execute(source, f"<{lesson}.ipynb, {check.id}>", namespace)
     if not problem and check.name not in namespace:
@@ -168,7 +169,7 @@ def _bind_one(
         if failure is None or failure.state != "stopped":  # a slow moment is no verdict
             _remember(digest, problem)
     if problem:
-        namespace[check.name] = theirs
+        namespace[check.name] = reference
     return problem
 
 

@@ -4,7 +4,7 @@ import ast
 import re
 import textwrap
 from contextlib import chdir
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 
 import checks
@@ -94,7 +94,7 @@ Bool = Float = Int = Shape
 
 
 def export() -> Path:
-    """Writes `work/my_deepseek.py` and gives its path; a file of that name is replaced."""
+    """The path of `work/my_deepseek.py`, written anew; a file of that name is replaced."""
     paths.WORK.mkdir(exist_ok=True)
     with chdir(paths.WORK):
         carried = carry(*checks.STEMS)
@@ -169,7 +169,7 @@ def _reference(lesson: str, name: str) -> str:
 
 
 def _text_of(module: str) -> str:
-    return Path(find_spec(module).origin).read_text(encoding="utf-8")
+    return Path(str(import_module(module).__file__)).read_text(encoding="utf-8")
 
 
 def _without(source: str) -> str:
@@ -190,7 +190,8 @@ def _without(source: str) -> str:
 
 def _imports_apart(pieces: list[str]) -> tuple[str, list[str]]:
     """The imports that the head lacks, a line each, and the pieces without any import."""
-    found, bodies = {}, []
+    found: dict[str, None] = {}
+    bodies = []
     for piece in pieces:
         lines = piece.split("\n")
         for node in reversed(ast.parse(piece).body):

@@ -47,7 +47,7 @@ def _graded(lesson: str, cells: list[CodeCell]) -> list[CodeCell]:
         )
     own = {check.id: _check_cell(check) for check in checks.LESSONS[lesson]}
     kept = [cell for cell in cells if cell.role != "plain" or cell.only_defines]
-    graded = [own.pop(cell.exercise, cell) if cell.role == "check" else cell for cell in kept]
+    graded = [own.pop(cell.exercise or "", cell) if cell.role == "check" else cell for cell in kept]
     return [*graded, *own.values()]
 
 

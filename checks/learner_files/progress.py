@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from checks.learner_files import paths
 from helpers.atomic_file import write_atomically
@@ -35,7 +36,7 @@ def in_work() -> bool:
 
 
 def read() -> dict[str, dict]:
-    """What each exercise's last check said: `{id: {"state": …, "hints": rungs seen}}`."""
+    """What each exercise's last check said: `{id: {"state": …, "hints": hints seen}}`."""
     try:
         return _load()
     except (OSError, ValueError, RecursionError):
@@ -65,7 +66,7 @@ def _load_or_set_aside() -> dict[str, dict]:
         return {}
 
 
-def _entries(kept: object) -> dict[str, dict]:
+def _entries(kept: Any) -> dict[str, dict]:
     """`kept` if it is what `_write` writes; else `ValueError`."""
     entries = list(kept.values()) if isinstance(kept, dict) else [kept]
     for entry in entries:
@@ -76,19 +77,19 @@ def _entries(kept: object) -> dict[str, dict]:
 
 
 def record(exercise: str, state: str) -> None:
-    """The exercise's state is on the board, if this is a notebook of `work/`."""
+    """Write the exercise's state on the board, if this is a notebook of `work/`."""
     _write(exercise, state=state)
 
 
 def borrow(exercise: str) -> None:
-    """The exercise is marked as borrowed, unless the learner's own already passed."""
+    """Mark the exercise as borrowed, unless the learner's own already passed."""
     if in_work() and read().get(exercise, {}).get("state") != "passed":
         _write(exercise, state="borrowed")
 
 
-def count_hint(exercise: str, rung: int) -> None:
-    """The board knows how far up the hint ladder the learner went."""
-    _write(exercise, hints=rung)
+def count_hint(exercise: str, level: int) -> None:
+    """The board says how many of the three hints the learner has seen."""
+    _write(exercise, hints=level)
 
 
 def _write(exercise: str, **news: object) -> None:

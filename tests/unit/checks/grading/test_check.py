@@ -12,8 +12,8 @@ import checks.grading.check
 from checks import CHECKS, Check, CheckFailed, CheckResult
 from checks.audit import audit
 from checks.grading.comparison import Comparison
-from checks.grading.expect import that
-from checks.grading.stage_run import Trial
+from checks.grading.expect import require
+from checks.grading.stage_run import StageRun
 from helpers import solution_markers
 from solutions import d1_moe as reference
 
@@ -41,11 +41,11 @@ def small_check(stages, **kind) -> Check:
 
 
 def is_double(answer, case):
-    that(answer(case) == 2 * case, f"double({case}) must be {2 * case}", "Is it twice?")
+    require(answer(case) == 2 * case, f"double({case}) must be {2 * case}", "Is it twice?")
 
 
 def is_whole(answer, case):
-    that(isinstance(answer(case), int), "double must be whole")
+    require(isinstance(answer(case), int), "double must be whole")
 
 
 DOUBLE = small_check({"whole": is_whole, "twice": is_double})
@@ -149,7 +149,7 @@ def test_the_first_stage_that_fails_is_told_and_later_ones_are_not_run():
     assert head == "✗ D9.9 double · twice"
     assert message == f"  double({case}) must be {2 * case}. Is it twice?"
     assert where == "  ✓ whole · ✗ twice"
-    assert again == f"  {case} · seed=3 draws the same again"
+    assert again == f"  {case} · seed=3 reproduces this case"
     assert str(failed) == f"D9.9 double: {failed.message}"
 
     failed = failure(DOUBLE, lambda number: 0.5, seed=3)
@@ -266,21 +266,21 @@ def test_a_mended_part_is_seen_at_once():
 
 
 @EVERY
-def test_the_hint_ladder_has_three_rungs(check):
+def test_there_are_three_levels_of_hints(check):
     assert len(set(check.hints)) == 3
-    check._rung = 0
+    check._level = 0
     shown = [check.hint().text for _ in range(4)]
-    for rung, text in zip((1, 2, 3, 3), shown, strict=True):
-        assert text.startswith(f"{check.id} hint {rung} of 3 (")
-        assert text.endswith(check.hints[rung - 1])
+    for level, text in zip((1, 2, 3, 3), shown, strict=True):
+        assert text.startswith(f"{check.id} hint {level} of 3 (")
+        assert text.endswith(check.hints[level - 1])
     assert check.hint(1).text == shown[0] and check.hint().text == shown[1]
-    check._rung = 0
+    check._level = 0
 
 
-@pytest.mark.parametrize("rung", [0, 4, True, "1", 1.0])
-def test_a_rung_that_is_none_is_refused_in_one_sentence(rung):
-    with pytest.raises(ValueError, match="rung must be 1, 2 or 3, got"):
-        DOUBLE.hint(rung)
+@pytest.mark.parametrize("level", [0, 4, True, "1", 1.0])
+def test_a_level_that_is_none_is_refused_in_one_sentence(level):
+    with pytest.raises(ValueError, match="level must be 1, 2 or 3, got"):
+        DOUBLE.hint(level)
 
 
 @EVERY
@@ -361,6 +361,6 @@ def test_a_check_introduces_itself():
     assert repr(DOUBLE) == "check of D9.9 double: call it with your double"
 
 
-def test_a_trial_passes_in_silence():
-    trial = Trial("D9.9", "double", ("twice",), "twice", is_double, lambda n: 2 * n, 4, 0)
-    assert trial.run(5.0) is None
+def test_a_stage_run_passes_in_silence():
+    stage_run = StageRun("D9.9", "double", ("twice",), "twice", is_double, lambda n: 2 * n, 4, 0)
+    assert stage_run.run(5.0) is None

@@ -1,4 +1,4 @@
-"""Whatever a learner gives, returns or raises, a check answers in one short message."""
+"""Whatever a learner passes, returns or raises, a check answers in one short message."""
 
 import types
 
@@ -306,7 +306,9 @@ def test_a_forward_with_other_parameters_is_named():
             return None
 
     message = refused(CHECKS["D1.1"], TopKRouter).message
-    assert message.startswith("your code cannot be called as the lesson does (TypeError: ")
+    assert message.startswith(
+        "your code does not accept the arguments the lesson passes (TypeError: "
+    )
     assert "takes 1 positional argument but 2 were given" in message
 
 

@@ -194,8 +194,8 @@ def test_solution_in_a_running_notebook_shows_the_reference(outputs):
 
 
 def test_a_pass_in_a_running_notebook(outputs):
-    assert outputs[3].data["text/plain"].startswith("✓ D1.1 TopKRouter: passed (6 cases a stage)")
-    assert "<b>✓ D1.1 TopKRouter: passed (6 cases a stage)</b>" in outputs[3].data["text/html"]
+    assert outputs[3].data["text/plain"].startswith("✓ D1.1 TopKRouter: passed (6 cases per stage)")
+    assert "<b>✓ D1.1 TopKRouter: passed (6 cases per stage)</b>" in outputs[3].data["text/html"]
 
 
 def test_failures_in_a_running_notebook_are_short_and_name_the_learners_line(outputs):

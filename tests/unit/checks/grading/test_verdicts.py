@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from checks import CHECKS, Check, CheckFailed
-from checks.grading.expect import that as require
+from checks.grading.expect import require
 from checks.grading.verdicts import MOST, Verdicts, read_by
 from solutions import d1_moe as reference
 

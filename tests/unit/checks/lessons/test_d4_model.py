@@ -193,4 +193,4 @@ def test_a_count_of_a_model_with_other_weights_names_the_model():
 @EACH
 def test_it_compares_and_hints(check):
     assert "largest difference 0.0e+00" in check.compare(check.reference_answer).sentence
-    assert all(check.hint(rung).text for rung in (1, 2, 3))
+    assert all(check.hint(level).text for level in (1, 2, 3))
