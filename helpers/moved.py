@@ -132,7 +132,11 @@ class _Forwarding(Loader):
     def exec_module(self, module: ModuleType) -> None:
         new = importlib.import_module(MOVED[module.__name__])
         renamed = RENAMED.get(module.__name__, {})
-        vars(module)["__getattr__"] = lambda name: getattr(new, renamed.get(name, name))
+
+        def current(name: str) -> object:
+            return getattr(new, renamed.get(name, name))
+
+        vars(module)["__getattr__"] = current
 
 
 def install() -> None:

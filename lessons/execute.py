@@ -38,6 +38,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
 
 def _sentence(cell: NotebookNode, index: int, error: Exception) -> str:
     first = cell.source.strip().partition("\n")[0][:60]
-    named = isinstance(error, CellExecutionError)
-    said = f"{error.ename}: {error.evalue}" if named else str(error)
+    said = str(error)
+    if isinstance(error, CellExecutionError):
+        said = f"{error.ename}: {error.evalue}"
     return f"cell {index + 1} ({cell.id}, `{first}`) failed: {said.strip().partition(chr(10))[0]}"

@@ -1,6 +1,7 @@
 """The audit: every check accepts the right answers and refuses the wrong ones, by every stage."""
 
 import importlib
+import inspect
 import linecache
 import multiprocessing
 import time
@@ -61,8 +62,8 @@ def _verdict(check: Check, answers: Answers) -> Verdict:
     start = time.perf_counter()
     mutated = runnable_mutants(check, answers.equivalent_mutants)
     found = Verdict(check.id, check.name, len(answers.right), len(answers.wrong), len(mutated))
-    for answer in [check.reference_answer, *answers.right]:
-        _expect_pass(check, answer, found)
+    for right in [check.reference_answer, *answers.right]:
+        _expect_pass(check, right, found)
     _expect_unwritten(check, found)
     for title, answer in [*((_title(a), a) for a in answers.wrong), *mutated]:
         _expect_refusal(check, title, answer, found)
@@ -120,7 +121,8 @@ def stub_of(check: Check) -> object:
 
 def reference_file(check: Check) -> Path:
     """The file that defines the reference of a check."""
-    return Path(importlib.import_module(check.reference_answer.__module__).__file__)
+    module = importlib.import_module(check.reference_answer.__module__)
+    return Path(inspect.getfile(module))
 
 
 def _defined(check: Check, source: str, file: str) -> object:
@@ -147,11 +149,11 @@ def summary(verdicts: list[Verdict]) -> dict:
 
 def table(verdicts: list[Verdict]) -> str:
     """One row per exercise, then one line per failure."""
-    rows = [("exercise", "right", "refused", "wrong", "mutants", "accepted", "seconds")]
+    rows = [["exercise", "right", "refused", "wrong", "mutants", "accepted", "seconds"]]
     for v in verdicts:
         counts = 1 + v.alternatives, len(v.refused_right), v.mistakes, v.mutants
         cells = *counts, len(v.accepted_wrong), f"{v.seconds:.1f}"
-        rows.append((f"{v.exercise} {v.name}", *map(str, cells)))
+        rows.append([f"{v.exercise} {v.name}", *map(str, cells)])
     lines = ["{:28}{:>8}{:>9}{:>8}{:>9}{:>10}{:>9}".format(*row) for row in rows]
     for v in verdicts:
         lines += [f"refused, and right: {line}" for line in v.refused_right]

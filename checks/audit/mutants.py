@@ -5,6 +5,7 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from helpers import solution_markers
 
@@ -37,7 +38,7 @@ def mutants(path: Path, name: str) -> list[Mutant]:
     lines = source.split("\n")
     asked = {n + 1 for begin, end in solution_markers.spans(lines) for n in range(begin + 1, end)}
     tree = ast.parse(source)
-    found = {}
+    found: dict[str, Mutant] = {}
     for position, node in enumerate(ast.walk(tree)):
         if getattr(node, "lineno", 0) in asked:
             for change in _changes(node):
@@ -94,7 +95,7 @@ def _replace_by(made: Callable) -> Callable:
 
 def _mutant(tree: ast.Module, position: int, change: Callable) -> Mutant:
     changed = copy.deepcopy(tree)
-    node = list(ast.walk(changed))[position]
+    node: Any = list(ast.walk(changed))[position]  # one with a line, a statement or expression
     line = node.lineno
     change(node)
     ast.fix_missing_locations(changed)
@@ -104,10 +105,8 @@ def _mutant(tree: ast.Module, position: int, change: Callable) -> Mutant:
 
 def _statement(tree: ast.Module, line: int) -> str:
     """The first line of the innermost statement that contains a line."""
-    inside = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt) and node.lineno <= line <= node.end_lineno
-    ]
-    innermost = min(inside, key=lambda node: (node.end_lineno - node.lineno, -node.lineno))
-    return ast.unparse(innermost).split("\n")[0]
+    statements = (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
+    spans = [(node, node.lineno, node.end_lineno or node.lineno) for node in statements]
+    inside = [(last - first, -first, node) for node, first, last in spans if first <= line <= last]
+    innermost = min(inside, key=lambda found: found[:2])
+    return ast.unparse(innermost[2]).split("\n")[0]

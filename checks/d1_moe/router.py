@@ -217,7 +217,8 @@ def _undecided(scores: Tensor, top_k: int) -> Tensor:
 
 
 def _compared_router(router: Built, inputs: tuple) -> Tensor:
-    return dense_gates(*router(*inputs), 8)
+    gates, experts = router(*inputs)
+    return dense_gates(gates, experts, 8)
 
 
 check_router = Check(

@@ -273,6 +273,11 @@ def _compared_router(answer: type) -> Built:
     return router
 
 
+def _compared_gates(router: Built, inputs: tuple) -> Tensor:
+    gates, experts = router(*inputs)
+    return dense_gates(gates, experts, 16)
+
+
 check_biased_router = Check(
     id="D2.3b",
     name="BiasedRouter",
@@ -300,7 +305,7 @@ check_biased_router = Check(
     compared=Comparison(
         inputs=lambda: (torch.randn(512, 64),),
         build=_compared_router,
-        run=lambda router, inputs: dense_gates(*router(*inputs), 16),
+        run=_compared_gates,
     ),
     needs=(check_keep_top_groups,),
 )

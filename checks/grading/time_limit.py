@@ -135,7 +135,7 @@ class _Clocks:
 
 def _outside_imports(frame: FrameType | None) -> list[_Limit]:
     """The calls in progress, innermost first, up to one that is importing a module at `frame`."""
-    found = []
+    found: list[_Limit] = []
     for limit in reversed(_running):
         while frame is not None and frame.f_code is not _Limit.run.__code__:
             if frame.f_code.co_filename.startswith("<frozen importlib"):
@@ -179,7 +179,7 @@ def _watcher() -> Iterator[None]:
     tests run this way too, lets the sleep end first.
     """
     clocks, ended, sent = _Clocks(_main_thread_clock()), threading.Event(), False
-    main = threading.main_thread().ident
+    main = threading.main_thread().ident or 0  # it runs, so it has one
 
     def watch() -> None:
         nonlocal sent
@@ -212,6 +212,6 @@ def _watcher() -> Iterator[None]:
 def _main_thread_clock() -> Callable[[], float]:
     """The main thread's processor time for another thread; the process' where none can ask."""
     if hasattr(time, "pthread_getcpuclockid"):
-        clock = time.pthread_getcpuclockid(threading.main_thread().ident)
+        clock = time.pthread_getcpuclockid(threading.main_thread().ident or 0)
         return lambda: time.clock_gettime(clock)
     return time.process_time
