@@ -1,4 +1,5 @@
 # mypy: disable-error-code="name-defined"
+# ruff: noqa: F821
 """The end of `my_deepseek.py`: it trains a model on a text file and writes text with it.
 
 It is appended to the code of the model and of `helpers.training_loops.optimiser`, whose names it
