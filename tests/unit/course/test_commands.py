@@ -25,7 +25,7 @@ def load(path):
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """course.py in a project of its own, of two lessons; `calls` holds what it would have run."""
-    for name in ("course.py", "requirements.txt", "pyproject.toml"):
+    for name in ("course.py", "requirements.txt", "constraints.txt", "pyproject.toml"):
         shutil.copyfile(ROOT / name, tmp_path / name)
     (tmp_path / "notebooks").mkdir()
     for stem in ("d1_moe", "d2_deepseek_moe"):
@@ -44,13 +44,6 @@ def course(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "call", call)
     monkeypatch.setattr(module, "serve", serve)
     monkeypatch.setattr(module, "runs", lambda *arguments: bool(module.calls))
-    return module
-
-
-@pytest.fixture
-def steps(tmp_path, monkeypatch):
-    module = load(ROOT / "tests" / "steps.py")
-    monkeypatch.setattr(module, "ROOT", tmp_path)
     return module
 
 
@@ -194,6 +187,15 @@ def test_a_python_without_venv_is_one_sentence(course, capsys, monkeypatch, modu
     assert course.calls == []
 
 
+def test_a_mac_with_an_intel_processor_is_one_sentence(course, capsys, monkeypatch):
+    monkeypatch.setattr(course.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(course.platform, "machine", lambda: "x86_64")
+    assert course.run(["lab"]) == 1
+    said = capsys.readouterr().err
+    assert "Intel processor" in said and one_sentence(said)
+    assert not course.calls
+
+
 def test_too_little_disk_is_one_sentence_before_anything_is_made(course, capsys, monkeypatch):
     monkeypatch.setattr(course.shutil, "disk_usage", lambda path: SimpleNamespace(free=2e8))
     assert course.run(["lab"]) == 1
@@ -220,7 +222,11 @@ def test_missing_notebooks_are_copied_and_others_never_touched(course, capsys):
     assert (work / "d1_moe.ipynb").read_bytes() == b"mine"
     assert (work / "d1_moe.ipynb").stat().st_mtime == 1
     assert (work / "d2_deepseek_moe.ipynb").read_bytes() == b"the lesson d2_deepseek_moe"
-    assert {path.name for path in work.iterdir()} == {"d1_moe.ipynb", "d2_deepseek_moe.ipynb"}
+    names = {"d1_moe.ipynb", "d2_deepseek_moe.ipynb", ".course"}
+    assert {path.name for path in work.iterdir()} == names
+    base = work / ".course" / "base"
+    assert [path.name for path in base.iterdir()] == ["d2_deepseek_moe.ipynb"]
+    assert (base / "d2_deepseek_moe.ipynb").read_bytes() == b"the lesson d2_deepseek_moe"
     assert capsys.readouterr().out.splitlines() == [
         "work/d1_moe.ipynb is kept as it is; notebooks/d1_moe.ipynb is newer."
     ]
@@ -289,61 +295,6 @@ def test_the_readers_own_jupyter_settings_come_after_the_courses(course, monkeyp
     first, second = course.served.env["JUPYTER_CONFIG_PATH"].split(os.pathsep)
     assert Path(first).is_relative_to(course.VENV)
     assert second == "theirs"
-
-
-# test
-
-
-def test_every_step_runs_and_one_failure_is_the_exit_code(steps, monkeypatch, capsys):
-    ran = []
-
-    def call(command):
-        ran.append(command)
-        return int("ruff" in command)
-
-    monkeypatch.setattr(steps, "call", call)
-    (steps.ROOT / "solutions").mkdir()
-    (steps.ROOT / "solutions" / "d1_moe.ipynb").touch()
-    assert steps.main([]) == 1
-    summary = capsys.readouterr().out.split("== summary ==\n")[1].splitlines()
-    assert [line.split()[-3] for line in summary] == ["FAILED"] * 2 + ["passed"] * 4
-    assert len(ran) == 6
-
-
-def test_all_steps_passed_is_exit_code_0(steps, monkeypatch):
-    monkeypatch.setattr(steps, "call", lambda command: 0)
-    monkeypatch.setattr(steps.shutil, "which", lambda name: name)
-    (steps.ROOT / "solutions").mkdir()
-    (steps.ROOT / "solutions" / "d1_moe.ipynb").touch()
-    assert steps.main(["--full"]) == 0
-
-
-def test_no_solved_notebook_is_said_and_fails(steps, monkeypatch, capsys):
-    monkeypatch.setattr(steps, "call", lambda command: 0)
-    assert steps.main([]) == 1
-    assert "solutions/ has no notebook" in capsys.readouterr().out
-
-
-def test_only_full_runs_the_seed_studies_and_the_browser(steps, monkeypatch):
-    ran = []
-    monkeypatch.setattr(steps, "call", lambda command: ran.append(command) or 0)
-    monkeypatch.setattr(steps.shutil, "which", lambda name: name)
-    (steps.ROOT / "tests" / "studies").mkdir(parents=True)
-    (steps.ROOT / "tests" / "studies" / "test_d1_moe.py").touch()
-    steps.main([])
-    assert not any(command[-1] in ("tests/studies", "tests/browser") for command in ran)
-    steps.main(["--full"])
-    assert [command[-1] for command in ran[-2:]] == ["tests/studies", "tests/browser"]
-
-
-def test_without_chromium_root_and_apt_the_browser_step_says_what_is_missing(
-    steps, monkeypatch, capsys
-):
-    monkeypatch.setattr(steps.shutil, "which", lambda name: None)
-    assert not steps.browser()
-    said = capsys.readouterr().out
-    assert one_sentence(said)
-    assert "apt-get install chromium" in said
 
 
 def test_ctrl_c_waits_for_jupyterlab_to_end(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import nbformat
 import pytest
 
+from checks import CHECKS
 from helpers.solution_markers import solved, source_of, stub
 from lessons.build import MAX_BYTES, main, stems
 from lessons.execute import execute
@@ -59,13 +60,6 @@ def course(tmp_path):
     files = {
         "lessons/d1_tiny.py": LESSON,
         "solutions/d1_tiny.py": SOLUTION,
-        "solutions/d2_later.py": "",
-        "checks/d1_tiny.py": "",
-        "checks/d2_later.py": "",
-        "checks/audit/audit.py": "",
-        "checks/grading/check.py": "",
-        "checks/audit/bank/d1_tiny/doubled.py": "",
-        "helpers/model/llama.py": "",
         "requirements.txt": "numpy\n",
     }
     for name, text in files.items():
@@ -88,6 +82,23 @@ def pretend_built(course):
     notebook.metadata["course"] = {"digest": digest(course, "d1_tiny")}
     (course / "solutions/d1_tiny.ipynb").write_text(as_text(notebook), encoding="utf-8")
     assert main(["--check"], course) == 0
+
+
+# Minutes
+
+
+def test_a_heading_takes_its_minutes_from_the_checks(course):
+    edit(course / "lessons" / "d1_tiny.py", "# # Doubling", "# # Doubling · {D1.1+D1.2} minutes")
+    total = CHECKS["D1.1"].minutes + CHECKS["D1.2"].minutes
+    for notebook in (learner_notebook(course, "d1_tiny"), solved_notebook(course, "d1_tiny")):
+        assert notebook.cells[0].source == f"# Doubling · {total} minutes"
+
+
+def test_minutes_of_an_unknown_exercise_are_one_sentence(course, capsys):
+    edit(course / "lessons" / "d1_tiny.py", "# # Doubling", "# # Doubling · {D1.99} minutes")
+    assert main([], course) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("lessons/d1_tiny.py, cell 1 ") and said.endswith("no check of D1.99\n")
 
 
 # Stubs
@@ -281,33 +292,17 @@ def test_a_kernel_that_dies_is_one_sentence(tmp_path):
 # Freshness
 
 
-@pytest.mark.parametrize(
-    "edited",
-    [
-        "lessons/d1_tiny.py",
-        "solutions/d1_tiny.py",
-        "checks/d1_tiny.py",
-        "checks/grading/check.py",
-        "helpers/model/llama.py",
-        "requirements.txt",
-    ],
-)
-def test_check_sees_an_edited_source(course, capsys, edited):
+def test_check_sees_an_edited_source(course, capsys):
     pretend_built(course)
     capsys.readouterr()
-    path = course / edited
-    path.write_text(path.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
+    edit(course / "solutions" / "d1_tiny.py", "OTHER = 1", "OTHER = 2")
     assert main(["--check"], course) == 1
     assert "solutions/d1_tiny.ipynb was executed with other sources" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "edited",
-    ["solutions/d2_later.py", "checks/d2_later.py", "checks/audit/audit.py", "checks/__init__.py"],
-)
-def test_what_no_output_comes_from_makes_nothing_stale(course, edited):
+def test_a_comment_beside_the_exercise_makes_nothing_stale(course):
     pretend_built(course)
-    (course / edited).write_text("# more\n", encoding="utf-8")
+    edit(course / "solutions" / "d1_tiny.py", "# About the next one.", "# About another.")
     assert main(["--check"], course) == 0
 
 

@@ -76,7 +76,7 @@ def test_the_audit_fails_on_an_answer_misjudged(poor_bank, capsys):
     shown = capsys.readouterr().out
     assert "refused, and right: D1.4b claims_too_much, seed 0: D1.4b load_cv: " in shown
     assert "accepted, and wrong: D1.4b is_right, seed 2" in shown
-    assert run("audit", "--json") == 1
+    assert run("audit", "d1", "--json") == 1
     counts = json.loads(capsys.readouterr().out)["d1"]
     assert len(counts["refused_right"]) == len(counts["accepted_wrong"]) == len(audit.SEEDS)
 
