@@ -132,7 +132,7 @@ def runs(*arguments):
 
 
 def call(command):
-    """Runs `command` at the project's root, its output visible, and gives its exit code."""
+    """Runs `command` at the project's root, its output visible, and returns its exit code."""
     return subprocess.run(command, cwd=str(ROOT), env=environment()).returncode
 
 
@@ -303,7 +303,7 @@ def listing():
 
 
 def main(arguments):
-    """Runs one command and gives the exit code; whatever goes wrong is one sentence."""
+    """Runs one command and returns the exit code; whatever goes wrong is one sentence."""
     if sys.version_info < OLDEST_PYTHON:
         raise Stop(
             "The course needs Python {}.{} or newer, and this is {}.".format(

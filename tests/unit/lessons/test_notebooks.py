@@ -298,3 +298,20 @@ def test_validation_finds_every_exercise_in_the_notebook(stem):
     cells = read(ROOT / "notebooks" / f"{stem}.ipynb")
     found = [cell.exercise for cell in cells if cell.role == "exercise"]
     assert found == [cell.exercise for cell in lesson_cells(stem, "exercise")]
+
+
+HEADING = re.compile(r"^## (.*) · (\d+) minutes", re.MULTILINE)
+
+
+@every_lesson
+def test_readme_gives_the_hours_that_the_headings_add_up_to(stem):
+    """The hours lie between those of the lesson's path and those with its investigations."""
+    texts = "\n".join(cell.source for cell in learner_notebook(ROOT, stem).cells)
+    minutes = [(title, int(number)) for title, number in HEADING.findall(texts)]
+    whole = sum(number for _, number in minutes)
+    path = sum(number for title, number in minutes if not title.startswith("Investigation"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    low, high = re.search(
+        rf"^\| {stem[:2].upper()} .*?, (\d)(?:-(\d))? h \|", readme, re.M
+    ).groups()
+    assert int(low) * 60 <= whole and path <= int(high or low) * 60
