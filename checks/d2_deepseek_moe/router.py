@@ -267,6 +267,11 @@ def _biased_gradients(answer: type, case: Biased) -> None:
     expect.gradient(loss, {"x": x, **dict(router.named_parameters())}, case.generator())
 
 
+def _compared_gates(router: Built, inputs: tuple) -> Tensor:
+    gates, experts = router(*inputs)
+    return dense_gates(gates, experts, 16)
+
+
 def _compared_router(answer: type) -> Built:
     router = answer(64, 16, 4, scale=2.5, num_groups=4, top_groups=2)
     router.bias.normal_(std=0.2)
