@@ -101,10 +101,10 @@ def _fused_values(layer: Built, x: Tensor, case: Routing) -> None:
 
 def _layer_values(answer: type, case: Routing) -> None:
     layer, x = _layer(answer, case), _x(case)
-    parts = _parts(layer)
+    y, chosen = _forward(layer, x, case)
+    parts = _parts(layer)  # as the call left them
     if parts is None:
         return _fused_values(layer, x, case)
-    y, chosen = _forward(layer, x, case)
     (router, array), tokens = parts, x.reshape(-1, case.d_model)
     gates, experts = router(tokens)
     _expect_choices(chosen, experts)

@@ -48,7 +48,7 @@ class StageRun:
             raise self._explained(error) from None
 
     def _explained(self, error: BaseException) -> CheckFailed:
-        """The failure for what the answer raised, or made the stage raise."""
+        """The failure for what the answer raised, or what the stage raised because of it."""
         code = traceback.innermost_code(error)
         codes = codes_of(self.answer)
         own = traceback.is_learners(code.co_filename) and code in codes

@@ -96,7 +96,7 @@ def _fresh_namespace() -> dict[str, object]:
 
 
 def _bind_reference(lesson: str, namespace: dict, earlier: list[str]) -> None:
-    """The reference's code runs in `namespace`, and the parts carried before it stay."""
+    """Run the reference's code in `namespace`; the parts carried before it stay."""
     kept = {name: namespace[name] for name in earlier}
     path = Path(str(importlib.import_module(f"solutions.{lesson}").__file__))
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), namespace)
@@ -106,9 +106,9 @@ def _bind_reference(lesson: str, namespace: dict, earlier: list[str]) -> None:
 def _bind_learners(
     lesson: str, namespace: dict, origin: dict, forced: dict, told: list[str]
 ) -> list[str]:
-    """Puts the learner's parts over the reference's where they stand the check; says why not.
+    """Bind the learner's parts in place of the reference's where they pass; the notes for the rest.
 
-    `told` are the cells of the lessons before, and afterwards of this one too.
+    `told` are the cells of the earlier lessons, and afterwards those of this one too.
     """
     graded = checks.LESSONS[lesson]
     origin.update({check.name: "reference" for check in graded})
@@ -136,7 +136,7 @@ def _bind_learners(
 def _run_definitions(
     lesson: str, cells: list[CodeCell], namespace: dict, parts: list[str]
 ) -> list[str]:
-    """Runs set-up and cells that only define; a part's name in them does not replace the part."""
+    """Run set-up and the cells that only define; they do not replace parts. Notes of what failed."""
     notes = []
     for number, cell in enumerate(cells):
         if cell.role == "setup" or (cell.role == "plain" and cell.only_defines):
@@ -190,13 +190,13 @@ def _execute(source: str, file: str, namespace: dict) -> str:
 
 
 def _digest(told: list[str], source: str | None, origin: dict) -> str:
-    """Of everything a verdict depends on: the cells, whose the other parts are, the course."""
+    """A digest of what a verdict depends on: the cells, whose the other parts are, the course."""
     everything = [*told, source or "", json.dumps(origin), _course()]
     return hashlib.sha256("\0".join(everything).encode()).hexdigest()
 
 
 def _course() -> str:
-    """Of the code of the course, without the bank of answers, which judges nothing here."""
+    """A digest of the code of the course, without the bank of answers, which judges nothing here."""
     folders = (paths.ROOT / name for name in ("checks", "solutions", "helpers"))
     files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     code = (file.read_bytes() for file in files if not file.is_relative_to(paths.BANK))

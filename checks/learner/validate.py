@@ -39,7 +39,7 @@ def validate(lessons: Sequence[str], *, everything: bool = False) -> int:
 
 
 def _graded(lesson: str, cells: list[CodeCell]) -> list[CodeCell]:
-    """What decides: check cells run the lesson's checks, also where one was edited or deleted."""
+    """The cells that decide; a check runs as the lesson has it, even if its cell was changed."""
     if not any(cell.role == "exercise" for cell in cells):
         raise UnreadableNotebook(
             f"{lesson}.ipynb in work/ has no exercise; move it away and `python3 course.py lab` "

@@ -67,7 +67,7 @@ def _load_or_set_aside() -> dict[str, dict]:
 
 
 def _entries(kept: Any) -> dict[str, dict]:
-    """`kept` if it is what `_write` writes; else `ValueError`."""
+    """`kept`, if it is what `_write` writes; raise `ValueError` otherwise."""
     entries = list(kept.values()) if isinstance(kept, dict) else [kept]
     for entry in entries:
         fits = isinstance(entry, dict) and isinstance(entry.get("state", ""), str)
