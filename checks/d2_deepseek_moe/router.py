@@ -278,11 +278,6 @@ def _compared_router(answer: type) -> Built:
     return router
 
 
-def _compared_gates(router: Built, inputs: tuple) -> Tensor:
-    gates, experts = router(*inputs)
-    return dense_gates(gates, experts, 16)
-
-
 check_biased_router = Check(
     id="D2.3b",
     name="BiasedRouter",

@@ -196,7 +196,7 @@ def _digest(told: list[str], source: str | None, origin: dict) -> str:
 
 
 def _course() -> str:
-    """A digest of the code of the course, without the bank of answers, which judges nothing here."""
+    """A digest of the code of the course, without the bank of answers."""
     folders = (paths.ROOT / name for name in ("checks", "solutions", "helpers"))
     files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     code = (file.read_bytes() for file in files if not file.is_relative_to(paths.BANK))
