@@ -136,7 +136,7 @@ def _bind_learners(
 def _run_definitions(
     lesson: str, cells: list[CodeCell], namespace: dict, parts: list[str]
 ) -> list[str]:
-    """Run set-up and the cells that only define; they do not replace parts. Notes of what failed."""
+    """Notes of what failed of set-up and the cells that only define, which replace no part."""
     notes = []
     for number, cell in enumerate(cells):
         if cell.role == "setup" or (cell.role == "plain" and cell.only_defines):
