@@ -1,4 +1,7 @@
-"""Whatever a learner passes, returns or raises, a check answers in one short message."""
+"""Whatever a learner passes, returns or raises, a check answers in one short message.
+
+Every check meets every such value.
+"""
 
 import types
 
@@ -97,6 +100,9 @@ RETURNED = {
     "class": dict,
 }
 
+# The methods of these values that raise.
+OWN = ("__len__", "__class__", "__eq__", "__repr__", "__getattr__", "__call__", "__bool__")
+
 
 class NoText(Exception):
     def __str__(self):
@@ -165,38 +171,42 @@ def refused(check, answer) -> CheckFailed:
 
 
 @EVERY
-@pytest.mark.parametrize("title", RETURNED)
-def test_whatever_is_returned(check, title):
-    value = RETURNED[title]
-    failed = refused(check, answering(check, lambda *parts: value))
-    assert failed.state in ("wrong", "raised")
-    own = ("__len__", "__class__", "__eq__", "__repr__", "__getattr__", "__call__", "__bool__")
-    if failed.state == "raised":  # the value itself raised, in the learner's own line
-        assert any(f"in {name}: " in failed.lines[0] for name in own)
-    if value is None:
-        assert "got None. Did you forget a `return`?" in failed.message
+def test_whatever_is_returned(check, subtests):
+    for title, value in RETURNED.items():
+        with subtests.test(title):
+            failed = refused(check, answering(check, lambda *parts, value=value: value))
+            assert failed.state in ("wrong", "raised")
+            if failed.state == "raised":  # the value itself raised, in the learner's own line
+                assert any(f"in {name}: " in failed.lines[0] for name in OWN)
+            if value is None:
+                assert "got None. Did you forget a `return`?" in failed.message
 
 
 @EVERY
-@pytest.mark.parametrize("title", RAISED)
-def test_whatever_is_raised(check, title):
-    error = RAISED[title]
-    failed = refused(check, answering(check, raising(error)))
-    assert failed.state == "raised"
-    name = "RecursionError" if error is None else type(error).__name__
-    assert failed.message.startswith(f"your code raised {name}")
-    assert "in fail: " in failed.lines[0]
+def test_whatever_is_raised(check, subtests):
+    for title, error in RAISED.items():
+        with subtests.test(title):
+            failed = refused(check, answering(check, raising(error)))
+            assert failed.state == "raised"
+            name = "RecursionError" if error is None else type(error).__name__
+            assert failed.message.startswith(f"your code raised {name}")
+            assert "in fail: " in failed.lines[0]
 
 
 @pytest.mark.parametrize("check", [CHECKS["D1.1"], CHECKS["D1.2"], CHECKS["D1.5"]], ids=repr)
-@pytest.mark.parametrize("title", RAISED)
-def test_whatever_a_constructor_raises(check, title):
+def test_whatever_a_constructor_raises(check, subtests):
+    for title, error in RAISED.items():
+        with subtests.test(title):
+            failed = refused(check, class_raising(error))
+            assert failed.state == "raised" and failed.message.startswith("your code raised ")
+
+
+def class_raising(error: BaseException | None):
     class Answer(nn.Module):
         def __init__(self, *sizes):
-            raising(RAISED[title])()
+            raising(error)()
 
-    failed = refused(check, Answer)
-    assert failed.state == "raised" and failed.message.startswith("your code raised ")
+    return Answer
 
 
 class OtherSignature(nn.Module):
@@ -247,9 +257,10 @@ GIVEN = {
 
 
 @EVERY
-@pytest.mark.parametrize("title", GIVEN)
-def test_whatever_is_given_to_the_check(check, title):
-    assert refused(check, GIVEN[title]).state in ("wrong", "raised")
+def test_whatever_is_given_to_the_check(check, subtests):
+    for title, given in GIVEN.items():
+        with subtests.test(title):
+            assert refused(check, given).state in ("wrong", "raised")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The checks of D3.3a to D3.3d: the reference passes, and typical slips are asked about."""
+"""The checks of D3.3a to D3.3d: typical slips are asked about."""
 
 import random
 
@@ -15,19 +15,11 @@ from checks.grading.check import CheckFailed
 from helpers.model.llama import rotate
 from solutions import d3_mla as reference
 
-CHECKS = (check_query_path, check_joint_latent, check_rotary_key, check_attend)
-
 
 def failure(check, answer, seed: int = 3) -> CheckFailed:
     with pytest.raises(CheckFailed) as failed:
         check(answer, seed=seed)
     return failed.value
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=[check.id for check in CHECKS])
-def test_the_reference_passes(check):
-    for seed in range(8):
-        assert check(check.reference_answer, seed=seed).passed
 
 
 def test_sizes_differ_and_pairs_are_several():

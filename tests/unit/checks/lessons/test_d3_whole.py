@@ -12,7 +12,6 @@ from checks.d3_mla.layer import check_mla
 from solutions import d3_mla as reference
 
 ALONE = replace(check_mla, needs=())  # says what it sees itself, whatever its parts' checks say
-BOTH = pytest.mark.parametrize("check", [check_mla, check_absorbed_decode], ids=lambda c: c.id)
 
 
 LAYER_TEXT = """
@@ -56,18 +55,6 @@ def failure(check, answer, seed=0) -> CheckFailed:
     with pytest.raises(CheckFailed) as failed:
         check(answer, seed=seed)
     return failed.value
-
-
-@BOTH
-def test_the_reference_passes_whatever_is_drawn(check):
-    for seed in range(100, 106):
-        assert check(check.reference_answer, seed=seed).passed
-
-
-@BOTH
-def test_what_a_stage_says_about_the_reference_is_the_same_each_time(check):
-    first, second = check(check.reference_answer), check(check.reference_answer)
-    assert repr(first) == repr(second)
 
 
 def test_the_texts_that_get_a_slip_pass():
@@ -212,9 +199,3 @@ def test_a_layer_that_absorbs_when_it_decodes_passes():
             return one_shared_head(self, x, cache) if one_more else super().forward(x, cache)
 
     assert all(check_mla(MultiHeadLatentAttention, seed=seed).passed for seed in range(3))
-
-
-@BOTH
-def test_a_comparison_runs(check):
-    sentence = check.compare(check.reference_answer).sentence
-    assert sentence.startswith("largest difference 0.0e+00")

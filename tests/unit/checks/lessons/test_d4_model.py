@@ -22,7 +22,6 @@ from solutions import d2_deepseek_moe, d3_mla
 from solutions import d4_deepseek as reference
 
 CHECKS = (check_deepseek_block, check_deepseek, check_count_parameters, check_mtp)
-EACH = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 
 
 def with_slip(name, old, new, **others):
@@ -38,17 +37,6 @@ def failure(check, answer, seed=0) -> CheckFailed:
     with pytest.raises(CheckFailed) as failed:
         check(answer, seed=seed)
     return failed.value
-
-
-@EACH
-def test_the_reference_passes_whatever_is_drawn(check):
-    for seed in range(200, 203):
-        assert check(check.reference_answer, seed=seed).passed
-
-
-@EACH
-def test_the_empty_stub_is_unwritten(check):
-    assert failure(check, stub_of(check)).state == "unwritten"
 
 
 FIRST = "x = x + self.attention(self.attention_norm(x), cache)"
@@ -188,9 +176,3 @@ def test_a_count_of_a_model_with_other_weights_names_the_model():
     answer = with_slip("count_parameters", "total", "total", DeepSeek=DeepSeek)
     said = failure(check_count_parameters, answer).message
     assert said.startswith("D4.2a DeepSeek does not pass yet: DeepSeek(config) must hold ")
-
-
-@EACH
-def test_it_compares_and_hints(check):
-    assert "largest difference 0.0e+00" in check.compare(check.reference_answer).sentence
-    assert all(check.hint(level).text for level in (1, 2, 3))

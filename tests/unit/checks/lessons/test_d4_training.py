@@ -35,18 +35,6 @@ def with_slip(check, old, new):
     return names[check.name]
 
 
-@EACH
-def test_the_reference_passes_whatever_is_drawn(check):
-    for seed in range(100, 104):
-        assert check(check.reference_answer, seed=seed).passed
-
-
-@EACH
-def test_a_comparison_runs(check):
-    sentence = check.compare(check.reference_answer).sentence
-    assert sentence.startswith("largest difference 0.0e+00")
-
-
 class Odd:
     def __eq__(self, other):
         raise RuntimeError("not to be compared")
