@@ -5,6 +5,7 @@ none of them and a notebook loads only its own.
 """
 
 import importlib
+from functools import cache
 
 import helpers  # noqa: F401  before torch: its threads then sleep while they wait
 from checks.grading.check import Check
@@ -18,20 +19,25 @@ LESSONS: dict[str, tuple[Check, ...]]
 CHECKS: dict[str, Check]
 
 
+@cache
+def _lessons() -> dict[str, tuple[Check, ...]]:
+    return {stem: importlib.import_module(f"checks.{stem}").CHECKS for stem in STEMS}
+
+
+@cache
+def _checks() -> dict[str, Check]:
+    return {check.id: check for checks in _lessons().values() for check in checks}
+
+
 def __getattr__(name: str) -> object:
-    if name not in ("CHECKS", "LESSONS"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    lessons = {stem: importlib.import_module(f"checks.{stem}").CHECKS for stem in STEMS}
-    every = {check.id: check for checks in lessons.values() for check in checks}
-    globals().update(LESSONS=lessons, CHECKS=every)
-    return globals()[name]
+    if name in ("LESSONS", "CHECKS"):
+        return _lessons() if name == "LESSONS" else _checks()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def progress() -> Source:
-    """The board of the fourteen subtasks, as this learner stands."""
-    from checks import CHECKS  # by `__getattr__`, which a bare name in this module does not ask
-
-    return Source(text({check.id: check.name for check in CHECKS.values()}))
+    """The learner's progress through the fourteen subtasks."""
+    return Source(text({check.id: check.name for check in _checks().values()}))
 
 
 __all__ = ["CHECKS", "LESSONS", "STEMS", "Check", "CheckFailed", "CheckResult", "progress"]

@@ -19,15 +19,13 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from checks import LESSONS
 from checks.learner_files import notebook
+from course import ROOT
 
 POLICY = "OMP_WAIT_POLICY"
 
 # Afterwards `seen` holds the policy at the moment when torch is first looked for.
 SPY = f"""
 import os, sys
-
-from course import ROOT
-
 
 seen = []
 
