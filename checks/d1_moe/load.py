@@ -190,7 +190,7 @@ def _dropped_values(answer, case: Routing) -> None:
         want = _fills(experts, case.num_experts, factor)
         with expect.untouched(lambda: {"experts": experts}):
             got = expect.number(answer(experts, case.num_experts, factor), "the dropped share")
-            expect.number_close(got, want, name, {_ROWS_OF_ONE: got})
+            expect.number_close(got, want, name, {_ROWS_OF_ONE: got}, bound=1e-6)
 
 
 _ROWS_OF_ONE = "How many rows does one expert take at most, and is it a share of the T·K choices?"

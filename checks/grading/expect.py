@@ -127,15 +127,19 @@ def near(got: Tensor, want: Tensor, bound: float = BOUND) -> bool:
 
 
 def number_close(
-    got: float, want: float, name: str, slips: Mapping[str, float] | None = None
+    got: float,
+    want: float,
+    name: str,
+    slips: Mapping[str, float] | None = None,
+    bound: float = BOUND,
 ) -> None:
-    """Raise Wrong unless the number is off by no more than `BOUND`, per unit of its size.
+    """Raise Wrong unless the number is off by no more than `bound`, per unit of its size.
 
     `slips` maps a question to the number that the slip it asks about makes.
     """
 
     def is_near(other: float) -> bool:
-        return abs(got - other) <= BOUND * max(1.0, abs(other))
+        return abs(got - other) <= bound * max(1.0, abs(other))
 
     asks = (ask for ask, slip in (slips or {}).items() if is_near(slip))
     if not is_near(want):
