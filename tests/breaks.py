@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests.importing import MACHINERY, importing, modules
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 600  # that the tests of one break may take, and its audit
 COPIES = 2  # at once
-PYTEST = ("pytest", "-x", "-q", "-p", "no:cacheprovider")
+PYTEST = ("pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "tests.breaks")
 
 
 def breaks() -> list[dict[str, str]]:
@@ -97,6 +98,12 @@ def _noticed(copy: Path, whole: Path, tests: list[str]) -> tuple[bool, str]:
     if _run(whole, *PYTEST, failed[1])[0]:
         return False, f"survived: {failed[1]} fails without it, too"
     return True, failed[1]
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """Tests of few cases come first, and most breaks are noticed soon: pytest reads this here."""
+    cases = Counter(item.nodeid.partition("[")[0] for item in items)
+    items.sort(key=lambda item: cases[item.nodeid.partition("[")[0]])
 
 
 def _run(copy: Path, *module: str) -> tuple[int, str]:

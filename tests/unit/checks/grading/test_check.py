@@ -360,3 +360,11 @@ def test_a_check_introduces_itself():
 def test_a_stage_run_passes_in_silence():
     stage_run = StageRun("D9.9", "double", ("twice",), "twice", is_double, lambda n: 2 * n, 4, 0)
     assert stage_run.run(5.0) is None
+
+
+def test_a_stage_run_puts_torchs_random_state_back():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    drawn = StageRun("D9.9", "double", ("draws",), "draws", lambda *_: torch.rand(3), None, 4, 0)
+    drawn.run(5.0)
+    assert torch.equal(torch.get_rng_state(), before)
