@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MACHINERY = ("checks", "helpers", "lessons", "solutions", "course.py")
-LEFT_OUT = {"studies", "browser"}  # folders of tests that take too long
+LEFT_OUT = {"studies", "browser", "old_notebooks"}  # folders of tests that take too long
 
 
 def importing(broken: Path, root: Path) -> list[str]:
