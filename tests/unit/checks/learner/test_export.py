@@ -99,7 +99,7 @@ def test_only_torch_tokenizers_and_python_itself_are_imported(work):
 
 def test_a_part_of_an_older_notebook_finds_helpers_by_the_names_of_then(work, tmp_path):
     old = solved("d3_mla", "LatentCache").replace("validate_sizes", "refuse_bad_sizes")
-    set_up = "from helpers.model.attention_sizes import refuse_bad_sizes"
+    set_up = "from helpers.attention_sizes import refuse_bad_sizes"
     write(work, "d3_mla", {"LatentCache": old}, (set_up,))
     path = export.export()
     written = path.read_text(encoding="utf-8")
