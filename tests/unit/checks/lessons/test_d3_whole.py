@@ -65,11 +65,16 @@ def test_the_texts_that_get_a_slip_pass():
 LAYER = [
     ("len(cache)\n", "0\n", "one by one", "Do queries and key get the position that x starts at"),
     ("latent, k_rotary = cache.append(", "_ = cache.append(", "one by one", "new positions alone?"),
-    ("if cache is not None:", "if cache:", "a prefill", "An empty cache counts as false"),
+    (
+        "if cache is not None:",
+        "if cache:",
+        "the same after a prefill",
+        "An empty cache counts as false",
+    ),
     (
         "cache.append(latent, k_rotary)",
         "cache.append(k_rotary, latent)",
-        "a prefill",
+        "the same after a prefill",
         "comes first",
     ),
     ("return self.out(y.flatten(-2))", "return y.flatten(-2)", "shapes", "go through `out`"),
