@@ -7,8 +7,20 @@ import pytest
 import torch
 
 from course import ROOT
+from lessons.freshness import stems
 
 WORK = ROOT / "work"
+PER_LESSON = ("tests/lessons/", "tests/oracle/", "tests/old_notebooks/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Raises unless each test of a folder that is run per lesson names the one it is of."""
+    known = [stem[:2] for stem in stems(ROOT)]
+    for item in items:
+        named = [lesson for lesson in known if lesson in item.nodeid.lower()]
+        if item.nodeid.startswith(PER_LESSON) and len(named) != 1:
+            raise pytest.UsageError(f"no lesson or several would run it: {item.nodeid}")
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

@@ -25,7 +25,11 @@ def _starts(root: Path, stem: str) -> dict[str, list[Path]]:
     own = [checks / stem / "__init__.py", root / "solutions" / f"{stem}.py"]
     bank = sorted((checks / "audit" / "bank" / stem).rglob("*.py"))
     looks = sorted((tests / "oracle").glob(f"{stem[:2]}_*.py"))
+    lessons = tests / "lessons"
+    held = [*sorted(lessons.glob("*.py")), *sorted((lessons / stem).rglob("*.py"))]
+    both = [root / folder / f"{stem}.ipynb" for folder in ("notebooks", "solutions")]
     return {
+        "checks": [*held, *own, *(path for path in both if path.is_file())],
         "audit": [checks / "audit" / "audit.py", checks / "__main__.py", *own, *bank],
         "oracle": [tests / "oracle" / "faults.py", tests / "oracle" / "answers.py", *looks, *bank],
         "old notebook": [old / f"{stem}.ipynb", root / "helpers" / "moved.py", *own],

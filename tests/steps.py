@@ -1,7 +1,7 @@
 """The steps of `course.py test`, two at a time; the summary says which failed and the minutes.
 
 `--full` judges everything and runs the seed studies and the browser as well; without it, audit,
-oracle and notebooks are run only of the lessons whose sources changed since they were last judged.
+checks, oracle and notebooks are judged only of lessons whose sources changed since they last were.
 """
 
 import os
@@ -88,6 +88,7 @@ def judging(stem: str) -> dict[str, tuple[str, ...]]:
     """The commands that judge a lesson, by kind."""
     return {
         "audit": ("checks", "audit", stem, "--processes", "1"),
+        "checks": ("pytest", "-q", "tests/lessons", "-k", stem[:2].upper()),
         "oracle": ("pytest", "-q", "tests/oracle", "-k", stem[:2].upper()),
         "nbval": ("pytest", "-q", *NBVAL, f"solutions/{stem}.ipynb"),
         "old notebook": ("pytest", "-q", "tests/old_notebooks", "-k", stem),
@@ -100,12 +101,12 @@ def full_steps() -> list[Step]:
         (path.stem.removeprefix("test_"), path.relative_to(ROOT).as_posix()) for path in studies
     ]
     return [
-        *(Step(f"study {name}", ("pytest", "-q", "-rP", path)) for name, path in named),
+        *(Step(f"study {name}", ("pytest", "-q", path)) for name, path in named),
         Step("browser", ("pytest", "-q", "tests/browser"), has_chromium),
     ]
 
 
-LONGEST = ["study d4", "browser", "study", "nbval d4", "nbval d2", "audit d4", "audit", "nbval"]
+LONGEST = ["nbval d4", "audit d4", "browser", "audit d3", "nbval", "checks", "study", "audit"]
 
 
 def rank(step: Step) -> int:
@@ -121,7 +122,7 @@ def run_step(step: Step) -> Outcome:
     passed, output = (False, missing) if missing else call(step.command)
     outcome = Outcome(step.name, passed, time.monotonic() - start, output)
     say(line(outcome))
-    if not passed or "study" in step.name or "audit" in step.name:
+    if not passed or "audit" in step.name:
         say(output)
     return outcome
 
@@ -157,11 +158,13 @@ def line(outcome: Outcome) -> str:
 
 
 def summary(outcomes: list[Outcome]) -> bool:
-    """Whether every step passed; prints a line per step."""
+    """Whether every step passed; prints a line per step, last the names of those that failed."""
     say("\n== summary ==")
     for outcome in outcomes:
         say(line(outcome))
-    return all(outcome.passed for outcome in outcomes)
+    failed = [outcome.name for outcome in outcomes if not outcome.passed]
+    say(f"failed: {', '.join(failed) or 'none'}")
+    return not failed
 
 
 def say(text: str) -> None:

@@ -8,47 +8,33 @@ from course import ROOT
 from tests import chromium, judged, steps
 from tests.steps import Step
 
-EMPTY = (
-    "checks/__main__.py",
-    "checks/audit/audit.py",
-    "checks/d1_moe/__init__.py",
-    "helpers/moved.py",
-    "solutions/d1_moe.py",
-    "tests/old_notebooks/d1_moe.ipynb",
-    "tests/oracle/answers.py",
-    "tests/oracle/faults.py",
-)
+FILES = {
+    "lessons/d1_moe.py": "import helpers.bar\n",
+    "helpers/bar.py": "WIDTH = 1\n",
+    "checks/audit/bank/d1_moe/router.py": "WRONG = 1\n",
+    "solutions/d1_moe.ipynb": "{}",
+    "requirements.txt": "numpy\n",
+    "tests/unit/course/test_one.py": "",
+    "tests/studies/test_d1_seeds.py": "",
+    "checks/__main__.py": "",
+    "checks/audit/audit.py": "",
+    "checks/d1_moe/__init__.py": "",
+    "helpers/moved.py": "",
+    "solutions/d1_moe.py": "",
+    "tests/old_notebooks/d1_moe.ipynb": "",
+    "tests/oracle/answers.py": "",
+    "tests/oracle/faults.py": "",
+    "tests/lessons/test_references.py": "import checks.d1_moe\n",
+}
 
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """A course of one lesson and one folder of unit tests, which `steps` takes for its own."""
-    files = {
-        "lessons/d1_moe.py": "import helpers.bar\n",
-        "helpers/bar.py": "WIDTH = 1\n",
-        "checks/audit/bank/d1_moe/router.py": "WRONG = 1\n",
-        "solutions/d1_moe.ipynb": "{}",
-        "tests/unit/course/test_one.py": "",
-        "tests/studies/test_d1_seeds.py": "",
-        "requirements.txt": "numpy\n",
-    }
-    for name in [
-        *files,
-        "checks/audit/audit.py",
-        "checks/__main__.py",
-        "checks/d1_moe/__init__.py",
-    ]:
+    for name, text in FILES.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(files.get(name, ""), encoding="utf-8")
-    for name in ("solutions/d1_moe.py", "helpers/moved.py", "tests/old_notebooks/d1_moe.ipynb"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("", encoding="utf-8")
-    for name in ("faults.py", "answers.py"):
-        path = tmp_path / "tests" / "oracle" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     monkeypatch.setattr(steps, "ROOT", tmp_path)
     monkeypatch.setattr(steps, "has_chromium", lambda: "")
     return tmp_path
@@ -67,7 +53,7 @@ def ran(monkeypatch):
     return commands
 
 
-JUDGED = {"audit d1_moe", "oracle d1_moe", "nbval d1_moe", "old notebook d1_moe"}
+JUDGED = {f"{kind} d1_moe" for kind in ("audit", "checks", "oracle", "nbval", "old notebook")}
 
 
 def test_what_is_stale_is_judged_and_nothing_else(course, ran):
@@ -76,7 +62,7 @@ def test_what_is_stale_is_judged_and_nothing_else(course, ran):
     assert steps.main([]) == 0
     assert not any(command[0] == "checks" or "--nbval" in command for command in ran)
     (course / "checks/audit/bank/d1_moe/router.py").write_text("WRONG = 2\n", encoding="utf-8")
-    assert judged.stale(course) == JUDGED - {"old notebook d1_moe"}
+    assert judged.stale(course) == {"audit d1_moe", "oracle d1_moe", "nbval d1_moe"}
     assert steps.main([]) == 0
     assert ("checks", "audit", "d1_moe", "--processes", "1") in ran
 

@@ -4,7 +4,6 @@ import builtins
 import dis
 import importlib
 import re
-import shutil
 from statistics import median
 from types import CodeType
 
@@ -16,9 +15,8 @@ from checks import CHECKS, LESSONS
 from checks.audit.answers import answers_to
 from checks.learner_files.notebook import read
 from lessons.build import MAX_BYTES, ROOT, stems
-from lessons.execute import execute
 from lessons.notebooks import learner_notebook, solved_notebook
-from lessons.percent import LessonError, read_lesson
+from lessons.percent import read_lesson
 
 STEMS = stems(ROOT)
 every_lesson = pytest.mark.parametrize("stem", STEMS)
@@ -263,21 +261,6 @@ def test_a_learners_notebook_has_no_outputs(stem):
     nbformat.validate(notebook)
     for cell in code_cells(notebook):
         assert cell.outputs == [] and cell.execution_count is None, cell.id
-
-
-@every_lesson
-def test_a_fresh_copy_run_from_the_top_stops_at_its_first_exercise(stem, tmp_path):
-    copy = tmp_path / f"{stem}.ipynb"
-    shutil.copy(ROOT / "notebooks" / copy.name, copy)
-    notebook = nbformat.read(copy, as_version=4)
-    first = next(c for c in notebook.cells if "check" in c.metadata.get("tags", []))
-    with pytest.raises(LessonError, match=rf"\({re.escape(first.id)}, ") as stopped:
-        execute(notebook, tmp_path)
-    cause = stopped.value.__cause__
-    assert (cause.ename, cause.evalue) == (
-        "CheckFailed",
-        f"{first.metadata.exercise} {CHECKS[first.metadata.exercise].name}: not written yet.",
-    )
 
 
 @every_lesson
