@@ -98,7 +98,8 @@ def test_one_failure_is_the_exit_code_and_writes_nothing(course, monkeypatch, ca
 
     monkeypatch.setattr(steps, "call", call)
     assert steps.main(["--full"]) == 1
-    summary = capsys.readouterr().out.split("== summary ==\n")[1].splitlines()
+    *summary, last = capsys.readouterr().out.split("== summary ==\n")[1].splitlines()
+    assert last == "failed: ruff check, ruff format"
     assert sorted(line.split()[2] for line in summary if "FAILED" in line) == ["FAILED"] * 2
     assert all(" min" in line for line in summary)
     assert not (course / "tests/judged.json").exists()
