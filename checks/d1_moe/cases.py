@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from checks.grading.seeded import seeded
 from checks.grading.strided import strided
 
 
@@ -91,9 +92,9 @@ class CountingExperts(nn.Module):
 
     def __init__(self, case: Routing):
         super().__init__()
-        torch.manual_seed(case.seed)
         sizes = case.d_model, case.d_model
-        self.counting = [CountingExpert(*sizes) for _ in range(case.num_experts)]
+        with seeded(case.seed):
+            self.counting = [CountingExpert(*sizes) for _ in range(case.num_experts)]
         self.experts = nn.ModuleList(self.counting)
         self.to(case.dtype)
 

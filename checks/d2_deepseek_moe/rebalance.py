@@ -13,6 +13,7 @@ from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Built
+from checks.grading.seeded import seeded
 from checks.grading.stages import Used, untouched
 from solutions import d2_deepseek_moe as reference
 
@@ -49,11 +50,11 @@ class Batch:
 
     def layer(self) -> reference.DeepSeekMoE:
         """The course's own layer after a batch in which all padding chose the same experts."""
-        torch.manual_seed(self.seed)
         width = 4 * self.num_segments
-        layer = reference.DeepSeekMoE(
-            width, self.num_experts, self.top_k, 3, 1, num_segments=self.num_segments
-        )
+        with seeded(self.seed):
+            layer = reference.DeepSeekMoE(
+                width, self.num_experts, self.top_k, 3, 1, num_segments=self.num_segments
+            )
         rows = self.rows * self.length * self.num_segments
         scores = torch.rand(rows, self.num_experts, generator=self.generator())
         scores += torch.linspace(0, 0.4, self.num_experts)  # uneven, so that few loads are even

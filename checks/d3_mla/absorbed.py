@@ -24,6 +24,7 @@ from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Built
+from checks.grading.seeded import seeded
 from checks.grading.stages import Used, untouched
 from checks.grading.time_limit import LAZY_TORCH
 from solutions import d3_mla as reference
@@ -267,11 +268,11 @@ def _expanded(got: float, case: Latent) -> str:
 
 
 def _compared_inputs() -> tuple:
-    torch.manual_seed(0)
-    attention = reference.MultiHeadLatentAttention(64, 4, 16, 24, 8)
-    cache = attention.new_cache(4, 513)
-    attention(torch.randn(4, 512, 64), cache)
-    return attention, torch.randn(4, 1, 64), cache
+    with seeded(0):
+        attention = reference.MultiHeadLatentAttention(64, 4, 16, 24, 8)
+        cache = attention.new_cache(4, 513)
+        attention(torch.randn(4, 512, 64), cache)
+        return attention, torch.randn(4, 1, 64), cache
 
 
 def _compared_step(function: Callable, inputs: tuple) -> Tensor:

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from checks.grading import signature
 from checks.grading.comparison import Compared, Comparison, comparison
+from checks.grading.printing import few_lines
 from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source, source_of, value_read_as
 from checks.grading.stage_run import Stage, StageRun, fixed_torch_state
@@ -49,7 +50,8 @@ class Check:
         """The result of a pass; every other outcome is raised as `CheckFailed`."""
         seed = _seed(seed)
         try:
-            result = self._run(answer, seed)
+            with few_lines():
+                result = self._run(answer, seed)
         except CheckFailed as failed:
             if failed.state != "unwritten":
                 failed = self._earlier_part(answer, failed) or failed

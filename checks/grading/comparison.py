@@ -1,5 +1,7 @@
 """An answer beside the reference: the same inputs and weights, the difference and the time."""
 
+import ast
+import difflib
 import html
 import time
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from checks.grading.seeded import seeded
 from checks.grading.source import source_of
 from helpers.measuring.timing import median_milliseconds
 
@@ -26,29 +29,55 @@ class Comparison:
     build: Callable[[Any], Any] = lambda answer: answer
 
 
+COLOURS = {"-": "#a4133c", "+": "#1b7f3b"}  # of lines that only one of the two has
+
+
 class Compared:
-    """What `check.compare` shows."""
+    """What `check.compare` shows: a sentence, and how the two sources differ, line by line."""
 
     def __init__(self, name: str, sentence: str, yours: str, reference: str):
         self.name, self.sentence = name, sentence
         self.yours, self.reference = yours, reference
 
+    def difference(self) -> list[str]:
+        """A unified diff of the sources without their docstrings; empty where they are the same."""
+        texts = [_without_docstrings(text).splitlines() for text in (self.yours, self.reference)]
+        return list(difflib.unified_diff(*texts, "yours", "reference", lineterm="", n=2))
+
     def __repr__(self) -> str:
-        return f"{self.sentence}\n\n--- yours\n{self.yours}\n\n--- reference\n{self.reference}"
+        return "\n".join([self.sentence, "", *(self.difference() or ["The sources are the same."])])
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<td style='vertical-align:top;text-align:left'><b>{title}</b>"
-            f"<pre style='line-height:1.3'>{html.escape(text)}</pre></td>"
-            for title, text in (("yours", self.yours), ("reference", self.reference))
+        lines = (
+            f"<span style='color:{COLOURS.get(line[:1], 'inherit')}'>{html.escape(line)}</span>"
+            for line in self.difference() or ["The sources are the same."]
         )
-        return f"<p>{html.escape(self.sentence)}</p><table><tr>{cells}</tr></table>"
+        shown = "\n".join(lines)
+        return f"<p>{html.escape(self.sentence)}</p><pre style='line-height:1.3'>{shown}</pre>"
+
+
+def _without_docstrings(source: str) -> str:
+    """The source without its docstrings; as it is where it cannot be parsed."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
+    lines = source.splitlines()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            said = node.body[0]
+            lines[said.lineno - 1 : said.end_lineno] = [""] * _height(said)
+    return "\n".join(line for line in lines if line.strip())
+
+
+def _height(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def comparison(name: str, answer: Callable, reference: Callable, how: Comparison) -> Compared:
     """The answer beside the reference: both run on the same inputs and weights, timed in turn."""
-    torch.manual_seed(0)
-    mine, true = how.build(answer), how.build(reference)
+    with seeded(0):
+        mine, true = how.build(answer), how.build(reference)
     yours, source = (source_of(a) or "(its source is not available)" for a in (answer, reference))
     refused = _share_weights(mine, true)
     if refused:

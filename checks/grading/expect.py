@@ -112,12 +112,21 @@ def close(
     worst = torch.unravel_index(off.argmax(), off.shape)
     at = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
     largest = " (the largest difference)" if off.numel() > len(off) else ""
-    wanted, came = float(want[worst]), float(got[worst])
+    wanted, came = apart(float(want[worst]), float(got[worst]), 4)
     require(
         False,
-        f"{name} of {at}{when and f', {when},'} must be {wanted:.4g}, got {came:.4g}{largest}",
+        f"{name} of {at}{when and f', {when},'} must be {wanted}, got {came}{largest}",
         asks[0] if asks else "",
     )
+
+
+def apart(first: float, second: float, digits: int) -> tuple[str, str]:
+    """Both numbers with so many digits, or as many more as it takes to print them differently."""
+    for more in range(digits, 18):
+        texts = f"{first:.{more}g}", f"{second:.{more}g}"
+        if texts[0] != texts[1]:
+            return texts
+    return texts
 
 
 def near(got: Tensor, want: Tensor, bound: float = BOUND) -> bool:
@@ -143,7 +152,8 @@ def number_close(
 
     asks = (ask for ask, slip in (slips or {}).items() if is_near(slip))
     if not is_near(want):
-        require(False, f"{name} must be {want:.5g}, got {got:.5g}", next(asks, ""))
+        wanted, came = apart(want, got, 5)
+        require(False, f"{name} must be {wanted}, got {came}", next(asks, ""))
 
 
 @contextmanager
@@ -207,9 +217,10 @@ def gradient(
         moves = zip(group, direction, strict=True)
         came = float(sum((known[leaf] * move).sum() for leaf, move in moves if leaf in known))
         size = max(abs(slope), abs(came), precision.least)
+        wanted, got = apart(slope, came, 3)
         require(
             abs(slope - came) <= precision.relative * size,
-            f"the gradient for {name} must be {slope:.3g} along a random direction, got {came:.3g}",
+            f"the gradient for {name} must be {wanted} along a random direction, got {got}",
             "Is part of the way to it detached, or rebuilt from plain numbers?",
         )
 

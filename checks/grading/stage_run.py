@@ -8,10 +8,12 @@ from typing import Any
 import torch
 
 from checks.grading import time_limit, traceback
+from checks.grading.expect import require
 from checks.grading.result import CheckFailed, State, Wrong
 from checks.grading.source import codes_of
 
 Stage = Callable[[Any, Any], None]  # of an answer and a case
+OWN_SEEDS = 2**40  # torch's seed in a stage is above this, where nobody's own seed is
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class StageRun:
         except time_limit.TooSlow as slow:
             where = traceback.place_of_frame(slow.frame) or "a call into torch"
             ask = "Does it wait for something?" if slow.waited else "Does a loop never end?"
-            raise self._failure("stopped", f"your code {slow}, at {where}", ask) from None
+            said = f"your code {slow} on {self.case}, at {where}"
+            raise self._failure("stopped", said, ask) from None
 
     def _judge(self) -> None:
         try:
             with fixed_torch_state(self.seed):
                 self.stage(self.answer, self.case)
+                require_own_seed(self.seed)
         except (KeyboardInterrupt, time_limit.TooSlow):
             raise
         except Wrong as wrong:
@@ -85,25 +89,38 @@ class StageRun:
         return [run, f"not run: {later}"] if later else [run]
 
 
+def require_own_seed(seed: int) -> None:
+    """Raise Wrong unless torch still has the seed of this run: a set seed makes draws repeat."""
+    require(
+        torch.initial_seed() == OWN_SEEDS + seed,
+        "your code sets torch's random seed, so whatever is drawn after it is always the same",
+        "Can the `torch.manual_seed` go? The set-up cell has one.",
+    )
+
+
 @contextmanager
 def fixed_torch_state(seed: int) -> Iterator[None]:
     """torch with this seed, on the CPU, in float32, with gradients, on one thread; then put back.
 
-    On tensors this small several threads would wait for each other longer than they compute.
+    Autocast is off and products are exact. On tensors this small several threads would wait for
+    each other longer than they compute.
     """
     kept, dtype = torch.get_rng_state(), torch.get_default_dtype()
-    threads = torch.get_num_threads()
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     with ExitStack() as modes:
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
+        modes.enter_context(torch.autocast("cpu", enabled=False))
         if torch.get_default_device().type != "cpu":
             modes.enter_context(torch.device("cpu"))
         torch.set_num_threads(1)
-        torch.manual_seed(seed)
+        torch.set_float32_matmul_precision("highest")
+        torch.manual_seed(OWN_SEEDS + seed)
         torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
             torch.set_rng_state(kept)
             torch.set_default_dtype(dtype)
+            torch.set_float32_matmul_precision(precision)
             torch.set_num_threads(threads)

@@ -203,6 +203,19 @@ def test_compare_tells_the_largest_difference():
     assert shown.sentence.startswith("largest difference 5.0e-01 · ")
 
 
+def test_compare_shows_the_lines_that_differ_without_docstrings():
+    def expert_load(experts, num_experts):
+        """Counts."""
+        flat = experts.flatten()
+        return torch.bincount(flat, minlength=num_experts)
+
+    shown = CHECKS["D1.4a"].compare(expert_load)
+    text, page = repr(shown), shown._repr_html_()
+    assert "--- yours\n+++ reference" in text
+    assert "-    flat = experts.flatten()" in text.replace("+", "-") and "Counts" not in text
+    assert "flat = experts.flatten()</span>" in page and "<table>" not in page
+
+
 def test_compare_says_where_weights_do_not_fit():
     class OtherNames(nn.Module):
         def __init__(self, d_model, num_experts, top_k):

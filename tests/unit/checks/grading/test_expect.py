@@ -17,3 +17,12 @@ def test_the_bound_grows_with_the_largest_number_and_not_below_one():
 def test_one_number_that_is_not_finite_is_enough(odd):
     with pytest.raises(Wrong, match="gates must be finite, got NaN or infinity"):
         expect.tensor(torch.tensor([0.5, odd]), "gates", (2,), torch.float32)
+
+
+def test_numbers_that_print_alike_get_as_many_digits_as_it_takes():
+    assert expect.apart(0.82431, 0.82434, 4) == ("0.82431", "0.82434")
+    assert expect.apart(1.0, 2.0, 4) == ("1", "2")
+    with pytest.raises(Wrong, match=r"y of token 0 must be 0\.82431, got 0\.82434"):
+        expect.close(torch.tensor([0.82434]), torch.tensor([0.82431]), "y")
+    with pytest.raises(Wrong, match=r"the share must be 123\.456, got 123\.458"):
+        expect.number_close(123.458, 123.456, "the share")
