@@ -14,10 +14,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import checks
 from checks.grading.check import Check
+from checks.learner.dead_kernel import DIED
 from checks.learner_files import paths
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 
 CELL_SECONDS = 300
+DEAD_BEFORE = "pytest plugin exception: Kernel dead on test start"  # nbval, of later cells
 
 
 def validate(lessons: Sequence[str], *, everything: bool = False) -> int:
@@ -83,6 +85,7 @@ def _nbval(notebook: Path) -> list[str]:
     """For each cell an empty text, or the one sentence with which it failed."""
     report = notebook.with_suffix(".xml")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+    command += ["-p", "checks.learner.dead_kernel"]
     command += ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
     command += [f"--rootdir={notebook.parent}", f"--junitxml={report}", str(notebook)]
     run = subprocess.run(
@@ -103,9 +106,11 @@ def _failure(case: ElementTree.Element) -> str:
     problem = next((child for child in case if child.tag in kinds), None)
     if problem is None:
         return ""
-    if problem.tag == "skipped":
-        return "it did not run, because an earlier cell ran out of time or ended the kernel"
     lines = [line.strip() for line in _plain(problem.text or "").splitlines() if line.strip()]
+    if DIED in (problem.text or ""):
+        return DIED
+    if problem.tag == "skipped" or lines[-1:] == [DEAD_BEFORE]:
+        return "it did not run, because an earlier cell ran out of time or ended the kernel"
     if "Traceback:" in lines:
         return _last_words(lines[lines.index("Traceback:") + 1 :])
     said = [line.partition(": ")[2] for line in lines if re.match(r"Cell \d+: ", line)]

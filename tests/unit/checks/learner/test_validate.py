@@ -1,5 +1,7 @@
 """Validation says of a learner's saved notebook which exercises pass, and of no notebook why."""
 
+import time
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -120,12 +122,14 @@ def test_with_everything_each_cell_runs_as_it_stands(work, capfd):
     assert "'int' object has no attribute 'nothing'" in lines[1]
 
 
-def test_what_comes_after_a_dead_kernel_did_not_pass(work, capfd, monkeypatch):
-    monkeypatch.setattr(validate, "CELL_SECONDS", 3)
+def test_what_comes_after_a_dead_kernel_did_not_pass(work, capfd):
+    """Nobody waits for the dead: with its limit of 300 s the cell would outlast this test."""
     save(work, [cell("exercise", "D1.1", "import os\nos._exit(1)")])
+    start = time.monotonic()
     assert validate.validate(["d1_moe"]) == 1
+    assert time.monotonic() - start < validate.CELL_SECONDS / 2
     first, *others = (line.strip() for line in capfd.readouterr().out.splitlines()[1:])
-    assert first.startswith("✗ D1.1 TopKRouter: Timeout of 3 seconds")
+    assert first.startswith("✗ D1.1 TopKRouter: the kernel died while this cell ran")
     assert len(others) == len(LESSONS["d1_moe"])
     assert all(": it did not run, because an earlier cell" in line for line in others)
 
