@@ -1,0 +1,48 @@
+"""What D4 claims of its stories, over seeds."""
+
+import re
+
+import pytest
+
+from course import ROOT
+from helpers.model.deepseek_config import DeepSeekConfig
+from solutions.d4_deepseek import count_parameters
+from tests.studies.d4_seeds import DENSE, SMALL, STEPS
+
+LESSON = ROOT / "lessons" / "d4_deepseek.py"
+
+
+def test_it_writes_stories_that_hold_together(row) -> None:
+    assert row["mixture"]["coherent"] >= 0.9
+
+
+def test_it_writes_stories_of_its_own(row) -> None:
+    for model in (row["mixture"], row["dense"]):
+        assert model["distinct"] >= 150
+        assert model["copied"] == 0
+
+
+def test_it_predicts_better_than_a_table_of_pairs(row) -> None:
+    for model in (row["mixture"], row["dense"]):
+        assert model["held_out"] < row["bigram"]
+
+
+def test_every_layer_is_balanced(row) -> None:
+    assert max(row["mixture"]["cvs"]) < 0.1
+
+
+def test_the_rival_predicts_as_well(row) -> None:
+    assert abs(row["mixture"]["held_out"] - row["dense"]["held_out"]) < 0.01
+
+
+def test_the_rival_computes_as_much_per_token() -> None:
+    (_, active), (total, of_dense) = count_parameters(SMALL), count_parameters(DENSE)
+    assert total == of_dense
+    assert active == pytest.approx(of_dense, rel=0.01)
+
+
+def test_the_lesson_trains_the_same_model_for_as_long() -> None:
+    text, names = LESSON.read_text(encoding="utf-8"), {"DeepSeekConfig": DeepSeekConfig}
+    exec(re.search(r"^small = DeepSeekConfig\(.*?^\)$", text, re.MULTILINE | re.DOTALL)[0], names)
+    assert names["small"] == SMALL
+    assert f"\nSTEPS = {STEPS}\n" in text

@@ -1,0 +1,37 @@
+"""README's figures of the seed studies are those that are stored."""
+
+from collections.abc import Callable
+
+import pytest
+
+from course import ROOT
+from tests.studies import stored
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def listed(study: str, read: Callable[[stored.Row], float]) -> str:
+    """What `read` takes from each seed's row, with three decimals."""
+    return ", ".join(f"{read(row):.3f}" for row in stored.rows(study))
+
+
+def worst(method: str) -> str:
+    """The lowest and the highest, over seeds, of the method's cosine in its worst layer."""
+    cosines = [min(row[method]) for row in stored.rows("d3_seeds")]
+    return f"{min(cosines):.3f}-{max(cosines):.3f}"
+
+
+@pytest.mark.parametrize("model", ["mixture", "dense"])
+@pytest.mark.parametrize("figure", ["coherent", "held_out"])
+def test_each_models_stories_and_loss(model, figure) -> None:
+    assert listed("d4_seeds", lambda row: row[model][figure]) in README
+
+
+def test_the_balance_of_the_mixture() -> None:
+    highest = max(max(row["mixture"]["cvs"]) for row in stored.rows("d4_seeds"))
+    assert f"at most {highest:.3f}, seeds 0 to 2" in README
+
+
+@pytest.mark.parametrize("method", ["joint", "PCA", "weights' SVD"])
+def test_the_cosines_of_a_converted_attention(method) -> None:
+    assert worst(method) in README
