@@ -11,7 +11,7 @@ import helpers  # noqa: F401  before torch: its threads then sleep while they wa
 from checks.grading.check import Check
 from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source
-from checks.learner_files.progress import text
+from checks.learner_files.board import text
 
 STEMS = ("d1_moe", "d2_deepseek_moe", "d3_mla", "d4_deepseek")
 

@@ -13,7 +13,8 @@ from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source, source_of, value_read_as
 from checks.grading.stage_run import Stage, StageRun, fixed_torch_state
 from checks.grading.verdicts import Verdicts, read_by
-from checks.learner_files import progress
+from checks.learner_files import progress, this_notebook
+from checks.learner_files.answers import code_of
 
 SECONDS = 8.0  # a stage that computes longer than this on one case is stopped
 COMPARE_SECONDS = 30.0
@@ -55,10 +56,14 @@ class Check:
         except CheckFailed as failed:
             if failed.state != "unwritten":
                 failed = self._earlier_part(answer, failed) or failed
-            progress.record(self.id, failed.state)
+            progress.record(self.id, self.name, failed.state, self._code(answer))
             raise failed from None
-        progress.record(self.id, result.state)
+        borrowed = answer is self.reference_answer
+        progress.record(self.id, self.name, result.state, "" if borrowed else self._code(answer))
         return result
+
+    def _code(self, answer: object) -> str:
+        return code_of(source_of(answer) or "", self.name)
 
     def hint(self, level: int | None = None) -> Source:
         """The next hint, or that of a level: 1 a question, 2 the tensor to look at, 3 the words."""
@@ -112,7 +117,9 @@ class Check:
             self.name,
             tuple(self.stages),
             len(cases),
-            "borrowed" if answer is self.reference_answer and progress.in_work() else "passed",
+            "borrowed"
+            if answer is self.reference_answer and this_notebook.is_learners()
+            else "passed",
             {"seed": seed, "cases": cases, "seconds": time.perf_counter() - start},
         )
 

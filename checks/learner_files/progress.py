@@ -3,36 +3,14 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from checks.learner_files import paths
+from checks.learner_files import notebook, paths, this_notebook
+from checks.learner_files.answers import answers
 from helpers.atomic_file import write_atomically
-
-SUBTASKS = {
-    "D1.1": "Top-K router",
-    "D1.2": "Expert array",
-    "D1.3": "Token dispatch and combination",
-    "D1.4": "Load balancing metrics",
-    "D1.5": "Complete MoE layer",
-    "D2.1": "Shared experts",
-    "D2.2": "Fine-grained segment routing",
-    "D2.3": "Bias-based load balancing",
-    "D3.1": "Latent projections",
-    "D3.2": "Latent KV cache",
-    "D3.3": "Full MLA integration",
-    "D4.1": "Single DeepSeek block",
-    "D4.2": "Complete decoder",
-    "D4.3": "Training and validation",
-}
-
-
-def in_work() -> bool:
-    """Whether this process runs a notebook of `work/`: a kernel starts in its notebook's folder."""
-    try:
-        return Path.cwd().resolve() == paths.WORK.resolve()
-    except OSError:  # the folder this process ran in is gone
-        return False
 
 
 def read() -> dict[str, dict]:
@@ -76,25 +54,43 @@ def _entries(kept: Any) -> dict[str, dict]:
     return kept
 
 
-def record(exercise: str, state: str) -> None:
-    """Write the exercise's state on the board, if this is a notebook of `work/`."""
-    _write(exercise, state=state)
+def record(exercise: str, name: str, state: str, code: str = "") -> None:
+    """Write the exercise's state on the board, if this is a notebook of `work/`.
+
+    `code` is the digest of the definition of `name` that was judged, "" where it has no source.
+    Elsewhere one line says, once, why nothing is recorded.
+    """
+    if this_notebook.is_learners():
+        record_saved(exercise, name, state, code)
+    else:
+        _say_once(this_notebook.why_not())
+
+
+def record_saved(exercise: str, name: str, state: str, code: str) -> None:
+    """The same from anywhere, of code that lies in `work/`."""
+    saved = saved_codes({exercise: name}).get(exercise)
+    _write(exercise, state=state, code=code, saved=saved)
+
+
+@cache
+def _say_once(why: str) -> None:
+    if why:
+        print(f"Not recorded on the board: {why}.")
 
 
 def borrow(exercise: str) -> None:
     """Mark the exercise as borrowed, unless the learner's own already passed."""
-    if in_work() and read().get(exercise, {}).get("state") != "passed":
-        _write(exercise, state="borrowed")
+    if this_notebook.is_learners() and read().get(exercise, {}).get("state") != "passed":
+        _write(exercise, state="borrowed", code="")
 
 
 def count_hint(exercise: str, level: int) -> None:
     """The board says how many of the three hints the learner has seen."""
-    _write(exercise, hints=level)
+    if this_notebook.is_learners():
+        _write(exercise, hints=level)
 
 
 def _write(exercise: str, **news: object) -> None:
-    if not in_work():
-        return
     path = _path()
     try:
         kept = _load_or_set_aside()
@@ -104,38 +100,15 @@ def _write(exercise: str, **news: object) -> None:
         print(f"{path.name} could not be written ({error.strerror}), so the board stays as it was.")
 
 
-SYMBOLS = {"passed": "✓", "borrowed": "◐", "wrong": "✗", "raised": "✗", "stopped": "✗"}
-WORDS = {"unwritten": "not written yet", "borrowed": "borrowed from the reference"}
+def saved_codes(names: Mapping[str, str]) -> dict[str, str]:
+    """The digest of each exercise's definition as saved, by id; "" where there is none.
 
-
-def text(exercises: Mapping[str, str]) -> str:
-    """The fourteen subtasks, and what lies beyond them, with the state of each exercise.
-
-    `exercises` are the names of those there are, by id.
+    `names` are those of the exercises. Of a notebook that cannot be read there are none.
     """
-    kept, lines = read(), []
-    for subtask, title in SUBTASKS.items():
-        own = [exercise for exercise in exercises if exercise.startswith(subtask)]
-        lines += _section(f"{subtask} {title}", own, exercises, kept)
-    done = sum(line.startswith(("✓", "◐")) for line in lines)
-    beyond = [exercise for exercise in exercises if not exercise.startswith(tuple(SUBTASKS))]
-    lines += _section("Investigations, and beyond the plan", beyond, exercises, kept)
-    return "\n".join([f"{done} of {len(SUBTASKS)} subtasks done", *lines])
-
-
-def _section(title: str, own: list[str], names: Mapping[str, str], kept: dict) -> list[str]:
-    states = [kept.get(exercise, {}).get("state", "not started") for exercise in own]
-    lines = [f"{_overall(states)} {title}"]
-    for exercise, state in zip(own, states, strict=True):
-        hints = kept.get(exercise, {}).get("hints")
-        seen = f" (hints seen: {hints} of 3)" if hints else ""
-        word = WORDS.get(state, state)
-        lines.append(f"    {SYMBOLS.get(state, '·')} {names[exercise]}: {word}{seen}")
-    return lines
-
-
-def _overall(states: list[str]) -> str:
-    if not states:
-        return "·"
-    ranks = {SYMBOLS.get(state, "·") for state in states}
-    return next(symbol for symbol in "·✗◐✓" if symbol in ranks)
+    found: dict[str, str] = {}
+    for path in sorted(paths.WORK.glob("d[0-9]_*.ipynb")):
+        own = {e: name for e, name in names.items() if e.startswith(path.stem[:2].upper())}
+        with suppress(notebook.UnreadableNotebook):
+            given = answers(notebook.read(path), own) if own else {}
+            found |= {e: given[e].code if e in given else "" for e in own}
+    return found

@@ -46,12 +46,12 @@ def test_a_slip_looked_at_is_not_the_learners_and_leaves_the_board(work):
 
 def test_a_subtask_is_done_when_all_its_exercises_are(work):
     for name in ("D1.4a", "D1.4b"):
-        progress.record(name, "passed")
+        record(name, "passed")
     assert checks.progress().text.startswith("0 of 14 subtasks done")
-    progress.record("D1.4c", "borrowed")
+    record("D1.4c", "borrowed")
     assert checks.progress().text.startswith("1 of 14 subtasks done")
     assert "◐ D1.4 Load balancing metrics" in checks.progress().text
-    progress.record("D1.4a", "unwritten")
+    record("D1.4a", "unwritten")
     assert line_of("expert_load") == "· expert_load: not written yet"
 
 
@@ -67,7 +67,7 @@ def test_borrowing_marks_the_part_until_the_learners_own_passes(work):
 
 
 def test_hints_are_counted_beside_the_state(work):
-    progress.record("D1.1", "wrong")
+    record("D1.1", "wrong")
     CHECKS["D1.1"].hint(2)
     assert kept(work)["D1.1"] == {"state": "wrong", "hints": 2}
     assert line_of("TopKRouter") == "✗ TopKRouter: wrong (hints seen: 2 of 3)"
@@ -118,7 +118,7 @@ BROKEN = [
 def test_a_broken_file_is_set_aside_with_one_sentence(work, capsys, content):
     data = content.encode("utf-8", errors="surrogateescape")
     (work / "progress.json").write_bytes(data)
-    progress.record("D1.1", "passed")
+    record("D1.1", "passed")
     assert capsys.readouterr().out == (
         "progress.json could not be read; it is kept as progress.unreadable.json "
         "and a new one begins.\n"
@@ -129,7 +129,7 @@ def test_a_broken_file_is_set_aside_with_one_sentence(work, capsys, content):
 
 
 def test_a_file_that_cannot_be_moved_into_place_leaves_the_old_one(work, monkeypatch, capsys):
-    progress.record("D1.1", "wrong")
+    record("D1.1", "wrong")
     before = (work / "progress.json").read_bytes()
 
     def refuse(old, new):
@@ -153,7 +153,7 @@ def test_the_file_is_moved_whole_into_place(work, monkeypatch):
         replace(old, new)
 
     monkeypatch.setattr(progress.os, "replace", watch)
-    progress.record("D1.1", "passed")
+    record("D1.1", "passed")
     assert moved == [({"D1.1": {"state": "passed"}}, True)]
     assert [path.name for path in work.iterdir()] == ["progress.json"]
 
@@ -171,7 +171,7 @@ def test_the_board_has_the_fourteen_subtasks_in_order(work):
 def test_borrowing_does_not_take_a_pass_away(work):
     progress.borrow("D1.1")
     assert kept(work)["D1.1"] == {"state": "borrowed"}
-    progress.record("D1.1", "passed")
+    record("D1.1", "passed")
     progress.borrow("D1.1")
     assert kept(work)["D1.1"] == {"state": "passed"}
 
