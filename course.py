@@ -72,10 +72,9 @@ def make_venv():
     require_processor()
     require_disk()
     say("Making the environment in .venv ...")
-    # An activated .venv cannot make itself anew: the Python that it was made with can. The pip of
-    # older systems (23.0) gets lost among the pinned versions, so the environment has the newest.
+    # An activated .venv cannot make itself anew: the Python that it was made with can.
     maker = getattr(sys, "_base_executable", None) or sys.executable
-    if call([maker, "-m", "venv", "--clear", "--upgrade-deps", str(VENV)]) != 0:
+    if call([maker, "-m", "venv", "--clear", str(VENV)]) != 0:
         raise Stop(f"Python could not make {VENV}, for the reason it gives above.")
 
 
