@@ -90,7 +90,9 @@ def install(dev):
     say("Installing the packages into .venv: this takes some minutes, and is done once ...")
     (VENV / "course.stamp").unlink(missing_ok=True)
     what = ["-r", "requirements.txt"] + (["-e", ".[dev]"] if dev else [])
-    if call(python("-m", "pip", "install", "--disable-pip-version-check", *what)) != 0:
+    pip = python("-m", "pip", "install", "--disable-pip-version-check", *what)
+    # One answer of the network that fails is a package that pip cannot find: twice is a reason.
+    if call(pip) != 0 and call(pip) != 0:
         raise Stop(
             "pip could not install the packages, for the reason it gives above; "
             "it needs the network for this, and disk."

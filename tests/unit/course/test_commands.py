@@ -171,6 +171,18 @@ def test_a_failed_install_is_one_sentence_and_is_tried_again(course, capsys, mon
     assert one_sentence(capsys.readouterr().err)
     monkeypatch.setattr(course, "call", right)
     assert course.run(["status"]) == 0
+    assert len(pip_calls(course)) == 3
+
+
+def test_a_package_that_is_found_at_the_second_try_costs_nothing(course, monkeypatch):
+    right, tries = course.call, []
+
+    def call(command):
+        tries.append("pip" in command)
+        return right(command) or int(sum(tries) == 1)
+
+    monkeypatch.setattr(course, "call", call)
+    assert course.main(["validate"]) == 0
     assert len(pip_calls(course)) == 2
 
 
