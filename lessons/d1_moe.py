@@ -265,7 +265,7 @@ from solutions.d1_moe import expert_load
 check_expert_load(expert_load)
 
 # %% [markdown]
-# D1.4b: the coefficient of variation is deviation over mean. The E experts are all there are, so divide by E and not by E − 1.
+# D1.4b: the coefficient of variation is deviation over mean. The E experts are all there are, so divide by E and not by E − 1. Before anything is routed the load is all zeros: no load gives 0.0.
 #
 # $$\mathrm{CV} = \frac{\sqrt{\frac{1}{E}\sum_i (n_i - \bar n)^2}}{\bar n}$$
 
@@ -276,7 +276,7 @@ from solutions.d1_moe import load_cv
 check_load_cv(load_cv)
 
 # %% [markdown]
-# D1.4c: DeepSeek's own metric looks at the busiest expert alone, since everyone waits for it (arXiv 2408.15664, eq. 4).
+# D1.4c: DeepSeek's own metric looks at the busiest expert alone, since everyone waits for it (arXiv 2408.15664, eq. 4). Here too no load gives 0.0.
 #
 # $$\mathrm{MaxVio} = \frac{\max_i n_i - \bar n}{\bar n}$$
 

@@ -82,7 +82,10 @@ def expert_load(experts: Int[Tensor, "T K"], num_experts: int) -> Int[Tensor, " 
 
 
 def load_cv(load: Int[Tensor, " E"]) -> float:
-    """The coefficient of variation: population standard deviation over mean; 0.0 for no load."""
+    """The coefficient of variation: population standard deviation over mean.
+
+    0.0 for no load at all.
+    """
     # BEGIN SOLUTION
     load = load.double()
     if load.sum() == 0:
@@ -92,7 +95,10 @@ def load_cv(load: Int[Tensor, " E"]) -> float:
 
 
 def max_violation(load: Int[Tensor, " E"]) -> float:
-    """How far the busiest expert is above the mean, over the mean (arXiv 2408.15664, eq. 4)."""
+    """How far the busiest expert is above the mean, over the mean (arXiv 2408.15664, eq. 4).
+
+    0.0 for no load at all.
+    """
     # BEGIN SOLUTION
     load = load.double()
     if load.sum() == 0:

@@ -273,6 +273,7 @@ CHOICES = [
     ([[2], [0], [2]], 3),
     ([[3, 1, 0]], 5),
 ]
+LONG = ([[0, 1], [0, 2]] * 150, 3)  # more choices of one expert than a byte counts
 LOADS = [
     ([4, 2, 1, 3],),
     ([5, 0, 4],),
@@ -281,6 +282,7 @@ LOADS = [
     ([3, 3, 3],),
     ([0, 9, 0, 1, 1, 0],),
     ([12, 0, 0, 0, 0],),
+    ([0, 0, 1, 0, 2, 0],),
 ]
 ROUTERS = [
     (9, 6, 4, 2, DOUBLE),
@@ -303,7 +305,7 @@ LOOKS = {
     "D1.1": (at_router, ROUTERS),
     "D1.2": (at_array, [(4, 7, 4), (6, 5, 3), (3, 8, 1)]),
     "D1.3": (at_dispatch, DISPATCHES),
-    "D1.4a": (at_load, CHOICES),
+    "D1.4a": (at_load, [*CHOICES, LONG]),
     "D1.4b": (at_measure(cv), LOADS),
     "D1.4c": (at_measure(violation), LOADS),
     "D1.5": (at_layer, [(2, 3, 6, 4, 2, 8), (1, 5, 4, 5, 3, 3), (3, 2, 5, 3, 1, 4)]),
