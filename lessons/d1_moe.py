@@ -128,7 +128,7 @@ print([round(p, 2) for p in probs.tolist()], "→", [round(g, 2) for g in best.t
 print("a softmax over the chosen logits:", [round(g, 2) for g in logits[:2].softmax(-1).tolist()])
 
 # %% [markdown]
-# A router is one linear map. Write `forward`: softmax over all experts, the `top_k` of each token, renormalised. This is the plan's router and Mixtral's (arXiv 2401.04088); DeepSeek's own comes in D2.
+# A router is one linear map without bias. Write the constructor, which makes it, and `forward`: softmax over all experts, the `top_k` of each token, renormalised. This is the plan's router and Mixtral's (arXiv 2401.04088); DeepSeek's own comes in D2.
 #
 # $$g_{t,i} = \frac{p_{t,i}}{\sum_{j \in \mathrm{top}K(p_t)} p_{t,j}}, \qquad p_t = \mathrm{softmax}(W x_t)$$
 

@@ -12,21 +12,23 @@ from helpers.model.llama import SwiGLU
 
 
 class TopKRouter(nn.Module):
-    """Chooses each token's `top_k` experts and how much each counts.
+    """Chooses each token's `top_k` experts, int64, and how much each counts.
 
     The gates of a token are its chosen probabilities divided by their sum (arXiv 2401.04088,
-    section 2.1); they have the dtype of `x`.
+    section 2.1); they have the dtype of `x`. `top_k` keeps the number; `gate` is the one linear
+    map from `d_model` to `num_experts` logits, without bias.
     """
 
     def __init__(self, d_model: int, num_experts: int, top_k: int):
         super().__init__()
         if not 1 <= top_k <= num_experts:
             raise ValueError(f"top_k must be between 1 and num_experts={num_experts}, got {top_k}")
+        # BEGIN SOLUTION
         self.top_k = top_k
         self.gate = nn.Linear(d_model, num_experts, bias=False)
+        # END SOLUTION
 
     def forward(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T K"], Int[Tensor, "T K"]]:
-        # logits of all experts → probabilities → the top_k of each token → renormalise
         # BEGIN SOLUTION
         probs = self.gate(x).softmax(dim=-1)  # (T, E)
         gates, experts = probs.topk(self.top_k, dim=-1)

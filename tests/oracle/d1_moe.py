@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 import solutions.d1_moe as reference
 from helpers.model.llama import SwiGLU
-from tests.oracle.comparison import gradient_faults, gradients, tensor_faults, unchanged, x_
+from tests.oracle.comparison import (
+    gradient_faults,
+    gradients,
+    made_faults,
+    tensor_faults,
+    unchanged,
+    x_,
+)
 
 # --- slow loops ---------------------------------------------------------------------------------
 
@@ -100,22 +107,31 @@ class Counting(nn.Module):
 
 
 def at_router(answer, t, d, e, k, dtype):
+    faults = made_faults(lambda: answer(d, e, k), lambda router: router(torch.ones(t, d)))
     router = answer(d, e, k).to(dtype)
-    weight = torch.cat([p if p.shape[-1] == d else p.T for p in router.parameters()] or [x_(0, d)])
-    if weight.shape != (e, d):
-        return {"weight is not (E, D)"}
+    weights = list(router.parameters())
+    if sum(w.numel() for w in weights) != e * d:
+        return faults | {"number of weights"}
+    weight = torch.cat([w if w.shape[-1] == d else w.T for w in weights])
     x = 2 * x_(t, d).to(dtype)
-    before = x.clone()
+    for training in (True, False):
+        faults |= router_faults(router.train(training), weight, x, e, k)
+    return faults
+
+
+def router_faults(router, weight, x, e, k):
+    before, shape = x.clone(), (len(x), k)
     with torch.no_grad():
-        router(x)
-    faults = unchanged([x], [before])
-    x = before.clone().requires_grad_()
+        router(before)
+    faults = unchanged([before], [x])
+    x = x.clone().requires_grad_()
     gates, experts = router(x * 1)
-    faults |= tensor_faults(experts, torch.zeros(t, k, dtype=torch.int64), "choices") - {"choices"}
-    faults |= tensor_faults(gates, torch.zeros(t, k, dtype=dtype), "gates") - {"gates"}
+    faults |= tensor_faults(experts, torch.zeros(shape, dtype=torch.int64), "choices") - {"choices"}
+    faults |= tensor_faults(gates, x.new_zeros(shape), "gates") - {"gates"}
     if faults:
         return faults
-    mine, wanted = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates), routed(weight, x, k)
+    mine = x.new_zeros(len(x), e).scatter(1, experts, gates)
+    wanted = routed(weight, x, k)
     faults |= tensor_faults(mine, wanted)
     return faults | gradient_faults(mine, wanted, [x, *router.parameters()])
 
