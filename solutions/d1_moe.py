@@ -38,11 +38,14 @@ class TopKRouter(nn.Module):
 
 
 class ExpertArray(nn.Module):
-    """`num_experts` SwiGLU networks that share no weight; `array[i](x)`: `(n, D)` → `(n, D)`."""
+    """`num_experts` SwiGLU networks that share no weight; `array[i](x)`: `(n, D)` → `(n, D)`.
+
+    They stand in `experts`, PyTorch knows of every weight, and each starts from random numbers of
+    its own.
+    """
 
     def __init__(self, d_model: int, expert_dim: int, num_experts: int):
         super().__init__()
-        # self.experts: num_experts networks of their own, and PyTorch must know of each
         # BEGIN SOLUTION
         self.experts = nn.ModuleList(SwiGLU(d_model, expert_dim) for _ in range(num_experts))
         # END SOLUTION

@@ -74,8 +74,8 @@ check_expert_load = Check(
     reference_answer=reference.expert_load,
     draw=_choices,
     stages={
-        "inputs untouched": untouched(_load_use),
         "shape and type": _load_kind,
+        "inputs untouched": untouched(_load_use),
         "counts, also of experts nobody chose": _load_values,
     },
     hints=(

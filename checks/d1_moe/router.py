@@ -257,8 +257,8 @@ check_router = Check(
     draw=routings,
     stages=in_both_modes(
         {
-            "inputs untouched": untouched(_router_use),
             "shapes and types, different experts": _router_shapes,
+            "inputs untouched": untouched(_router_use),
             "registered weights, the same answer twice": _router_weights,
             "type and seed left to the caller": left_to_the_caller(_router_made),
             "each token for itself": _router_alone,

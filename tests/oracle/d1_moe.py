@@ -6,7 +6,7 @@ the answer was seen to differ: empty for a right one.
 
 import math
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from itertools import permutations
 
 import torch
@@ -137,22 +137,39 @@ def router_faults(router, weight, x, e, k):
 
 
 def at_array(answer, d, f, e):
-    array = answer(d, f, e).double()
+    make = partial(answer, d, f, e)
+    array, x = make(), x_(3, d)
+    memories = [w.untyped_storage().data_ptr() for w in array.parameters()]
+    faults = set() if len(set(memories)) == len(memories) else {"shared memory"}
     if len(array) != e:
-        return {"length"}
+        return faults | {"length"}
     if sum(p.numel() for p in array.parameters()) != 3 * d * f * e:
-        return {"number of parameters"}
-    x = x_(3, d)
-    faults = tensor_faults(array[0](x), array[0](x), "second call")
-    parts = [own_weights(array, i, x) for i in range(e)]
+        return faults | {"number of parameters"}
+    faults |= made_faults(make, lambda array: [array[i](x.float()) for i in range(e)])
+    starts = [nn.utils.parameters_to_vector(make().parameters()) for _ in range(2)]
+    faults |= {"equal starts"} if torch.equal(*starts) else set()
+    array.double()
+    for training in (True, False):
+        faults |= expert_faults(array.train(training), x, f)
+    return faults
+
+
+def expert_faults(array, x, f):
+    given, d, e = x.clone(), x.shape[1], len(array)
+    faults = tensor_faults(array[0](given), array[0](x.clone()), "second call")
+    faults |= unchanged([given], [x])
+    parts = [own_weights(array, i, x.clone()) for i in range(e)]
     for i, own in enumerate(parts):
         shapes = [w if w.shape == (f, d) else w.T for w in own]
-        fits = (
-            torch.allclose(array[i](x), swiglu(x, gate, up, down.T))
-            for gate, up, down in permutations(shapes)
+        leaf = x.clone().requires_grad_()
+        mine = array[i](leaf * 1)
+        wants = [
+            swiglu(leaf, gate, up, down.T)
+            for gate, up, down in permutations(shapes, 3)
             if gate.shape == up.shape == down.shape == (f, d)
-        )
-        faults |= set() if len(own) == 3 and any(fits) else {"value"}
+        ]
+        want = next((want for want in wants if torch.allclose(mine, want)), None)
+        faults |= {"value"} if want is None else gradient_faults(mine, want, [leaf])
         faults |= {"equal experts" for j in range(i) if torch.allclose(array[i](x), array[j](x))}
     return faults
 
