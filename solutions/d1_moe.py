@@ -67,7 +67,6 @@ def dispatch_combine(
 
     An expert sees only the tokens that chose it, and one call per expert is enough.
     """
-    # for each expert: find its tokens → run it on them → weight by the gate → add in place
     # BEGIN SOLUTION
     y = torch.zeros_like(x)
     for i in range(len(expert_array)):
@@ -124,7 +123,6 @@ class MoELayer(nn.Module):
         self.experts = ExpertArray(d_model, expert_dim, num_experts)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        # one row per token → route → remember the choices → dispatch and combine → shape of x
         # BEGIN SOLUTION
         tokens = x.reshape(-1, x.shape[-1])  # (T, D)
         gates, self.last_experts = self.router(tokens)
@@ -140,7 +138,6 @@ def sorted_dispatch(
     expert_array: ExpertList,
 ) -> Float[Tensor, "T D"]:
     """The same as `dispatch_combine`, by one sort: each expert reads one contiguous run of rows."""
-    # sort the T·K choices by expert → gather the rows → split by load → experts → add back
     # BEGIN SOLUTION
     order = experts.flatten().argsort(stable=True)  # (T·K,), choice c belongs to token c // K
     token = order // experts.shape[1]
