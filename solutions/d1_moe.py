@@ -114,7 +114,7 @@ def max_violation(load: Int[Tensor, " E"]) -> float:
 class MoELayer(nn.Module):
     """A feed-forward layer in which each token passes through `top_k` of `num_experts` experts.
 
-    `.last_experts` holds the `(T, K)` choices of the last forward pass.
+    `.last_experts` holds the `(T, K)` choices of the last forward pass, int64, in every mode.
     """
 
     def __init__(self, d_model: int, num_experts: int, top_k: int, expert_dim: int):

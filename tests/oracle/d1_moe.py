@@ -252,17 +252,21 @@ def at_dropped(answer, choices, e, factor):
 
 
 def at_layer(answer, b, l, d, e, k, f):  # noqa: E741
+    faults = made_faults(lambda: answer(d, e, k, f), lambda layer: layer(torch.ones(b, l, d)))
     layer = answer(d, e, k, f).double()
     weight = layer.router.gate.weight
     size = sum(p.numel() for p in layer.experts.parameters())
-    faults = set() if size == 3 * d * f * e else {"width of the experts"}
+    faults |= set() if size == 3 * d * f * e else {"width of the experts"}
+    faults |= set() if len(layer.experts) == e else {"number of experts"}
     x = x_(l, b, d).transpose(0, 1)
     before = x.clone()
     rows = count_rows(layer)
-    with torch.no_grad():
-        layer(x)
-    faults |= unchanged([x], [before])
-    faults |= {"rows"} if sum(rows) > b * l * k else set()
+    for training in (True, False):
+        with torch.no_grad():
+            layer.train(training)(x)
+        faults |= unchanged([x], [before])
+        faults |= {"rows"} if sum(rows) > b * l * k else set()
+        rows.clear()
     x = x_(b, l, d).requires_grad_()
     tokens = torch.cat(list(x))
     for training in (True, False):
