@@ -1,6 +1,7 @@
 """How answers to D2's exercises differ from slow loops: one `at_…` per exercise, as in D1's."""
 
 import math
+from functools import partial
 from itertools import permutations
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 import solutions.d2_deepseek_moe as reference
 from tests.oracle.comparison import (
     gradient_faults,
+    made_faults,
     raises_value_error,
     tensor_faults,
     unchanged,
@@ -147,19 +149,21 @@ def at_groups(answer, t, e, groups, top, shift, dtype):
 
 
 def at_biased_router(answer, t, d, e, k, options, shift, dtype):
-    router = answer(d, e, k, **options).to(dtype)
+    make = partial(answer, d, e, k, **options)
+    router = make().to(dtype)
     if faults := bias_faults(router, e):
         return faults
+    faults = made_faults(make, lambda router: router(torch.ones(t, d)))
     leaf = next(router.parameters())
     weight = leaf if leaf.shape == (e, d) else leaf.T
-    bias = (0.4 * x_(e) + shift).to(dtype)
-    router.bias.copy_(bias)
+    router.bias.copy_(0.4 * x_(e) + shift)
+    bias = router.bias.clone()
     x = 2 * x_(t, d).to(dtype)
     given = x.clone()
     with torch.no_grad():
         if len(router(given)) != 2:
             return {"no pair"}
-    faults = unchanged([given, router.bias], [x, bias])
+    faults |= unchanged([given, router.bias], [x, bias])
     x.requires_grad_()
     wanted = gates_of(weight, bias, x, k, options)
     for training in (True, False):
@@ -171,7 +175,50 @@ def at_biased_router(answer, t, d, e, k, options, shift, dtype):
         mine = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates)
         faults |= tensor_faults(mine, wanted)
         faults |= gradient_faults(mine, wanted, [x, leaf])
+    faults |= narrow_faults(make, d, e, k, options) | underflow_faults(make(), d, options)
     return faults | unchanged([router.bias], [bias])
+
+
+def narrow_faults(make, d, e, k, options):
+    """Whether numbers that only float32 tells apart do not decide, or the bias is cast."""
+    faults = set()
+    groups, top = options.get("num_groups", 1), options.get("top_groups", 1)
+    for dtype, unit in ((torch.bfloat16, 2.0**-13), (torch.float16, 2.0**-16)):
+        for order in (torch.arange(e), torch.arange(e).flip(0)):
+            router, fine = make(), 1 + unit * order
+            router.bias.copy_(fine)
+            for weight in router.parameters():
+                weight.data.zero_()
+            router.to(dtype)
+            faults |= set() if router.bias.dtype == torch.float32 else {"narrow bias"}
+            x = torch.zeros(1, d, dtype=dtype)
+            faults |= choice_faults(router, x, fine.tolist(), k, groups, top)
+            router.bias.zero_()
+            weight = next(router.parameters())
+            columns = weight.data if weight.shape == (e, d) else weight.data.T
+            columns[:, 0] = 2.0**-4 * (1 + torch.finfo(dtype).eps * order)
+            x[:, 0] = 1
+            if options.get("affinity") == "softmax" or groups == 1:
+                faults |= choice_faults(router, x, columns[:, 0].tolist(), k, groups, top)
+    return faults
+
+
+def choice_faults(router, x, numbers, k, groups, top):
+    """Whether one token's experts have not the greatest numbers, or its gates not x's type."""
+    gates, experts = router(x)
+    open_to = allowed(numbers, groups, top) if groups > 1 else range(len(numbers))
+    wanted = sorted(open_to, key=lambda i: -numbers[i])[:k]
+    faults = set() if gates.dtype == x.dtype else {"type of gates"}
+    return faults | (set() if set(experts[0].tolist()) == set(wanted) else {"narrow choice"})
+
+
+def underflow_faults(router, d, options):
+    """Whether gates are not finite where all affinities are 0."""
+    if options.get("affinity") == "softmax":
+        return set()
+    for weight in router.parameters():
+        weight.data.fill_(-300)
+    return set() if router(torch.ones(2, d))[0].isfinite().all() else {"gates not finite"}
 
 
 def bias_faults(router, e):
@@ -260,6 +307,7 @@ ROUTERS = [
     (5, 6, 4, 2, {"affinity": "softmax", "scale": 2.0}, 0.0, SINGLE),
     (5, 4, 9, 2, {"renormalise": False, "num_groups": 3, "top_groups": 2}, -1.5, DOUBLE),
     (1, 4, 6, 1, {"renormalise": False, "scale": 0.5}, 0.0, DOUBLE),
+    (2, 4, 5, 1, {"scale": 2.5}, 0.0, DOUBLE),
     (3, 4, 3, 3, {}, 0.0, DOUBLE),
 ]
 LAYERS = [
