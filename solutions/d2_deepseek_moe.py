@@ -18,7 +18,8 @@ from solutions.d1_moe import ExpertArray, dispatch_combine, expert_load
 class SharedExperts(nn.Module):
     """`num_shared` SwiGLU experts that every token passes through, their outputs summed.
 
-    Takes any leading dimensions (arXiv 2401.06066, eq. 9).
+    They share no weight and start from different numbers; `experts` computes the sum. Takes any
+    leading dimensions (arXiv 2401.06066, eq. 9).
     """
 
     def __init__(self, d_model: int, expert_dim: int, num_shared: int):

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import permutations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import solutions.d2_deepseek_moe as reference
 from tests.oracle.comparison import (
@@ -67,7 +67,11 @@ def gates_of(weight, bias, x, k, options):
 
 
 def at_shared(answer, d, f, n, *lead):
-    layer = answer(d, f, n).double()
+    layer = answer(d, f, n)
+    memories = [w.untyped_storage().data_ptr() for w in layer.parameters()]
+    if len(set(memories)) < len(memories):
+        return {"shared memory"}
+    layer.double()
     weights = list(layer.parameters())
     if sum(p.numel() for p in weights if p.requires_grad) != 3 * d * f * n:
         return {"number of parameters"}
@@ -77,7 +81,8 @@ def at_shared(answer, d, f, n, *lead):
         layer(given)
     faults = unchanged([given], [x])
     mine = layer(x * 1)
-    faults |= tensor_faults(layer.eval()(x * 1), mine, "second call")
+    evaluated = layer.eval()(x * 1)
+    faults |= tensor_faults(evaluated, mine, "second call")
     if not isinstance(mine, Tensor) or mine.shape != x.shape:
         return faults | {"kind or shape"}
     readings = [as_swiglu(x, *units) for units in unit_orders(weights, d)]
@@ -86,6 +91,10 @@ def at_shared(answer, d, f, n, *lead):
         return faults | {"value"}
     for role in (weight.detach() for units in unit_orders(weights, d) for weight in units):
         faults |= set() if len(role.unique(dim=0)) == f * n else {"equal experts"}
+    faults |= gradient_faults(evaluated, wanted, [x, *weights])
+    faults |= made_faults(lambda: answer(d, f, n), lambda layer: layer(torch.ones(*lead, d)))
+    starts = [nn.utils.parameters_to_vector(answer(d, f, n).parameters()) for _ in range(2)]
+    faults |= {"equal starts"} if torch.equal(*starts) else set()
     return faults | gradient_faults(mine, wanted, [x, *weights])
 
 
