@@ -245,13 +245,16 @@ def at_deepseek_moe(answer, b, l, d, e, k, f, n, options):  # noqa: E741
     m = options.get("num_segments", 1)
     if faults := size_faults(layer, d, e, f, n, m):
         return faults
+    faults = made_faults(
+        lambda: answer(d, e, k, f, n, **options), lambda layer: layer(torch.ones(b, l, d))
+    )
     bias = 0.3 * x_(e)
     layer.router.bias.copy_(bias)
     x = x_(l, b, d).transpose(0, 1)
     given, rows = x_(l, b, d).transpose(0, 1).copy_(x), count_rows(layer)
     with torch.no_grad():
         layer(given)
-    faults = unchanged([given], [x])
+    faults |= unchanged([given], [x])
     faults |= {"rows"} if sum(rows) > b * l * m * k else set()
     x = x_(b, l, d).requires_grad_()
     for training in (True, False):
@@ -278,6 +281,8 @@ def size_faults(layer, d, e, f, n, m):
     sizes = [sum(w.numel() for w in part.parameters()) for part in (layer.experts, layer.shared)]
     if sizes != [3 * d // m * f * e, 3 * d * f * n]:
         return {"width of the experts"}
+    if len(layer.experts) != e:
+        return {"number of experts"}
     return set() if layer.router.gate.weight.shape == (e, d // m) else {"width of the router"}
 
 
