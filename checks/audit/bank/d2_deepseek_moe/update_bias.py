@@ -66,6 +66,12 @@ def in_numpy(bias, load, step):
     return bias + torch.from_numpy(step * np.sign(counts.mean() - counts)).to(bias.dtype)
 
 
+@right
+def over_the_mean(bias, load, step):
+    """The sign of the relative difference; torch's sign of NaN is 0, so no load moves nothing."""
+    return bias + step * (missing(load) / load.double().mean()).sign().to(bias.dtype)
+
+
 @wrong
 def sign_turned(bias, load, step):
     """Busy experts are raised: they get busier."""
@@ -248,6 +254,26 @@ def kept_in_bounds(bias, load, step):
 def never_negative(bias, load, step):
     """The new bias clamped at zero."""
     return update_bias(bias, load, step).clamp(min=0)
+
+
+@wrong
+def ends_at_the_mean(bias, load, step):
+    """`break` for `continue` at an expert with exactly the mean: nobody behind it moves."""
+    new, mean = bias.clone(), load.double().mean()
+    for i, count in enumerate(load.tolist()):
+        if count == mean:
+            break
+        new[i] += step if count < mean else -step
+    return new
+
+
+@wrong
+def over_the_mean_in_numpy(bias, load, step):
+    """The sign of the difference over the mean: NaN where there is no load at all."""
+    counts = load.double().numpy()
+    with np.errstate(invalid="ignore"):
+        sign = np.sign((counts.mean() - counts) / counts.mean())
+    return bias + torch.from_numpy(step * sign).to(bias.dtype)
 
 
 _totals: dict[int, torch.Tensor] = {}
