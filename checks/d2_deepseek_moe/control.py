@@ -1,4 +1,4 @@
-"""The checks of D2's two investigations: the control loop, and where chance ends it."""
+"""The check of D2.I1: the control loop on fixed affinities."""
 
 import random
 from collections.abc import Callable
@@ -15,8 +15,6 @@ from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.stages import Used, untouched
 from solutions import d2_deepseek_moe as reference
-
-# D2.I1 control_bias ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -211,83 +209,4 @@ check_control_bias = Check(
         run=lambda function, inputs: function(*inputs),
     ),
     needs=(check_update_bias, check_expert_load),
-)
-
-# D2.I2 most_experts ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Border:
-    """Options whose border lies well between two whole numbers."""
-
-    top_k: int
-    tokens: int
-    limit: float
-
-    def __str__(self) -> str:
-        return f"top_k={self.top_k}, tokens={self.tokens}, limit={self.limit}"
-
-    def expected_cv(self, num_experts: int) -> float:
-        return ((1 - self.top_k / num_experts) / (self.top_k * self.tokens / num_experts)) ** 0.5
-
-
-def _borders(rng: random.Random) -> list[Border]:
-    found: list[Border] = []
-    while len(found) < 6:
-        border = Border(rng.randint(1, 8), rng.randint(50, 5000), rng.choice([0.05, 0.1, 0.2]))
-        exact = border.top_k + border.limit**2 * border.top_k * border.tokens
-        if 0.2 < exact % 1 < 0.8:
-            found.append(border)
-    return found
-
-
-def _border_kind(answer, case: Border) -> None:
-    got = answer(case.top_k, case.tokens, case.limit)
-    number = expect.number(got, "the number of experts")
-    expect.require(
-        number == int(number) and not isinstance(got, float),
-        f"the number of experts must be a whole number, got {expect.shown(got)}",
-        "Is it rounded down to an int?",
-    )
-
-
-def _border_slips(case: Border, want: int) -> dict[int, str]:
-    """The question that each wrong number calls for."""
-    unsquared = int(case.top_k + case.limit * case.top_k * case.tokens)
-    return {
-        unsquared: "Is (E - K) / (K · T) compared with the square of the limit?",
-        want + 1: "Is it rounded down?",
-        want - case.top_k: "Was K added back?",
-    }
-
-
-def _border_value(answer, case: Border) -> None:
-    got = int(answer(case.top_k, case.tokens, case.limit))
-    want = case.top_k
-    while case.expected_cv(want + 1) <= case.limit:
-        want += 1
-    expect.require(
-        got == want,
-        f"with {case}, {want} experts have an expected CV of {case.expected_cv(want):.4f} and "
-        f"{want + 1} of {case.expected_cv(want + 1):.4f}: the answer must be {want}, got {got}",
-        _border_slips(case, want).get(got, "Is CV² = (E - K) / (K · T) solved for E?"),
-    )
-
-
-check_most_experts = Check(
-    id="D2.I2",
-    name="most_experts",
-    minutes=20,
-    reference_answer=reference.most_experts,
-    draw=_borders,
-    stages={"a whole number": _border_kind, "the border that a search finds": _border_value},
-    hints=(
-        "At E = K every expert takes every token. What is the CV there?",
-        "Look at CV² = (E - K) / (K · T) and set it equal to limit².",
-        "E is top_k + limit² · top_k · tokens, rounded down.",
-    ),
-    compared=Comparison(
-        inputs=lambda: (2, 1024, 0.1),
-        run=lambda function, inputs: torch.tensor([float(function(*inputs))]),
-    ),
 )
