@@ -186,14 +186,17 @@ def _array_use(answer: type, case: Routing) -> Used:
     return lambda: [array[i](x) for i in range(len(array))], lambda: {"x": x}
 
 
+def _expect_gradient(expert: Callable, x: Tensor, direction: Tensor, name: str, case) -> None:
+    expect.gradient(lambda: (expert(x) * direction).sum(), {name: x}, case.generator())
+
+
 def _array_gradients(answer: type, case: Routing) -> None:
     if case.dtype != torch.float64:
         return
     array, x = _array(answer, case), case.x().requires_grad_()
     direction = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
     for i in range(len(array)):
-        inputs = {f"x, through expert {i},": x}
-        expect.gradient(lambda i=i: (array[i](x) * direction).sum(), inputs, case.generator())
+        _expect_gradient(array[i], x, direction, f"x, through expert {i},", case)
 
 
 check_expert_array = Check(

@@ -45,9 +45,10 @@ def _biased_buffer(answer: type, case: Biased) -> None:
         "Has the projection a bias of its own?",
     )
     ask, shape = "Is it made by register_buffer, in floating point?", (case.num_experts,)
-    bias = getattr(router, "bias", ...)
-    kept = isinstance(bias, Tensor) and bias.dtype == torch.float32  # which the contract allows
-    expect.tensor(bias, "router.bias", shape, torch.float32 if kept else case.dtype, ask)
+    held_bias = getattr(router, "bias", ...)
+    is_float32 = isinstance(held_bias, Tensor) and held_bias.dtype == torch.float32
+    dtype = torch.float32 if is_float32 else case.dtype  # it may stay float32 in a float64 router
+    bias = expect.tensor(held_bias, "router.bias", shape, dtype, ask)
     ask = "Is it torch.zeros(num_experts)?"
     expect.require(not bias.any(), "router.bias must start as zeros, and it does not", ask)
     expect.require(

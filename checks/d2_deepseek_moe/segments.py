@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,10 +101,14 @@ def _segments_one(answer, case: _Cut) -> None:
         x = case.whole(slices)
         got, want = _cut(answer, case, x), slices[0]
         slips = {
-            _STRIDED: lambda x=x: x.reshape(case.width, case.num_segments).T,
+            _STRIDED: partial(_every_mth, x, case),
             **_other_order(got, want, "Is row s slice s, from the front?"),
         }
         expect.close(got, want, "with one token, the slice", axes=("row",), slips=slips)
+
+
+def _every_mth(x: Tensor, case: _Cut) -> Tensor:
+    return x.reshape(case.width, case.num_segments).T
 
 
 def _segments_all(answer, case: _Cut) -> None:
@@ -172,7 +177,7 @@ def _merge_one(answer, case: _Cut) -> None:
     for slices in case.slices().split(1):
         got, want = _merged(answer, case, case.rows(slices)), case.whole(slices)
         slips = {
-            _STRIDED: lambda slices=slices: slices[0].T.reshape(1, -1),
+            _STRIDED: slices[0].T.reshape(1, -1).clone,
             **_other_order(got, want, "Do the slices stand side by side, the first in front?"),
         }
         expect.close(got, want, "with one token, the row", slips=slips)
