@@ -100,7 +100,7 @@ def _segments_one(answer, case: _Cut) -> None:
     for slices in case.slices().split(1):
         x = case.whole(slices)
         got, want = _cut(answer, case, x), slices[0]
-        slips = {
+        slips: dict[str, Callable[[], Tensor]] = {
             _STRIDED: partial(_every_mth, x, case),
             **_other_order(got, want, "Is row s slice s, from the front?"),
         }
