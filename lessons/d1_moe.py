@@ -128,7 +128,7 @@ print([round(p, 2) for p in probs.tolist()], "→", [round(g, 2) for g in best.t
 print("a softmax over the chosen logits:", [round(g, 2) for g in logits[:2].softmax(-1).tolist()])
 
 # %% [markdown]
-# A router is one linear map. Write `forward`: softmax over all experts, the `top_k` of each token, renormalised. This is the plan's router and Mixtral's (arXiv 2401.04088); DeepSeek's own comes in D2.
+# A router is one linear map without bias. Write the constructor, which makes it, and `forward`: softmax over all experts, the `top_k` of each token, renormalised. This is the plan's router and Mixtral's (arXiv 2401.04088); DeepSeek's own comes in D2.
 #
 # $$g_{t,i} = \frac{p_{t,i}}{\sum_{j \in \mathrm{top}K(p_t)} p_{t,j}}, \qquad p_t = \mathrm{softmax}(W x_t)$$
 
@@ -265,7 +265,7 @@ from solutions.d1_moe import expert_load
 check_expert_load(expert_load)
 
 # %% [markdown]
-# D1.4b: the coefficient of variation is deviation over mean. The E experts are all there are, so divide by E and not by E − 1.
+# D1.4b: the coefficient of variation is deviation over mean. The E experts are all there are, so divide by E and not by E − 1. Before anything is routed the load is all zeros: no load gives 0.0.
 #
 # $$\mathrm{CV} = \frac{\sqrt{\frac{1}{E}\sum_i (n_i - \bar n)^2}}{\bar n}$$
 
@@ -276,7 +276,7 @@ from solutions.d1_moe import load_cv
 check_load_cv(load_cv)
 
 # %% [markdown]
-# D1.4c: DeepSeek's own metric looks at the busiest expert alone, since everyone waits for it (arXiv 2408.15664, eq. 4).
+# D1.4c: DeepSeek's own metric looks at the busiest expert alone, since everyone waits for it (arXiv 2408.15664, eq. 4). Here too no load gives 0.0.
 #
 # $$\mathrm{MaxVio} = \frac{\max_i n_i - \bar n}{\bar n}$$
 

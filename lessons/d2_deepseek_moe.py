@@ -160,6 +160,8 @@ check_keep_top_groups(keep_top_groups)
 # ## D2.3b A router with a bias · {D2.3b} minutes
 #
 # Affinities 0.8, 0.7 and 0.2 with biases −0.2, 0 and 0: the choice sees 0.6, 0.7 and 0.2. Top-1 is now expert 1, and its gate is made from 0.7, never from the bias.
+#
+# bfloat16 cannot tell close affinities apart. So where x is narrower than float32, affinities, bias and choice are float32.
 
 # %% [markdown]
 # An affinity is the sigmoid of an expert's logit, or its softmax over all. Groups and experts are chosen by affinity + bias; without `renormalise` a gate is scale · s. The plan's learnable bias on the logits differs: V3's is a buffer moved by rule.

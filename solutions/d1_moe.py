@@ -12,21 +12,23 @@ from helpers.model.llama import SwiGLU
 
 
 class TopKRouter(nn.Module):
-    """Chooses each token's `top_k` experts and how much each counts.
+    """Chooses each token's `top_k` experts, int64, and how much each counts.
 
     The gates of a token are its chosen probabilities divided by their sum (arXiv 2401.04088,
-    section 2.1); they have the dtype of `x`.
+    section 2.1); they have the dtype of `x`. `top_k` keeps the number; `gate` is the one linear
+    map from `d_model` to `num_experts` logits, without bias.
     """
 
     def __init__(self, d_model: int, num_experts: int, top_k: int):
         super().__init__()
         if not 1 <= top_k <= num_experts:
             raise ValueError(f"top_k must be between 1 and num_experts={num_experts}, got {top_k}")
+        # BEGIN SOLUTION
         self.top_k = top_k
         self.gate = nn.Linear(d_model, num_experts, bias=False)
+        # END SOLUTION
 
     def forward(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T K"], Int[Tensor, "T K"]]:
-        # logits of all experts → probabilities → the top_k of each token → renormalise
         # BEGIN SOLUTION
         probs = self.gate(x).softmax(dim=-1)  # (T, E)
         gates, experts = probs.topk(self.top_k, dim=-1)
@@ -36,11 +38,14 @@ class TopKRouter(nn.Module):
 
 
 class ExpertArray(nn.Module):
-    """`num_experts` SwiGLU networks that share no weight; `array[i](x)`: `(n, D)` → `(n, D)`."""
+    """`num_experts` SwiGLU networks that share no weight; `array[i](x)`: `(n, D)` → `(n, D)`.
+
+    They stand in `experts`, PyTorch knows of every weight, and each starts from random numbers of
+    its own.
+    """
 
     def __init__(self, d_model: int, expert_dim: int, num_experts: int):
         super().__init__()
-        # self.experts: num_experts networks of their own, and PyTorch must know of each
         # BEGIN SOLUTION
         self.experts = nn.ModuleList(SwiGLU(d_model, expert_dim) for _ in range(num_experts))
         # END SOLUTION
@@ -62,7 +67,6 @@ def dispatch_combine(
 
     An expert sees only the tokens that chose it, and one call per expert is enough.
     """
-    # for each expert: find its tokens → run it on them → weight by the gate → add in place
     # BEGIN SOLUTION
     y = torch.zeros_like(x)
     for i in range(len(expert_array)):
@@ -82,7 +86,10 @@ def expert_load(experts: Int[Tensor, "T K"], num_experts: int) -> Int[Tensor, " 
 
 
 def load_cv(load: Int[Tensor, " E"]) -> float:
-    """The coefficient of variation: population standard deviation over mean; 0.0 for no load."""
+    """The coefficient of variation: population standard deviation over mean.
+
+    0.0 for no load at all.
+    """
     # BEGIN SOLUTION
     load = load.double()
     if load.sum() == 0:
@@ -92,7 +99,10 @@ def load_cv(load: Int[Tensor, " E"]) -> float:
 
 
 def max_violation(load: Int[Tensor, " E"]) -> float:
-    """How far the busiest expert is above the mean, over the mean (arXiv 2408.15664, eq. 4)."""
+    """How far the busiest expert is above the mean, over the mean (arXiv 2408.15664, eq. 4).
+
+    0.0 for no load at all.
+    """
     # BEGIN SOLUTION
     load = load.double()
     if load.sum() == 0:
@@ -104,7 +114,7 @@ def max_violation(load: Int[Tensor, " E"]) -> float:
 class MoELayer(nn.Module):
     """A feed-forward layer in which each token passes through `top_k` of `num_experts` experts.
 
-    `.last_experts` holds the `(T, K)` choices of the last forward pass.
+    `.last_experts` holds the `(T, K)` choices of the last forward pass, int64, in every mode.
     """
 
     def __init__(self, d_model: int, num_experts: int, top_k: int, expert_dim: int):
@@ -113,7 +123,6 @@ class MoELayer(nn.Module):
         self.experts = ExpertArray(d_model, expert_dim, num_experts)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        # one row per token → route → remember the choices → dispatch and combine → shape of x
         # BEGIN SOLUTION
         tokens = x.reshape(-1, x.shape[-1])  # (T, D)
         gates, self.last_experts = self.router(tokens)
@@ -129,7 +138,6 @@ def sorted_dispatch(
     expert_array: ExpertList,
 ) -> Float[Tensor, "T D"]:
     """The same as `dispatch_combine`, by one sort: each expert reads one contiguous run of rows."""
-    # sort the T·K choices by expert → gather the rows → split by load → experts → add back
     # BEGIN SOLUTION
     order = experts.flatten().argsort(stable=True)  # (T·K,), choice c belongs to token c // K
     token = order // experts.shape[1]

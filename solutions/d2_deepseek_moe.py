@@ -18,12 +18,12 @@ from solutions.d1_moe import ExpertArray, dispatch_combine, expert_load
 class SharedExperts(nn.Module):
     """`num_shared` SwiGLU experts that every token passes through, their outputs summed.
 
-    Takes any leading dimensions (arXiv 2401.06066, eq. 9).
+    They share no weight and start from different numbers; `experts` computes the sum. Takes any
+    leading dimensions (arXiv 2401.06066, eq. 9).
     """
 
     def __init__(self, d_model: int, expert_dim: int, num_shared: int):
         super().__init__()
-        # self.experts: what computes the sum of all shared experts
         # BEGIN SOLUTION
         self.experts = SwiGLU(d_model, num_shared * expert_dim)
         # END SOLUTION
@@ -39,7 +39,6 @@ def segment_tokens(x: Float[Tensor, "T D"], num_segments: int) -> Float[Tensor, 
     """
     if num_segments < 1 or x.shape[1] % num_segments:
         raise ValueError(f"num_segments must divide the width {x.shape[1]}, got {num_segments}")
-    # (T, D) → one row per slice
     # BEGIN SOLUTION
     return x.reshape(-1, x.shape[1] // num_segments)
     # END SOLUTION
@@ -49,7 +48,6 @@ def merge_segments(y: Float[Tensor, "R d"], num_segments: int) -> Float[Tensor, 
     """The inverse of `segment_tokens`: the slices of each token side by side again."""
     if num_segments < 1 or y.shape[0] % num_segments:
         raise ValueError(f"num_segments must divide the {y.shape[0]} rows, got {num_segments}")
-    # m rows → one token
     # BEGIN SOLUTION
     return y.reshape(-1, y.shape[1] * num_segments)
     # END SOLUTION
@@ -74,7 +72,6 @@ def keep_top_groups(
     A group's score is the sum of its two highest scores (arXiv 2412.19437, section 2.1.2).
     """
     validate_router(scores.shape[1], 1, "sigmoid", num_groups, top_groups)
-    # (T, E) → (T, groups, experts) → score of a group → the best groups → -inf in the others
     # BEGIN SOLUTION
     groups = scores.unflatten(1, (num_groups, -1))  # (T, G, E/G)
     strength = groups.topk(2, dim=-1).values.sum(dim=-1)  # (T, G)
@@ -88,8 +85,12 @@ class BiasedRouter(nn.Module):
     """DeepSeek-V3's router: `bias` steers which experts are chosen and never enters a gate.
 
     Called like `TopKRouter`; with `renormalise` the gates sum to `scale` (arXiv 2412.19437,
-    eqs. 12-16; the scale stands in the configuration only). `bias` is a buffer: it has no
-    gradient and is moved by `update_bias`.
+    eqs. 12-16; the scale stands in the configuration only), also for `top_k` = 1. Where x is
+    narrower than float32, affinities, bias and choice are float32 (float32 and float64 stay), and
+    gates return in the type of x, finite even where all affinities of a token underflow to 0.
+
+    `bias` is a buffer: it has no gradient, is moved by `update_bias`, and stays float32 when the
+    model is made narrower.
     """
 
     bias: Tensor
@@ -114,9 +115,8 @@ class BiasedRouter(nn.Module):
         self.register_buffer("bias", torch.zeros(num_experts))
 
     def forward(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T K"], Int[Tensor, "T K"]]:
-        # affinities → choose by affinity + bias, in the best groups → gates from affinities alone
         # BEGIN SOLUTION
-        logits = self.gate(x)
+        logits = self.gate(x).to(torch.promote_types(x.dtype, torch.float32))
         scores = logits.sigmoid() if self.affinity == "sigmoid" else logits.softmax(dim=-1)
         biased = scores.detach() + self.bias  # (T, E)
         if self.num_groups > 1:
@@ -124,9 +124,18 @@ class BiasedRouter(nn.Module):
         experts = biased.topk(self.top_k, dim=-1).indices
         gates = scores.gather(1, experts)
         if self.renormalise:
-            gates = gates / gates.sum(dim=-1, keepdim=True)
-        return self.scale * gates, experts
+            total = gates.sum(dim=-1, keepdim=True)
+            gates = gates / total.clamp(min=torch.finfo(total.dtype).tiny)
+        return (self.scale * gates).to(x.dtype), experts
         # END SOLUTION
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "BiasedRouter":
+        """Moves and casts as `.to()` asks, but for a bias narrower than float32."""
+        bias = self.bias
+        super()._apply(fn, recurse)
+        if self.bias.dtype.itemsize < torch.float32.itemsize:
+            self.bias = bias.to(self.bias.device)
+        return self
 
     @classmethod
     def from_hf(cls, router: Any) -> "BiasedRouter":
@@ -151,10 +160,10 @@ def update_bias(
 ) -> Float[Tensor, " E"]:
     """A new bias: `step` higher where the load is under the mean, `step` lower where it is over.
 
-    One step per batch, with the load of the whole batch (arXiv 2408.15664, algorithm 1). The sum of
-    the biases is free to drift: only their differences choose.
+    At the mean it stays, so with no load at all it stays everywhere. It has the type of `bias`. One
+    step per batch, with the load of the whole batch (arXiv 2408.15664, algorithm 1). The sum of the
+    biases is free to drift: only their differences choose.
     """
-    # the sign of how far each expert is under the mean load, times step
     # BEGIN SOLUTION
     missing = load.double().mean() - load  # above 0 where an expert has too few
     return bias + step * missing.sign().to(bias.dtype)
@@ -201,7 +210,6 @@ class DeepSeekMoE(nn.Module):
         self.shared = SharedExperts(d_model, expert_dim, num_shared)
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        # one row per token → rows of segments → route, dispatch, merge → add the shared experts
         # BEGIN SOLUTION
         tokens = x.reshape(-1, x.shape[-1])  # (T, D)
         rows = segment_tokens(tokens, self.num_segments)  # (T·m, D/m)
@@ -218,7 +226,6 @@ def rebalance(layer: DeepSeekMoE, real: Bool[Tensor, "B L"], step: float) -> Int
     Only tokens marked in `real` count: padding is routed too, and must not steer. The bias stays
     the router's buffer. Called once per batch, after the optimiser.
     """
-    # rows of real tokens (m rows per token) → their load → the new bias, kept in the layer
     # BEGIN SOLUTION
     rows = real.reshape(-1).repeat_interleave(layer.num_segments)  # (T·m,)
     bias = layer.router.bias
@@ -234,7 +241,6 @@ def control_bias(affinity: Float[Tensor, "S T E"], top_k: int, step: float) -> F
     Each batch is routed with the bias that the batches before it left: its own load comes too
     late for it (arXiv 2408.15664, section 3).
     """
-    # for each batch: choose by affinity + bias → load → move the bias → keep it
     # BEGIN SOLUTION
     bias, path = torch.zeros_like(affinity[0, 0]), []
     for scores in affinity:

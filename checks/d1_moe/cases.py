@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from checks.grading import expect
 from checks.grading.seeded import seeded
 from checks.grading.strided import strided
 
@@ -111,7 +112,12 @@ def dense_gates(gates: Tensor, experts: Tensor, num_experts: int) -> Tensor:
 
 
 def reached(y: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """For each number in `weights`, one after the other, whether a gradient of `y` reaches it."""
+    """For each number in `weights`, one after the other, whether a gradient of `y` reaches it.
+
+    Raises Wrong if none leaves `y`.
+    """
+    ask = "Is there a `detach` or `no_grad` on the way, or are the weights frozen?"
+    expect.require(y.requires_grad, "a gradient must go from the output to the weights", ask)
     grads = torch.autograd.grad(y.sum(), weights, allow_unused=True, retain_graph=True)
     return torch.cat(
         [

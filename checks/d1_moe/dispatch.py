@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import CountingExperts, Routing, routings, slow_combination
+from checks.d1_moe.dispatch_slips import RESIDUAL, combination_slips, whose_row
 from checks.d1_moe.load import check_expert_load
 from checks.grading import expect
 from checks.grading.check import Check
@@ -30,13 +31,10 @@ def _dispatch_one(answer, case: Routing) -> None:
     gates = torch.ones(len(experts), 1, dtype=case.dtype)
     x, want = case.x(), slow_combination(case.x(), gates, experts, array).detach()
     got = _combined(answer, case, gates, experts, array).detach()
-    empty = experts[(got == 0).all(-1)].flatten().tolist()
-    left_out = {f"Is expert {i} left out, or some of its tokens?": lambda: got for i in empty[:1]}
-    slips = {**left_out, _RESIDUAL: lambda: want + x}
+    slips = {RESIDUAL: lambda: want + x}
+    if not expect.near(got, want) and not expect.near(got, want + x):
+        slips = {whose_row(got, want, x, experts, array): lambda: got}
     expect.close(got, want, "y", when="with one choice and gate 1", slips=slips)
-
-
-_RESIDUAL = "Is x added to y? The residual is the block's work."
 
 
 def _dispatch_values(answer, case: Routing) -> None:
@@ -50,34 +48,9 @@ def _dispatch_values(answer, case: Routing) -> None:
 
 def _expect_combination(answer, case, array, gates: Tensor, experts: Tensor) -> None:
     x = case.x()
-
-    def slow(gates: Tensor, experts: Tensor) -> Tensor:
-        return slow_combination(x, gates, experts, array)
-
-    want = slow(gates, experts).detach()
-    got = _combined(answer, case, gates, experts, array).detach()
-    total, last = gates.sum(-1, keepdim=True), experts.argmax(-1, keepdim=True)
-    slips = {
-        "Where do the gates come in?": lambda: slow(torch.ones_like(gates), experts),
-        "Does one share replace another? `y[token] += …` keeps one of the rows with the same "
-        "token, and index_add adds all.": lambda: slow(
-            gates.gather(1, last), experts.gather(1, last)
-        ),
-        "Does the last choice replace the others, not add to them?": lambda: slow(
-            gates[:, -1:], experts[:, -1:]
-        ),
-        "Is only the first choice used?": lambda: slow(gates[:, :1], experts[:, :1]),
-        "Are the gates renormalised once more?": lambda: slow(gates / total, experts),
-        "Do the gates come in twice?": lambda: slow(gates**2, experts),
-        "Is the sum divided by K?": lambda: want / case.top_k,
-        _RESIDUAL: lambda: want + x,
-        "Does every choice take the first gate?": lambda: slow(
-            gates[:, :1].expand_as(gates), experts
-        ),
-        "Does each row take its own choice's gate, and not another slot's?": lambda: slow(
-            gates.flip(-1), experts
-        ),
-    }
+    want = slow_combination(x, gates, experts, array).detach()
+    slips = combination_slips(x, gates.clone(), experts.clone(), array)
+    got = _combined(answer, case, gates, experts, array)
     expect.close(got, want, "y", slips=slips)
 
 
@@ -105,6 +78,7 @@ def _dispatch_gradients(answer, case: Routing) -> None:
         expect.require(
             grad is None or not grad.any(),
             "no gradient may reach expert 0, which no token chose, and one does",
+            "Is it run on tokens of others and weighted with 0?",
         )
 
 
@@ -113,11 +87,14 @@ def _dispatch_rows(answer, case: Routing) -> None:
     answer(case.x(), gates, experts, array)
     rows, want = sum(expert.rows for expert in array.counting), experts.numel()
     everything = case.tokens * case.num_experts
-    dense = rows == everything and rows > want
+    dense = ""
+    if rows > want and rows in (everything, want * case.num_experts):
+        dense = f", which is {'T·E' if rows == everything else 'T·K·E'}: all experts are computed "
+        dense += "densely"
     expect.require(
         rows == want,
-        f"experts must see T·K = {case.tokens}·{case.top_k} = {want} rows in all, got {rows}"
-        + (", which is T·E: all experts are computed densely" if dense else ""),
+        f"experts must see T·K = {case.tokens}·{case.top_k} = {want} rows in all, got "
+        f"{rows}{dense}",
         "Which rows does an expert need?",
     )
 
@@ -131,14 +108,15 @@ def _dispatch_calls(answer, case: Routing) -> None:
         most <= 1,
         f"each expert must be called once, on its one run of rows, and expert "
         f"{calls.index(most)} was called {most} times",
+        "Are all its rows gathered before it is called?",
     )
 
 
 _DISPATCH_STAGES = {
     "shape and type": _dispatch_shape,
+    "inputs untouched": untouched(_dispatch_use),
     "one choice with gate 1": _dispatch_one,
     "weighted sums within 1e-5 of the token loop, idle experts too": _dispatch_values,
-    "inputs untouched": untouched(_dispatch_use),
     "gradients reach x, gates and the experts chosen": _dispatch_gradients,
     "experts see T·K rows, no more": _dispatch_rows,
 }
@@ -170,8 +148,8 @@ check_dispatch = Check(
     hints=(
         "For one expert i: which rows of experts hold i, and in which of the K slots?",
         "Look at token, slot = torch.where(experts == i): both (n,). What is gates[token, slot]?",
-        "Start from zeros like x. For each expert, find (token, slot), run it on x[token], "
-        "multiply row by row with the gate, and index_add the rows to y at token.",
+        "Start from zeros like x. For each expert: find its tokens (token, slot), run it on "
+        "x[token], weight row by row by the gate, and add the rows to y at token by index_add.",
     ),
     compared=_COMPARED_DISPATCH,
 )

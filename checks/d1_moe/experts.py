@@ -1,23 +1,35 @@
 """The check of D1.2: the array of experts."""
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from checks.d1_moe.cases import Routing, reached, routings
+from checks.d1_moe.modules import (
+    expect_other_starts,
+    expect_own_memory,
+    in_both_modes,
+    left_to_the_caller,
+)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Built
+from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
 
 def _array(answer: type, case: Routing) -> Built:
+    return _new_array(answer, case).to(case.dtype)
+
+
+def _new_array(answer: type, case: Routing) -> Built:
     array = answer(case.d_model, case.expert_dim, case.num_experts)
     expect.module(array, "ExpertArray")
-    return array.to(case.dtype)
+    return array
 
 
 def _outputs(array: Built, x: Tensor) -> Tensor:
@@ -29,14 +41,31 @@ def _outputs(array: Built, x: Tensor) -> Tensor:
 
 
 def _array_shapes(answer: type, case: Routing) -> None:
-    _outputs(_array(answer, case), case.x())
+    array = _array(answer, case)
+    expect.require(
+        not _takes(array[0], case.expert_dim, case) or _takes(array[0], case.d_model, case),
+        f"array[0] must take rows of width d_model={case.d_model}, and it takes rows of width "
+        f"expert_dim={case.expert_dim}",
+        "Are the two sizes in each other's place?",
+    )
+    _outputs(array, case.x())
+
+
+def _takes(expert: Callable, width: int, case: Routing) -> bool:
+    try:
+        expert(torch.ones(1, width, dtype=case.dtype))
+    except RuntimeError:
+        return False
+    return True
 
 
 def _array_registered(answer: type, case: Routing) -> None:
     array = _array(answer, case)
     size = len(array)
     expect.require(
-        size == case.num_experts, f"len(array) must be num_experts={case.num_experts}, got {size}"
+        size == case.num_experts,
+        f"len(array) must be num_experts={case.num_experts}, got {size}",
+        "Is one network made, and kept, for each of range(num_experts)?",
     )
     held = sum(p.numel() for p in array.parameters())
     want = case.num_experts * 3 * case.d_model * case.expert_dim
@@ -45,26 +74,35 @@ def _array_registered(answer: type, case: Routing) -> None:
         "parameters() must hold num_experts × 3 × d_model × expert_dim = "
         f"{case.num_experts} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, "
         f"got {held}",
-        "Is it a Python list, which PyTorch does not look into, or one expert used many times?"
-        if held < want
-        else "Has a layer a bias, or is there more than the experts?",
+        _registered_slip(held, case),
     )
+
+
+def _registered_slip(held: int, case: Routing) -> str:
+    """The question that a wrong number of weights calls for."""
+    matrix = case.d_model * case.expert_dim
+    width, rest = divmod(held, case.num_experts * 3 * case.d_model)
+    if held % (3 * matrix) == 0 and held < case.num_experts * 3 * matrix:
+        return "Is it a Python list, which PyTorch does not look into, or one expert used often?"
+    if rest == 0:
+        return f"Those are experts of width {width}: is expert_dim the hidden width of each?"
+    if held % matrix == 0:
+        return "Has each expert a gate, an up and a down projection of its own?"
+    return "Has a layer a bias, or is there more than the experts?"
 
 
 def _array_independent(answer: type, case: Routing) -> None:
     array, x = _array(answer, case), case.x()
     outs, weights = _outputs(array, x), list(array.parameters())
-    expect.require(
-        outs.requires_grad,
-        "a gradient must reach an expert's weights from its output, and none leaves it",
-        "Is there a `detach` or `no_grad` on the way?",
-    )
+    expect_own_memory(_new_array(answer, case))
     users = torch.stack([reached(y, weights) for y in outs]).sum(0)
     idle, shared = (users == 0).sum(), (users > 1).sum()
     expect.require(
         idle == 0,
         f"every weight must count for an expert: {int(idle)} numbers get a gradient from none",
-        "Does a gate, an up or a down projection go unused?",
+        "Is a new expert made at every call, or are all weights zero?"
+        if idle == len(users)
+        else "Does a gate, an up or a down projection go unused?",
     )
     expect.require(
         shared == 0,
@@ -133,8 +171,32 @@ def _array_starts(answer: type, case: Routing) -> None:
             not same,
             f"experts must start from different numbers: {same} and {i} give equal outputs, and "
             "gates that sum to 1 then get no gradient",
-            "Was one expert copied?",
+            "Was one expert copied, or is a seed set before each?",
         )
+    expect_other_starts(lambda: _new_array(answer, case), "arrays")
+
+
+def _array_made(answer: type, case: Routing) -> tuple[Callable[[], Built], Callable]:
+    x = case.x().float()
+    return lambda: _new_array(answer, case), lambda array: _outputs(array, x)
+
+
+def _array_use(answer: type, case: Routing) -> Used:
+    array, x = _array(answer, case), case.x()
+    return lambda: [array[i](x) for i in range(len(array))], lambda: {"x": x}
+
+
+def _expect_gradient(expert: Callable, x: Tensor, direction: Tensor, name: str, case) -> None:
+    expect.gradient(lambda: (expert(x) * direction).sum(), {name: x}, case.generator())
+
+
+def _array_gradients(answer: type, case: Routing) -> None:
+    if case.dtype != torch.float64:
+        return
+    array, x = _array(answer, case), case.x().requires_grad_()
+    direction = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
+    for i in range(len(array)):
+        _expect_gradient(array[i], x, direction, f"x, through expert {i},", case)
 
 
 check_expert_array = Check(
@@ -143,18 +205,23 @@ check_expert_array = Check(
     minutes=10,
     reference_answer=reference.ExpertArray,
     draw=routings,
-    stages={
-        "length, every weight registered": _array_registered,
-        "shapes and types": _array_shapes,
-        "every weight used, none shared": _array_independent,
-        "each expert a SwiGLU": _array_swiglu,
-        "different starts": _array_starts,
-    },
+    stages=in_both_modes(
+        {
+            "length, every weight registered": _array_registered,
+            "shapes and types": _array_shapes,
+            "inputs untouched": untouched(_array_use),
+            "type and seed left to the caller": left_to_the_caller(_array_made),
+            "every weight used, none shared": _array_independent,
+            "each expert a SwiGLU": _array_swiglu,
+            "different starts": _array_starts,
+            "gradients reach x": _array_gradients,
+        }
+    ),
     hints=(
         "How does PyTorch learn of the weights inside a list of modules?",
         "Look at sum(p.numel() for p in array.parameters()): which number do you expect?",
-        "Make num_experts SwiGLU(d_model, expert_dim) one by one, inside an nn.ModuleList, and "
-        "keep it as self.experts.",
+        "Make num_experts networks of their own, SwiGLU(d_model, expert_dim) one by one, and keep "
+        "them as self.experts in an nn.ModuleList, which tells PyTorch of each.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(128, 32),),

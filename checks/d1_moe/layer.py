@@ -1,5 +1,7 @@
 """The check of D1.5: the complete layer."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from checks.d1_moe.cases import Routing, reached, routings, slow_combination
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
 from checks.d1_moe.layouts import readings
+from checks.d1_moe.modules import in_both_modes, left_to_the_caller
 from checks.d1_moe.router import check_router
 from checks.grading import expect
 from checks.grading.check import Check
@@ -33,17 +36,21 @@ def _x(case: Routing) -> Tensor:
 
 def _forward(layer: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     """The output and the choices the layer remembers, once both have the right kind."""
-    y = expect.tensor(layer(x), "the output", x.shape, x.dtype)
+    ask = "Does the output alone come back, in the shape of x?"
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask)
     expect.require(
         hasattr(layer, "last_experts"),
         "the layer must keep the router's choices as self.last_experts, and it has none",
+        "Which of the two things that the router returns are they?",
     )
     chosen, shape = layer.last_experts, (x.shape[0] * x.shape[1], case.top_k)
-    expect.tensor(chosen, "last_experts", shape, torch.int64, "It has one row per token.")
+    ask = "Does it hold the experts that the router returned in this call, one row per token?"
+    expect.tensor(chosen, "last_experts", shape, torch.int64, ask)
     low, high = int(chosen.min()), int(chosen.max())
     expect.require(
         low >= 0 and high < case.num_experts,
         f"last_experts must lie between 0 and {case.num_experts - 1}, got {low} to {high}",
+        "Are all four sizes handed on, in their order?",
     )
     return y, chosen
 
@@ -55,6 +62,7 @@ def _layer_shapes(answer: type, case: Routing) -> None:
         expect.require(
             len(set(row)) == case.top_k,
             f"a token needs {case.top_k} different experts: last_experts of token {t} is {row}",
+            "Is it what the router returned?",
         )
     _forward(layer.eval(), x[:, :1], case)  # last_experts follows the last input in every mode
     _expect_sizes(layer, case)
@@ -73,6 +81,13 @@ def _expect_sizes(layer: Built, case: Routing) -> None:
         f"{want} numbers, got {held}",
         "Are all four sizes handed on?",
     )
+    if parts and hasattr(parts[1], "__len__"):
+        size = len(parts[1])
+        expect.require(
+            size == case.num_experts,
+            f"the layer must have num_experts={case.num_experts} experts, got {size}",
+            "Are the sizes of ExpertArray in their order, (d_model, expert_dim, num_experts)?",
+        )
 
 
 def _parts(layer: Built) -> tuple[Built, Built] | None:
@@ -96,7 +111,8 @@ def _fused_values(layer: Built, x: Tensor, case: Routing) -> None:
         wants.append(slow_combination(tokens, gates, experts, reading).detach())
     rows = y.detach().flatten(0, 1)
     if wants and not any(expect.near(rows, want) for want in wants):
-        expect.close(rows, wants[0], "the output")
+        ask = "Is it the sum of gate · expert(token), with SwiGLU experts and renormalised gates?"
+        expect.close(rows, wants[0], "the output", slips={ask: lambda: rows})
 
 
 def _layer_values(answer: type, case: Routing) -> None:
@@ -122,6 +138,7 @@ def _layer_values(answer: type, case: Routing) -> None:
         "Is only the first choice used?": lambda: slow_combination(
             tokens, gates[:, :1], experts[:, :1], array
         ),
+        "Does every token pass through expert 0, whatever it chose?": lambda: array[0](tokens),
         "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
         "Are positions and rows of the batch exchanged on the way back?": exchanged,
     }
@@ -133,7 +150,7 @@ def _expect_choices(chosen: Tensor, experts: Tensor) -> None:
         expect.require(
             sorted(row) == sorted(routed),
             f"last_experts of token {t} must be the router's choice {routed}, got {row}",
-            "Is each row you route one token of x, in the order of x?",
+            "Is each row you route one token of x, as it came and in the order of x?",
         )
 
 
@@ -143,8 +160,9 @@ def _layer_alone(answer: type, case: Routing) -> None:
     width = x.shape[1]
     for b, i in ((0, width - 1), (x.shape[0] - 1, 0)):
         alone, row = _forward(layer, x[b : b + 1, i : i + 1], case)
-        when = f"when token ({b}, {i}) comes alone"
-        expect.close(alone.detach()[0], y[b, i][None], "the output", when=when)
+        got, when = alone.detach()[0], f"when token ({b}, {i}) comes alone"
+        slips = {"Does it hang on other tokens, or on an earlier call?": lambda got=got: got}
+        expect.close(got, y[b, i][None], "the output", when=when, slips=slips)
         expect.require(
             set(row[0].tolist()) == set(chosen[b * width + i].tolist()),
             f"row {b * width + i} of last_experts must belong to token ({b}, {i})",
@@ -155,6 +173,11 @@ def _layer_alone(answer: type, case: Routing) -> None:
 def _layer_use(answer: type, case: Routing) -> Used:
     layer, x = _layer(answer, case), _x(case)
     return lambda: layer(x), lambda: {"x": x}
+
+
+def _layer_made(answer: type, case: Routing) -> tuple[Callable[[], Built], Callable]:
+    sizes, x = (case.d_model, case.num_experts, case.top_k, case.expert_dim), _x(case).float()
+    return lambda: answer(*sizes), lambda layer: layer(x)
 
 
 def _layer_gradients(answer: type, case: Routing) -> None:
@@ -183,6 +206,7 @@ def _layer_spares(answer: type, case: Routing) -> None:
         expect.require(
             not (touched & reached(array[i](x[0]), weights)).any(),
             f"no gradient may reach expert {i}, which no token chose, and one does",
+            "Is it run on tokens of others and weighted with 0?",
         )
 
 
@@ -213,19 +237,22 @@ check_moe_layer = Check(
     minutes=15,
     reference_answer=reference.MoELayer,
     draw=routings,
-    stages={
-        "shapes, types and last_experts": _layer_shapes,
-        "output within 1e-5 of the token loop": _layer_values,
-        "each token for itself": _layer_alone,
-        "inputs untouched": untouched(_layer_use),
-        "gradients reach x, router and the experts chosen": _layer_gradients,
-        "experts see T·K rows, no more": _layer_rows,
-    },
+    stages=in_both_modes(
+        {
+            "shapes, types and last_experts": _layer_shapes,
+            "inputs untouched": untouched(_layer_use),
+            "type and seed left to the caller": left_to_the_caller(_layer_made),
+            "output within 1e-5 of the token loop": _layer_values,
+            "each token for itself": _layer_alone,
+            "gradients reach x, router and the experts chosen": _layer_gradients,
+            "experts see T·K rows, no more": _layer_rows,
+        }
+    ),
     hints=(
         "The router takes (T, D) and you hold (B, L, D). What is T?",
         "Look at x.reshape(-1, x.shape[-1]) and at what self.router returns for it.",
-        "Reshape to one row per token, route, keep the choices as self.last_experts, "
-        "dispatch_combine, reshape like x.",
+        "Reshape to one row per token, route the rows, remember the choices as "
+        "self.last_experts, dispatch and combine, and reshape like x.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(4, 64, 64),),

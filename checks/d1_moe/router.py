@@ -1,11 +1,13 @@
 """The check of D1.1: the top-k router."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import Routing, dense_gates, routings
+from checks.d1_moe.modules import in_both_modes, left_to_the_caller
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -28,9 +30,9 @@ def _route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     gates, experts = expect.pair(router(x), ("gates", "experts"))
     shape = (len(x), case.top_k)
     swapped = isinstance(gates, Tensor) and gates.dtype == torch.int64
-    ask = "Is the order (gates, experts)?" if swapped else ""
+    ask = "Is the order (gates, experts)?" if swapped else _kind_of_gates(gates, shape)
     expect.tensor(gates, "gates", shape, x.dtype, ask)
-    expect.tensor(experts, "experts", shape, torch.int64)
+    expect.tensor(experts, "experts", shape, torch.int64, "Are they the indices that topk returns?")
     low, high = int(experts.min()), int(experts.max())
     expect.require(
         low >= 0 and high < case.num_experts,
@@ -38,6 +40,12 @@ def _route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
         f"got {low} to {high}",
     )
     return gates, experts
+
+
+def _kind_of_gates(gates: object, shape: tuple[int, int]) -> str:
+    if isinstance(gates, Tensor) and gates.shape == shape:
+        return "Gates come in the type of x."
+    return "Is there one gate for each of a token's top_k experts, in a tensor?"
 
 
 def _router_shapes(answer: type, case: Routing) -> None:
@@ -51,12 +59,13 @@ def _router_shapes(answer: type, case: Routing) -> None:
 
 def _router_weights(answer: type, case: Routing) -> None:
     router, x = _router(answer, case), case.x()
-    held = sum(p.numel() for p in router.parameters())
+    held, want = sum(p.numel() for p in router.parameters()), case.d_model * case.num_experts
     expect.require(
-        held >= case.d_model * case.num_experts,
-        f"a router has d_model × num_experts = {case.d_model * case.num_experts} weights, "
-        f"its parameters() hold {held}",
-        "Is the weight an nn.Linear or nn.Parameter made in __init__?",
+        held == want,
+        f"a router has d_model × num_experts = {want} weights, its parameters() hold {held}",
+        "Has the projection a bias? The logits are W x alone."
+        if held == want + case.num_experts
+        else "Is the weight an nn.Linear or nn.Parameter made in __init__, for all experts?",
     )
     first, second = (dense_gates(*_route(router, x, case), case.num_experts) for _ in range(2))
     expect.close(
@@ -116,13 +125,19 @@ def _numbers(row: Tensor) -> str:
 
 
 def _router_sums(answer: type, case: Routing) -> None:
-    gates, _ = _route(_router(answer, case), case.x(), case)
-    sums = gates.detach().sum(-1)
+    gates = _route(_router(answer, case), case.x(), case)[0].detach()
+    sums = gates.sum(-1)
     worst = int((sums - 1).abs().argmax())
+    largest_is_one = float((gates.amax(-1) - 1).abs().max()) < expect.BOUND
+    nearly = float((sums - 1).abs().max()) < 0.02
     expect.require(
         abs(float(sums[worst]) - 1) < expect.BOUND,
-        f"gate weights must sum to 1 for each token: token {worst} sums to {sums[worst]:.3g}",
-        "Did you renormalise after top-k?",
+        f"gate weights must sum to 1 for each token: token {worst} sums to {sums[worst]:.6g}",
+        "Are they divided by the largest of them, and not by their sum?"
+        if largest_is_one and case.top_k > 1
+        else "Is a constant added to the sum that divides?"
+        if nearly
+        else "Did you renormalise after top-k?",
     )
 
 
@@ -137,21 +152,29 @@ def _router_values(answer: type, case: Routing) -> None:
         share = affinity / affinity.sum(-1, keepdim=True)
         return dense_gates(share, experts, case.num_experts)
 
-    slips = {ask: partial(dense, slip) for ask, slip in _gate_slips(probs, logits).items()}
+    slips = {ask: partial(dense, slip) for ask, slip in _gate_slips(probs, logits, x).items()}
     got = dense_gates(gates.detach(), experts, case.num_experts)
     expect.close(got, dense(probs), "the gate", axes=("token", "expert"), slips=slips)
     if weight is None:
         _is_softmax_of_linear(answer, router, case)
 
 
-def _gate_slips(probs: Tensor, logits: Tensor) -> dict[str, Tensor]:
+def _gate_slips(probs: Tensor, logits: Tensor, x: Tensor) -> dict[str, Tensor]:
     """Other affinities `(T, K)` of the chosen experts, by the question they call for."""
+    d_model, lengths = x.shape[1], x.norm(dim=-1, keepdim=True)
+    apart = "Does each gate stand in the slot of its own expert?"
     return {
         "Do all chosen experts get the same gate?": torch.ones_like(probs),
         "Does a softmax run over the probabilities once more?": probs.exp(),
         "Is it a sigmoid where the softmax belongs?": logits.sigmoid(),
         "Are the logits divided by their sum, without a softmax?": logits,
-        "Do the gates stand in the order of their experts?": probs.flip(-1),
+        "Is it the softmax that is divided, and not its logarithm?": probs.log(),
+        apart: probs.flip(-1),
+        f"{apart} (The largest stands first.)": probs.sort(dim=-1, descending=True).values,
+        "Are the logits divided by sqrt(d_model)? The softmax is of W x itself.": (
+            logits / d_model**0.5
+        ).exp(),
+        "Is x brought to length 1 first? The softmax is of W x itself.": (logits / lengths).exp(),
     }
 
 
@@ -192,6 +215,11 @@ def _router_use(answer: type, case: Routing) -> Used:
     return lambda: router(x), lambda: {"x": x}
 
 
+def _router_made(answer: type, case: Routing) -> tuple[Callable[[], Built], Callable]:
+    x = case.x().float()
+    return lambda: answer(case.d_model, case.num_experts, case.top_k), lambda router: router(x)
+
+
 def _router_gradients(answer: type, case: Routing) -> None:
     """Once with every expert chosen, once over the tokens whose choice a small step leaves."""
     for top_k in {case.num_experts, case.top_k} - {1}:
@@ -227,21 +255,26 @@ check_router = Check(
     minutes=15,
     reference_answer=reference.TopKRouter,
     draw=routings,
-    stages={
-        "shapes and types, different experts": _router_shapes,
-        "registered weights, the same answer twice": _router_weights,
-        "each token for itself": _router_alone,
-        "the top_k most probable experts": _router_choices,
-        "gates sum to 1": _router_sums,
-        "gates within 1e-5 of the slow form": _router_values,
-        "inputs untouched": untouched(_router_use),
-        "gradients reach x and the weights": _router_gradients,
-    },
+    stages=in_both_modes(
+        {
+            "shapes and types, different experts": _router_shapes,
+            "inputs untouched": untouched(_router_use),
+            "registered weights, the same answer twice": _router_weights,
+            "type and seed left to the caller": left_to_the_caller(_router_made),
+            "each token for itself": _router_alone,
+            "the top_k most probable experts": _router_choices,
+            "gates sum to 1": _router_sums,
+            "gates within 1e-5 of the slow form": _router_values,
+            "gradients reach x and the weights": _router_gradients,
+        }
+    ),
     hints=(
         "A token's probabilities sum to 1 before top-k. What do the chosen ones sum to after it?",
-        "Look at probs.topk(self.top_k, dim=-1): it returns values (T, K) and indices (T, K).",
-        "Project x to logits (T, E), take the softmax over experts, take the top_k values and "
-        "indices of each token, divide the values by their sum with keepdim=True.",
+        "Look at self.gate(x), the logits (T, E), and at probs.topk(self.top_k, dim=-1): it "
+        "returns values (T, K) and indices (T, K).",
+        "In the constructor keep top_k, and as self.gate an nn.Linear from d_model to num_experts "
+        "without bias. In forward go from the logits of all experts to probabilities (softmax "
+        "over experts), to the top_k of each token, and divide them by their sum (keepdim=True).",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(512, 64),),

@@ -1,7 +1,8 @@
 """The checks of D2, in the order of the lesson."""
 
 from checks.d2_deepseek_moe.bias import check_update_bias
-from checks.d2_deepseek_moe.control import check_control_bias, check_most_experts
+from checks.d2_deepseek_moe.border import check_most_experts
+from checks.d2_deepseek_moe.control import check_control_bias
 from checks.d2_deepseek_moe.fine_grained import check_fine_grained
 from checks.d2_deepseek_moe.groups import check_keep_top_groups
 from checks.d2_deepseek_moe.layer import check_deepseek_moe

@@ -40,27 +40,36 @@ class _Update:
 
 
 def _updates(rng: random.Random) -> list[_Update]:
-    """Nine cases: any load, one expert at the mean, loads within 1 of it, a long tail, none."""
+    """Twelve cases: any load, an expert at the mean that stands first, last or in between, loads
+    within 1 of the mean, a long tail, an even load, no load, no step.
+    """
 
     def case(load: list[int], step: float | None = None, **kind: Any) -> _Update:
-        rng.shuffle(load)
         step = rng.randint(1, 40) / 100 if step is None else step
         return _Update(tuple(load), step, rng.randrange(10**6), **kind)
 
     def drawn(most: int = 60) -> list[int]:
         return [rng.randint(0, most) for _ in range(rng.randint(4, 9))]
 
-    some, n, base = drawn(), rng.randint(4, 9), rng.randint(3, 50)
-    mean = sum(some)
+    def shuffled(load: list[int]) -> list[int]:
+        return rng.sample(load, len(load))
+
+    n, base = rng.randint(4, 9), rng.randint(3, 50)
+    counts = [0, rng.randint(61, 90), *drawn()]
+    uneven, at_mean = shuffled([count * len(counts) for count in counts]), [sum(counts)]
     return [
-        case([0, *drawn()]),
+        case(shuffled([0, *drawn()])),
         case(drawn(), dtype=torch.float64),
-        case([n * len(some) for n in some] + [mean]),  # the last equals the mean exactly
-        case([base] * (n - 1) + [base + 1]),
-        case([base + 1] * (n - 1) + [base]),
-        case([rng.randint(1, 9) for _ in range(n)] + [50_000 + n], step=0.001),
-        case([0, 0, 0, 2 * base, 6 * base]),  # under the mean of the busy, over that of all
+        case(at_mean + uneven),  # a loop that ends there moves nobody
+        case(uneven + at_mean),
+        case(uneven[:2] + at_mean + uneven[2:]),
+        case(shuffled([base] * (n - 1) + [base + 1])),
+        case(shuffled([base + 1] * (n - 1) + [base])),
+        case(shuffled([rng.randint(1, 9) for _ in range(n)] + [50_000 + n]), step=0.001),
+        # under the mean of the busy, over that of all
+        case(shuffled([0, 0, 0, 2 * base, 6 * base])),
         case([base] * n),
+        case([0] * n),
         case(drawn(), step=0.0),
     ]
 
@@ -68,10 +77,12 @@ def _updates(rng: random.Random) -> list[_Update]:
 def _updated(answer, case: _Update) -> Tensor:
     bias, load = case.bias(), torch.tensor(case.load)
     new = answer(bias, load, case.step)
-    ask = "It has the shape and dtype of bias."
+    ask = "Does it come in the shape and type of bias, as a tensor?"
     expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask)
     expect.require(
-        not new.requires_grad, "the new bias must not be learnable, and it needs a gradient"
+        not new.requires_grad,
+        "the new bias must not be learnable, and it needs a gradient",
+        "Is it made an nn.Parameter?",
     )
     return new
 
@@ -104,7 +115,9 @@ def _update_direction(answer, case: _Update) -> None:
             f"expert {i} has load {n}, {'under' if under else 'over'} the mean "
             f"{case.mean():.4g}, so its bias must {'rise' if under else 'fall'}: "
             f"it moved by {move:.4g}",
-            "Whom must the next batch choose more often?",
+            "Whom must the next batch choose more often?"
+            if abs(move) > _BOUND
+            else "Is it left out, as by a `break` where an expert has exactly the mean load?",
         )
 
 
@@ -124,8 +137,15 @@ def _update_steps(answer, case: _Update) -> None:
         "Is the step taken whole, and not in the measure of the load?": lambda: moved(
             missing / max(mean, 1e-9)
         ),
+        "Is the step taken whole near the mean too?": lambda: moved(missing.clamp(-1, 1)),
+        "Is it the sign, and not a smooth stand-in such as tanh?": lambda: moved(missing.tanh()),
         "Is the update centred (its mean taken off)? An expert under the mean rises by exactly "
         "step.": lambda: moved(signs - signs.mean()),
+        "Is the step shared out among the experts? Each takes it whole.": lambda: moved(
+            signs / len(load)
+        ),
+        "Is it the step that is handed over, and not V3's 0.001?": lambda: bias + 0.001 * signs,
+        "Is the step taken once?": lambda: moved(2 * signs),
         "Is the mean rounded? It need not be a whole number.": lambda: moved(
             case.signs(float(int(mean)))
         ),
@@ -138,6 +158,11 @@ def _update_steps(answer, case: _Update) -> None:
         "Is an expert with exactly the mean load left as it is?": lambda: moved(
             torch.where(signs == 0, -1.0, signs)
         ),
+        "Does the loop end at an expert with exactly the mean load (`break` for `continue`)?": (
+            lambda: moved(torch.where((signs == 0).cumsum(0) > 0, 0.0, signs))
+        ),
+        "Do experts over the mean move too?": lambda: moved(signs.clamp(min=0)),
+        "Do experts under the mean move too?": lambda: moved(signs.clamp(max=0)),
     }
     name = f"the new bias, old ± {case.step}, around the mean load {mean:.4g},"
     expect.close(
@@ -161,7 +186,8 @@ check_update_bias = Check(
         "An expert got too few tokens. Must its bias go up or down for the next batch?",
         "Look at load.double().mean() - load: above 0 where an expert has too few. How far above "
         "does not matter.",
-        "Return bias plus step times the sign of (mean load minus load), in the dtype of bias.",
+        "Return bias plus step times the sign of how far each expert is under the mean load, mean "
+        "minus load, in the type of bias.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(64), torch.randint(0, 90, (64,)), 0.001),

@@ -60,6 +60,11 @@ def affinities(logits: Tensor, case: Biased) -> Tensor:
     return logits.sigmoid() if case.affinity == "sigmoid" else logits.softmax(-1)
 
 
+def logits_of(scores: Tensor, case: Biased) -> Tensor:
+    """Logits with these affinities."""
+    return scores.logit() if case.affinity == "sigmoid" else scores.log()
+
+
 def top_two(scores: Sequence[float]) -> float:
     """What a group counts: the sum of its two highest scores."""
     return sum(sorted(scores)[-2:])
@@ -109,7 +114,7 @@ def slow_choice(
 
 
 def biased_cases(rng: random.Random) -> list[Biased]:
-    """Ten cases: the published routers' options, one token, top_k = 1 and every expert chosen."""
+    """Twelve cases: the published routers' options, two groups, one token, one expert and all."""
 
     def case(num_experts=None, top_k=None, tokens=None, **kind: Any) -> Biased:
         num_experts = num_experts or rng.randint(5, 8)
@@ -118,11 +123,14 @@ def biased_cases(rng: random.Random) -> list[Biased]:
         tokens = tokens or rng.randint(15, 24)
         return Biased(tokens, d_model, num_experts, top_k, expert_dim, rng.randrange(10**6), **kind)
 
-    def grouped(choices: str = "any", **kind: Any) -> Biased:
-        num_groups, size = rng.sample(range(3, 6), 2)
-        top_groups = rng.randint(2, num_groups - 1)
+    def grouped(choices: str = "any", num_groups: int = 0, **kind: Any) -> Biased:
+        drawn, size = rng.sample(range(3, 6), 2)
+        num_groups = num_groups or drawn
+        top_groups = rng.randint(2, num_groups - 1) if num_groups > 2 else 1
         held = top_groups * size
-        top_k = {"one group's": size, "any": rng.randint(2, held - 1), "all": held}[choices]
+        # more choices than groups, or groups that count by their best expert would change nothing
+        some = rng.randint(top_groups + 1, held - 1)
+        top_k = {"one group's": size, "any": some, "all": held}[choices]
         return case(num_groups * size, top_k, num_groups=num_groups, top_groups=top_groups, **kind)
 
     everyone = rng.randint(3, 5)
@@ -134,7 +142,9 @@ def biased_cases(rng: random.Random) -> list[Biased]:
         grouped("one group's", scale=2.5),  # V3
         grouped(scale=2.5, dtype=torch.float32, contiguous=False),
         grouped("all"),
+        grouped(num_groups=2),
         case(tokens=1, scale=2.5),
         case(top_k=1, renormalise=False, scale=0.5),
+        case(top_k=1, scale=2.5),
         case(num_experts=everyone, top_k=everyone),
     ]

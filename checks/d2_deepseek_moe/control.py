@@ -1,7 +1,8 @@
-"""The checks of D2's two investigations: the control loop, and where chance ends it."""
+"""The check of D2.I1: the control loop on fixed affinities."""
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,8 +15,6 @@ from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.stages import Used, untouched
 from solutions import d2_deepseek_moe as reference
-
-# D2.I1 control_bias ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -57,44 +56,129 @@ def _controls(rng: random.Random) -> list[Control]:
     return [case(), case(), case(), case(batches=1), case(top_k=1)]
 
 
-def _control_path(case: Control, *, leak: bool = False) -> Tensor:
-    """The slow loop; with `leak` each batch is routed by the bias that its own load made."""
-    bias, path = [0.0] * case.num_experts, []
-    for scores in case.affinity():
-        ahead = moved(bias, _chosen_load(scores, bias, case), case.step)
-        bias = moved(bias, _chosen_load(scores, ahead, case), case.step) if leak else ahead
-        path.append(bias)
-    return torch.tensor(path)
+Seen = Callable[[Tensor, list[list[float]]], Tensor]  # of affinities and the biases so far
 
 
-def _chosen_load(scores: Tensor, bias: list[float], case: Control) -> list[int]:
-    load = [0] * case.num_experts
-    for row in (scores + torch.tensor(bias)).tolist():
-        for i in sorted(range(case.num_experts), key=lambda i: -row[i])[: case.top_k]:
+def _with_last(scores: Tensor, path: list[list[float]]) -> Tensor:
+    return scores + torch.tensor(path[-1])
+
+
+def _control_path(
+    case: Control,
+    affinity: Tensor | None = None,
+    *,
+    seen: Seen = _with_last,
+    top_k: int = 0,
+    since_the_start: bool = False,
+    from_zero: bool = False,
+) -> Tensor:
+    """The slow loop `(S, E)`, also of other affinities, choices, loads or starts."""
+    affinity = case.affinity() if affinity is None else affinity
+    path, total = [[0.0] * case.num_experts], [0] * case.num_experts
+    for scores in affinity:
+        load = _chosen_load(seen(scores, path), top_k or case.top_k)
+        total = [so_far + new for so_far, new in zip(total, load, strict=True)]
+        old = path[0] if from_zero else path[-1]
+        path.append(moved(old, total if since_the_start else load, case.step))
+    return torch.tensor(path[1:])
+
+
+def _chosen_load(biased: Tensor, top_k: int) -> list[int]:
+    load = [0] * biased.shape[-1]
+    for row in biased.tolist():
+        for i in sorted(range(len(row)), key=lambda i: -row[i])[:top_k]:
             load[i] += 1
     return load
 
 
+def _control_slips(case: Control, want: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """Other paths by the question that each calls for."""
+    affinity = case.affinity()
+
+    def own_load(scores: Tensor, path: list[list[float]]) -> Tensor:
+        ahead = moved(path[-1], _chosen_load(_with_last(scores, path), case.top_k), case.step)
+        return scores + torch.tensor(ahead)
+
+    def everything(scores: Tensor, path: list[list[float]]) -> Tensor:
+        return _with_last(affinity.flatten(0, 1), path)
+
+    def token_by_token() -> Tensor:
+        steps = _control_path(case, affinity.flatten(0, 1)[:, None])
+        return steps[case.tokens - 1 :: case.tokens]
+
+    return {
+        "Is the bias kept after it is moved, and not before?": lambda: torch.cat(
+            [torch.zeros_like(want[:1]), want[:-1]]
+        ),
+        "Is every row the same tensor, changed in place later?": lambda: want[-1:].expand_as(want),
+        "Does a batch's own load steer it?": lambda: _control_path(case, seen=own_load),
+        "Does the bias take part in the choice?": lambda: _control_path(
+            case, seen=lambda scores, path: scores
+        ),
+        "Is the last bias alone added, and not all so far?": lambda: _control_path(
+            case, seen=lambda scores, path: scores + torch.tensor(path).sum(0)
+        ),
+        "Does an expert with too few tokens go up?": lambda: _control_path(
+            replace(case, step=-case.step)
+        ),
+        "Does each token choose top_k experts, and not always two?": lambda: _control_path(
+            case, top_k=2
+        ),
+        "Is each step made from one batch, and not from all at once?": lambda: _control_path(
+            case, seen=everything
+        ),
+        "Is each batch routed by its own affinities, and not by the first's?": lambda: (
+            _control_path(case, affinity[:1].expand_as(affinity))
+        ),
+        "Is it one step a batch, and not one a token?": token_by_token,
+        "Is the step the same for all, however far an expert is from the mean?": lambda: (
+            _proportional(case)
+        ),
+        "Does the load of earlier batches still count?": lambda: _control_path(
+            case, since_the_start=True
+        ),
+        "Is the bias added to the affinities as they are, without a softmax?": lambda: (
+            _control_path(case, affinity.softmax(-1))
+        ),
+        "Is the bias added to the affinities, and not a factor?": lambda: _control_path(
+            case, seen=lambda scores, path: scores * (1 + torch.tensor(path[-1]))
+        ),
+        "Does each step go on from the bias before it, and not from zero?": lambda: _control_path(
+            case, seen=lambda scores, path: scores, from_zero=True
+        ),
+    }
+
+
+def _proportional(case: Control) -> Tensor:
+    path = [torch.zeros(case.num_experts)]
+    for scores in case.affinity():
+        load = torch.tensor(_chosen_load(scores + path[-1], case.top_k)).double()
+        path.append(path[-1] + case.step * (load.mean() - load).float())
+    return torch.stack(path[1:])
+
+
 def _control_shape(answer, case: Control) -> None:
     got = answer(case.affinity(), case.top_k, case.step)
-    expect.tensor(got, "the path", (case.batches, case.num_experts), torch.float32)
+    ask = "Is there one row for each batch, in one tensor: the bias after it?"
+    expect.tensor(got, "the path", (case.batches, case.num_experts), torch.float32, ask)
 
 
 def _control_first(answer, case: Control) -> None:
-    got = answer(case.affinity(), case.top_k, case.step)[:1].detach()
-    want = _control_path(case)[:1]
-    slips = {"Is the bias kept before it is moved?": lambda: torch.zeros_like(want)}
-    expect.close(got, want, "the bias after the first batch", axes=("batch",), slips=slips)
+    got, want = answer(case.affinity(), case.top_k, case.step).detach(), _control_path(case)
+    _expect_path(got[:1], want[:1], "the bias after the first batch,", got, want, case)
 
 
 def _control_values(answer, case: Control) -> None:
-    got = answer(case.affinity(), case.top_k, case.step).detach()
-    want = _control_path(case)
-    slips = {
-        "Is every row the same tensor, changed in place later?": lambda: want[-1:].expand_as(want),
-        "Does a batch's own load steer it?": lambda: _control_path(case, leak=True),
-    }
-    expect.close(got, want, "the bias after each batch", axes=("batch",), slips=slips)
+    got, want = answer(case.affinity(), case.top_k, case.step).detach(), _control_path(case)
+    _expect_path(got, want, "the bias after each batch", got, want, case)
+
+
+def _expect_path(rows, wanted, name: str, got: Tensor, want: Tensor, case: Control) -> None:
+    """The rows that are looked at; the question is of the slip that makes the whole path."""
+    asks = {} if expect.near(rows, wanted) else _control_slips(case, want)
+    ask = next((ask for ask, slip in asks.items() if expect.near(got, slip())), "")
+    slips = {ask: lambda: rows} if ask else {}
+    expect.close(rows, wanted, name, axes=("batch", "expert"), slips=slips)
 
 
 def _control_use(answer, case: Control) -> Used:
@@ -110,98 +194,19 @@ check_control_bias = Check(
     draw=_controls,
     stages={
         "shape and type": _control_shape,
+        "inputs untouched": untouched(_control_use),
         "the first batch": _control_first,
         "every batch, by the slow loop": _control_values,
-        "inputs untouched": untouched(_control_use),
     },
     hints=(
         "Which bias does batch 0 see, and which one stands in row 0 of the result?",
         "Look at (scores + bias).topk(top_k, dim=-1).indices: (T, K), for one batch.",
-        "Start from zeros (E,). For each batch choose with the bias so far, count with "
-        "expert_load, take update_bias, append the new bias; stack at the end.",
+        "Start from zeros (E,). For each batch choose by affinity + bias, count the load with "
+        "expert_load, move the bias with update_bias and keep the new one; stack them at the end.",
     ),
     compared=Comparison(
         inputs=lambda: (Control(50, 256, 16, 2, 0.01, seed=0).affinity(), 2, 0.01),
         run=lambda function, inputs: function(*inputs),
     ),
     needs=(check_update_bias, check_expert_load),
-)
-
-# D2.I2 most_experts ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Border:
-    """Options whose border lies well between two whole numbers."""
-
-    top_k: int
-    tokens: int
-    limit: float
-
-    def __str__(self) -> str:
-        return f"top_k={self.top_k}, tokens={self.tokens}, limit={self.limit}"
-
-    def expected_cv(self, num_experts: int) -> float:
-        return ((1 - self.top_k / num_experts) / (self.top_k * self.tokens / num_experts)) ** 0.5
-
-
-def _borders(rng: random.Random) -> list[Border]:
-    found: list[Border] = []
-    while len(found) < 6:
-        border = Border(rng.randint(1, 8), rng.randint(50, 5000), rng.choice([0.05, 0.1, 0.2]))
-        exact = border.top_k + border.limit**2 * border.top_k * border.tokens
-        if 0.2 < exact % 1 < 0.8:
-            found.append(border)
-    return found
-
-
-def _border_kind(answer, case: Border) -> None:
-    got = answer(case.top_k, case.tokens, case.limit)
-    number = expect.number(got, "the number of experts")
-    expect.require(
-        number == int(number) and not isinstance(got, float),
-        f"the number of experts must be a whole number, got {expect.shown(got)}",
-        "Is it rounded down to an int?",
-    )
-
-
-def _border_slips(case: Border, want: int) -> dict[int, str]:
-    """The question that each wrong number calls for."""
-    unsquared = int(case.top_k + case.limit * case.top_k * case.tokens)
-    return {
-        unsquared: "Is (E - K) / (K · T) compared with the square of the limit?",
-        want + 1: "Is it rounded down?",
-        want - case.top_k: "Was K added back?",
-    }
-
-
-def _border_value(answer, case: Border) -> None:
-    got = int(answer(case.top_k, case.tokens, case.limit))
-    want = case.top_k
-    while case.expected_cv(want + 1) <= case.limit:
-        want += 1
-    expect.require(
-        got == want,
-        f"with {case}, {want} experts have an expected CV of {case.expected_cv(want):.4f} and "
-        f"{want + 1} of {case.expected_cv(want + 1):.4f}: the answer must be {want}, got {got}",
-        _border_slips(case, want).get(got, "Is CV² = (E - K) / (K · T) solved for E?"),
-    )
-
-
-check_most_experts = Check(
-    id="D2.I2",
-    name="most_experts",
-    minutes=20,
-    reference_answer=reference.most_experts,
-    draw=_borders,
-    stages={"a whole number": _border_kind, "the border that a search finds": _border_value},
-    hints=(
-        "At E = K every expert takes every token. What is the CV there?",
-        "Look at CV² = (E - K) / (K · T) and set it equal to limit².",
-        "E is top_k + limit² · top_k · tokens, rounded down.",
-    ),
-    compared=Comparison(
-        inputs=lambda: (2, 1024, 0.1),
-        run=lambda function, inputs: torch.tensor([float(function(*inputs))]),
-    ),
 )

@@ -53,7 +53,7 @@ def _finer(answer, case: _Finer) -> list[int]:
     expect.require(
         isinstance(got, tuple) and len(got) == 3,
         f"the call must return a tuple of three, ({', '.join(_FINER)}), got {expect.shown(got)}",
-        "Did you forget a `return`?" if got is None else "",
+        "Did you forget a `return`?" if got is None else "Are three numbers returned, with commas?",
     )
     for name, value in zip(_FINER, got, strict=True):
         expect.require(

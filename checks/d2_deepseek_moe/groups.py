@@ -1,5 +1,6 @@
 """The check of D2.3a: only the best groups of experts stay in the race."""
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,13 @@ def _kept(answer, case: _Grouped) -> tuple[Tensor, Tensor]:
     scores = case.scores()
     got = answer(scores, case.num_groups, case.top_groups)
     finite = got.masked_fill(got == -torch.inf, 0.0) if isinstance(got, Tensor) else got
-    expect.tensor(finite, "the result", scores.shape, scores.dtype, "It looks like scores.")
+    ask = "Is it a copy of scores, of the same shape and type, with -inf in some places?"
+    expect.require(
+        not isinstance(got, Tensor) or not (got.isnan() | got.isposinf()).any(),
+        "the result holds scores and -inf, and NaN or +inf came too",
+        "Which number can never win, whatever the scores are?",
+    )
+    expect.tensor(finite, "the result", scores.shape, scores.dtype, ask)
     return got, got != -torch.inf
 
 
@@ -90,14 +97,29 @@ def _groups_values(answer, case: _Grouped) -> None:
             "Which number can never win, whatever the scores are?" if same else "",
         )
     counts, want = kept.sum(-1).tolist(), case.top_groups * case.size
-    exchanged = set(counts) == {kept.shape[1] - want}
+    ask = _count_slip(kept, case)
     for t, count in enumerate(counts):
         expect.require(
             count == want,
             f"each token keeps top_groups × experts of a group = {case.top_groups} × {case.size} "
             f"= {want} scores: token {t} keeps {count}",
-            "Are kept and dropped groups exchanged?" if exchanged else "",
+            ask,
         )
+
+
+def _count_slip(kept: Tensor, case: _Grouped) -> str:
+    """The question that wrong numbers of kept scores call for."""
+    rows, counts = case.scores().tolist(), set(kept.sum(-1).tolist())
+    others = [set(_where(row)) for row in (~kept).tolist()]
+    if others == [set(kept_experts(row, case.num_groups, case.top_groups)) for row in rows]:
+        return "Are kept and dropped groups exchanged?"
+    if counts == {case.num_groups * case.size}:
+        return "Is anything put to -inf?"
+    if all(count % case.size == 0 for count in counts):
+        return f"Are top_groups={case.top_groups} groups kept, by a topk over each token's groups?"
+    if counts == {2 * case.top_groups}:
+        return "Does a kept group keep all its experts, and not the two that count?"
+    return "How many groups are there, and how many experts has each?"
 
 
 def _groups_neighbours(answer, case: _Grouped) -> None:
@@ -121,6 +143,15 @@ _OTHER_STRENGTHS: dict[str, Strength] = {
     "Is a group's score the sum or mean of all its scores? Only its two highest count.": sum,
     "Are the two highest numbers summed, or the two that stand first?": lambda g: g[0] + g[1],
     "Do the lowest groups stay?": lambda group: -top_two(group),
+    "Are the two highest summed, and not the second taken alone?": lambda g: sorted(g)[-2],
+    "Are the two highest summed, and not multiplied?": lambda g: sorted(g)[-1] * sorted(g)[-2],
+    "Is it the two highest that count, and not the two lowest?": lambda g: sum(sorted(g)[:2]),
+    "Is it the two highest that count, and not the two furthest from 0?": lambda g: sum(
+        sorted(g, key=abs)[-2:]
+    ),
+    "Are the scores summed as they are, without a softmax?": lambda g: sum(
+        math.exp(score) for score in sorted(g)[-2:]
+    ),
 }
 
 
@@ -131,11 +162,18 @@ def _groups_best(answer, case: _Grouped) -> None:
     def wanted(strength: Strength) -> list[list[int]]:
         return [kept_experts(row, case.num_groups, case.top_groups, strength) for row in scores]
 
+    clear = [is_clear(row, case.num_groups) for row in scores]
     for t, (row, want) in enumerate(zip(scores, wanted(top_two), strict=True)):
-        if got[t] == want or not is_clear(row, case.num_groups):
+        if got[t] == want or not clear[t]:
             continue
         strengths = ", ".join(f"{top_two(group):.2f}" for group in groups(row, case.num_groups))
-        asks = [ask for ask, other in _OTHER_STRENGTHS.items() if wanted(other) == got]
+        asks = [
+            ask
+            for ask, other in _OTHER_STRENGTHS.items()
+            if all(a == b for a, b, sure in zip(got, wanted(other), clear, strict=True) if sure)
+        ]
+        if len(got) > 1 and all(row == got[0] for row in got):
+            asks = ["Does each token keep its own groups?"]
         raise Wrong(
             f"token {t}'s groups count [{strengths}], so it keeps experts {want}, and it kept "
             f"{got[t]}. {asks[0] if asks else 'What does a group count?'}"
@@ -155,17 +193,18 @@ check_keep_top_groups = Check(
     draw=_groupeds,
     stages={
         "shape and type": _groups_shape,
+        "inputs untouched": untouched(_groups_use),
         "scores as they were, or -inf": _groups_values,
         "whole groups of neighbouring experts": _groups_neighbours,
         "the groups with the greatest sum of two": _groups_best,
-        "inputs untouched": untouched(_groups_use),
     },
     hints=(
         "12 experts in 4 groups: which experts are group 1, and what does the group count?",
         "Look at scores.unflatten(1, (num_groups, -1)), which is (T, groups, experts), and at "
         "topk(2, dim=-1) of it.",
-        "Unflatten to groups, sum each group's two highest, take the top_groups best groups, make "
-        "a mask (T, groups) that is False there, masked_fill with -inf, flatten again.",
+        "From (T, E) to (T, groups, experts): unflatten. A group's score is the sum of its two "
+        "highest; take the top_groups best groups, make a mask (T, groups) that is False there, "
+        "masked_fill the others with -inf, flatten again.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(512, 64), 8, 4),

@@ -1,16 +1,18 @@
 """The check of D2.3d: DeepSeek's complete layer."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from checks.d1_moe.cases import slow_combination
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
+from checks.d1_moe.modules import in_both_modes, left_to_the_caller
 from checks.d2_deepseek_moe.cases import Biased
+from checks.d2_deepseek_moe.layer_slips import SlowLayer
 from checks.d2_deepseek_moe.router import check_biased_router
 from checks.d2_deepseek_moe.segments import check_merge_segments, check_segment_tokens
 from checks.d2_deepseek_moe.shared import check_shared_experts
@@ -45,10 +47,14 @@ def _layers(rng: random.Random) -> list[Biased]:
     ]
 
 
+def _new_layer(answer: type, case: Biased) -> Built:
+    sizes = case.d_model, case.num_experts, case.top_k, case.expert_dim, case.num_shared
+    return answer(*sizes, num_segments=case.num_segments, **case.options())
+
+
 def _layer(answer: type, case: Biased) -> Built:
     """A layer whose router has a bias that changes choices."""
-    sizes = case.d_model, case.num_experts, case.top_k, case.expert_dim, case.num_shared
-    layer = answer(*sizes, num_segments=case.num_segments, **case.options())
+    layer = _new_layer(answer, case)
     expect.module(layer, "DeepSeekMoE")
     parts = [getattr(layer, name, None) for name in ("router", "experts", "shared")]
     expect.require(
@@ -70,11 +76,14 @@ def _x(case: Biased) -> Tensor:
 
 def _forward(layer: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
     """The output, one row per token, and the choices, once both have the right kind."""
-    y = expect.tensor(layer(x), "the output", x.shape, x.dtype)
+    ask = "Does the output alone come back, in the shape and type of x?"
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask)
     chosen = getattr(layer, "last_experts", None)
-    expect.require(chosen is not None, "the layer must keep its choices as self.last_experts")
+    ask = "Which of the two things that the router returns are they?"
+    expect.require(chosen is not None, "the layer must keep its choices as self.last_experts", ask)
     shape = (x.shape[0] * x.shape[1] * case.num_segments, case.top_k)
-    ask = "It has one row per segment of a token, T·m in all."
+    ask = "Does it hold the experts that the router returned in this call, one row per segment of "
+    ask += "a token, T·m in all?"
     chosen = expect.tensor(chosen, "last_experts", shape, torch.int64, ask)
     return y.detach().reshape(-1, case.d_model), chosen
 
@@ -94,85 +103,38 @@ def _layer_weights(answer: type, case: Biased) -> None:
         expect.require(
             held == want,
             f"layer.{name} must hold {want} weights, got {held}",
-            "Routed experts see slices of width d_model / num_segments, shared ones whole tokens.",
+            "Do routed experts see slices of width d_model / num_segments, and shared ones whole "
+            "tokens?",
         )
+    size = len(layer.experts) if hasattr(layer.experts, "__len__") else case.num_experts
+    expect.require(
+        size == case.num_experts,
+        f"layer.experts must be num_experts={case.num_experts} experts, got {size}",
+        "Are the sizes of ExpertArray in their order, (width, expert_dim, num_experts)?",
+    )
     expect.require(
         "router.bias" not in dict(layer.named_parameters()),
         "the router's bias must be a buffer, and it is among the layer's parameters",
+        "Is it made by register_buffer?",
     )
-
-
-def _rows(x: Tensor, case: Biased) -> Tensor:
-    """`(T·m, D/m)`: row t·m + s is slice s of token t."""
-    tokens = x.reshape(-1, case.d_model)
-    return torch.cat([torch.stack(token.chunk(case.num_segments)) for token in tokens])
-
-
-def _route(layer: Built, rows: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
-    """Gates and choices of a reference router with the layer's weights and the case's options."""
-    sizes = rows.shape[1], case.num_experts, case.top_k
-    own = reference.BiasedRouter(*sizes, **case.options()).to(case.dtype)
-    kept = layer.router.state_dict()
-    same = {name: v.shape for name, v in own.state_dict().items()}
-    if case.dtype != torch.float64 or same != {name: v.shape for name, v in kept.items()}:
-        return layer.router(rows)
-    own.load_state_dict(kept)
-    return own(rows)
-
-
-def _slow(layer: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor, Tensor]:
-    """The routed experts' output for the rows, the shared ones' for the tokens, and the choices."""
-    rows, tokens = _rows(x, case), x.reshape(-1, case.d_model)
-    gates, experts = _route(layer, rows, case)
-    routed = slow_combination(rows, gates, experts, layer.experts).detach()
-    return routed, layer.shared(tokens).detach(), experts
 
 
 def _expect_values(answer: type, case: Biased) -> None:
     layer, x = _layer(answer, case), _x(case)
-    rows, shared, experts = _slow(layer, x, case)
-    for training in (False, True):
-        _expect_output(layer.train(training), x, case, rows, shared, experts)
-
-
-def _expect_output(layer, x: Tensor, case: Biased, rows: Tensor, shared: Tensor, experts) -> None:
+    slow = SlowLayer(layer, x, case)
     y, chosen = _forward(layer, x, case)
-    routed = rows.reshape(shared.shape)
-    expect.close(y, routed + shared, "the output", slips=_slips(layer, x, case, rows, shared))
-    for r, (got, want) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
+    want = slow.output()
+    slips = {} if expect.near(y, want) else slow.slips(x, y)
+    expect.close(y, want, "the output", slips=slips)
+    for r, (got, want) in enumerate(zip(chosen.tolist(), slow.experts.tolist(), strict=True)):
         expect.require(
             set(got) == set(want),
-            f"row {r} of last_experts must be what the router chose, {sorted(want)}, "
+            f"row {r} of last_experts, segment {r % case.num_segments} of token "
+            f"{r // case.num_segments}, must be what the router chose, {sorted(want)}, "
             f"got {sorted(got)}",
-            f"It is segment {r % case.num_segments} of token {r // case.num_segments}.",
+            "Are they the router's own choices, and do all slices of one token come before the "
+            "next token's?",
         )
-
-
-def _slips(layer: Built, x: Tensor, case: Biased, rows: Tensor, shared: Tensor) -> dict:
-    routed, m = rows.reshape(shared.shape), case.num_segments
-
-    def exchanged() -> Tensor:
-        rows, shared, _ = _slow(layer, x.transpose(0, 1), case)
-        return rows.reshape(shared.shape) + shared
-
-    return {
-        "Where are the shared experts added?": lambda: routed,
-        "Where do the routed experts' shares come in?": lambda: shared,
-        "Does scale reach the shared experts? They are unscaled.": lambda: (
-            routed + case.scale * shared
-        ),
-        "Are the gates multiplied by scale a second time? The router does it.": lambda: (
-            case.scale * routed + shared
-        ),
-        "Is x added to the output? The residual is the block's work.": lambda: (
-            routed + shared + x.reshape(shared.shape)
-        ),
-        "Are routed and shared experts averaged? They are summed.": lambda: (routed + shared) / 2,
-        "Are the rows merged by merge_segments, in the order they were cut?": lambda: (
-            rows.reshape(m, len(shared), -1).transpose(0, 1).flatten(1) + shared
-        ),
-        "Are positions and rows of the batch exchanged on the way back?": exchanged,
-    }
 
 
 def _layer_one(answer: type, case: Biased) -> None:
@@ -188,6 +150,11 @@ def _layer_segments(answer: type, case: Biased) -> None:
 def _layer_use(answer: type, case: Biased) -> Used:
     layer, x = _layer(answer, case), _x(case)
     return lambda: layer(x), lambda: {"x": x, **state(layer)}
+
+
+def _layer_made(answer: type, case: Biased) -> tuple[Callable[[], Built], Callable]:
+    x = _x(case).float()
+    return lambda: _new_layer(answer, case), lambda layer: layer(x)
 
 
 def _layer_rows(answer: type, case: Biased) -> None:
@@ -233,22 +200,25 @@ check_deepseek_moe = Check(
     minutes=20,
     reference_answer=reference.DeepSeekMoE,
     draw=_layers,
-    stages={
-        "shapes, types and last_experts": _layer_shapes,
-        "as many weights as its parts": _layer_weights,
-        "one segment: routed plus shared": _layer_one,
-        "segments, and whole tokens for the shared": _layer_segments,
-        "experts see T·m·K rows, no more": _layer_rows,
-        "x, weights and bias untouched": untouched(_layer_use),
-        "gradients reach x, router, experts and shared": _layer_gradients,
-    },
+    stages=in_both_modes(
+        {
+            "shapes, types and last_experts": _layer_shapes,
+            "x, weights and bias untouched": untouched(_layer_use),
+            "as many weights as its parts": _layer_weights,
+            "type and seed left to the caller": left_to_the_caller(_layer_made),
+            "one segment: routed plus shared": _layer_one,
+            "segments, and whole tokens for the shared": _layer_segments,
+            "experts see T·m·K rows, no more": _layer_rows,
+            "gradients reach x, router, experts and shared": _layer_gradients,
+        }
+    ),
     hints=(
         "Which of the parts see slices of a token, and which see the whole token?",
         "Look at the shapes: x (B, L, D), tokens (T, D), rows (T·m, D/m). Which goes to "
         "self.router, and which to self.shared?",
-        "Reshape x to tokens, segment_tokens, route the rows and keep the choices as "
-        "self.last_experts, dispatch_combine, merge_segments, add self.shared of the tokens, "
-        "reshape like x.",
+        "Reshape x to one row per token and cut those to rows of segments; route the rows, keep "
+        "the choices as self.last_experts, dispatch and combine, merge; add the shared experts' "
+        "output for the tokens, and reshape like x.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(4, 64, 64),),

@@ -1,6 +1,7 @@
 """The check of D2.3e: the load of real tokens steers the bias, one step per batch."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,7 @@ def _batches(rng: random.Random) -> list[Batch]:
             "num_segments": 1,
             "num_experts": rng.randint(5, 8),
             "top_k": rng.randint(2, 3),
-            "step": rng.choice([0.001, 0.01, 0.05]),
+            "step": rng.choice([0.002, 0.01, 0.05]),  # and never V3's 0.001
             "seed": rng.randrange(10**6),
         }
         return Batch(**{**drawn, **given})
@@ -111,19 +112,59 @@ def _everything(layer: reference.DeepSeekMoE, case: Batch) -> Tensor:
 
 def _rebalance_load(answer, case: Batch) -> None:
     layer, real = case.layer(), case.real()
-    want, everything = _load_of(layer, real, case), _everything(layer, case)
-    first = torch.bincount(
-        layer.last_experts[real.reshape(-1).repeat_interleave(case.num_segments)][:, 0],
-        minlength=case.num_experts,
-    )
+    want, chosen = _load_of(layer, real, case), layer.last_experts.clone()
+    slips = _load_slips(chosen, want, real, case)
     got = answer(layer, real, case.step)
-    expect.tensor(got, "the load", (case.num_experts,), torch.int64)
-    slips = {
+    ask = "Is it what expert_load counts, one whole number for each expert?"
+    expect.tensor(got, "the load", (case.num_experts,), torch.int64, ask)
+    expect.close(got, want, "the load of real tokens", axes=("expert",), slips=slips)
+
+
+def _load_slips(
+    chosen: Tensor, want: Tensor, real: Tensor, case: Batch
+) -> dict[str, Callable[[], Tensor]]:
+    """Other loads by the question that each calls for."""
+    m, marks = case.num_segments, real.reshape(-1)
+    rows, on_the_right = (
+        marks.repeat_interleave(m),
+        torch.arange(case.length) < real.sum(1)[:, None],
+    )
+
+    def counted(experts: Tensor) -> Tensor:
+        return torch.bincount(experts.flatten(), minlength=case.num_experts)
+
+    everything = counted(chosen)
+    return {
         "Is padding counted too?": lambda: everything,
         "Is padding counted, and the real tokens left out?": lambda: everything - want,
-        "Is only each row's first choice counted?": lambda: first,
+        "Is only each row's first choice counted?": lambda: counted(chosen[rows, :1]),
+        "Which m rows belong to token t? They are t·m to t·m + m - 1, so each mark is repeated in "
+        "place: repeat_interleave, and not repeat.": lambda: counted(chosen[marks.repeat(m)]),
+        "Do all m rows of a real token count, and not its first alone?": lambda: counted(
+            chosen[::m][marks]
+        ),
+        "Are the first T of the T·m rows taken for the tokens?": lambda: counted(
+            chosen[: len(marks)][marks]
+        ),
+        "Is each of a token's m rows counted whole, and the load not divided by m?": lambda: (
+            want // m
+        ),
+        "Is padding left out, and not counted for expert 0?": lambda: counted(
+            chosen * rows[:, None]
+        ),
+        "Are the real tokens those that real marks, and not the first ones of the batch?": lambda: (
+            counted(chosen[: int(rows.sum())])
+        ),
+        "Are the real tokens those that real marks, and not the first ones of each row?": lambda: (
+            counted(chosen[on_the_right.reshape(-1).repeat_interleave(m)])
+        ),
+        "Is real (B, L) flattened row by row, as the layer flattens x?": lambda: counted(
+            chosen[real.T.reshape(-1).repeat_interleave(m)]
+        ),
+        "Does every row of the batch count, and not the first alone?": lambda: counted(
+            chosen[: case.length * m][rows[: case.length * m]]
+        ),
     }
-    expect.close(got, want, "the load of real tokens", axes=("expert",), slips=slips)
 
 
 def _rebalance_bias(answer, case: Batch) -> None:
@@ -133,7 +174,8 @@ def _rebalance_bias(answer, case: Batch) -> None:
     padded = torch.tensor(moved(bias.tolist(), _everything(layer, case).tolist(), case.step))
     answer(layer, real, case.step)
     got = bias_of(layer)
-    expect.tensor(got, "layer.router.bias", bias.shape, bias.dtype)
+    ask = "Is the new bias copied into the buffer that is there, by copy_?"
+    expect.tensor(got, "layer.router.bias", bias.shape, bias.dtype, ask)
     expect.require(
         not torch.equal(got, bias) or torch.equal(want, bias),
         "layer.router.bias must have moved by a step, and it is what it was",
@@ -143,11 +185,19 @@ def _rebalance_bias(answer, case: Batch) -> None:
         "Does the load that steers count padding?": lambda: padded,
         "Does it go down where an expert has too few?": lambda: 2 * bias - want,
         "Is the step taken twice?": lambda: 2 * want - bias,
+        "Does the step go on from the bias there is, and not from zero?": lambda: want - bias,
+        "Is it the step that is handed over, and not V3's 0.001?": lambda: (
+            bias + 0.001 * (want - bias).sign()
+        ),
+        "Is the step the same for all, however far an expert is from the mean?": lambda: (
+            bias + case.step * (load.double().mean() - load)
+        ),
     }
     expect.close(got, want, "the bias", axes=("expert",), slips=slips)
     expect.require(
         "bias" in dict(layer.router.named_buffers()),
         "bias must stay a buffer of the router: it is saved with the model and has no gradient",
+        "Is it put there by copy_, and not replaced by an nn.Parameter?",
     )
 
 
@@ -196,16 +246,17 @@ check_rebalance = Check(
     reference_answer=reference.rebalance,
     draw=_batches,
     stages={
+        "inputs untouched": untouched(_rebalance_use),
         "the load of real tokens": _rebalance_load,
         "the bias moved one step, in the layer": _rebalance_bias,
         "a second batch by its own load": _rebalance_twice,
-        "inputs untouched": untouched(_rebalance_use),
     },
     hints=(
         "last_experts has T·m rows and real has T entries. Which rows belong to token 3?",
         "Look at real.reshape(-1).repeat_interleave(layer.num_segments): one mark per row.",
-        "Take the rows of last_experts that are real, count them with expert_load, put the result "
-        "of update_bias into layer.router.bias with copy_, and return the load.",
+        "Take the rows of last_experts of real tokens, m rows per token, and their load by "
+        "expert_load; put the new bias that update_bias gives into layer.router.bias with copy_, "
+        "and return the load.",
     ),
     compared=Comparison(
         inputs=lambda: (Batch(16, 64, 1, 32, 4, 0.01, seed=0),), run=_compared_rebalance

@@ -1,78 +1,56 @@
 """The check of D2.3b: the router whose bias chooses and never weighs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from checks.d1_moe.cases import dense_gates
-from checks.d2_deepseek_moe.cases import (
-    Biased,
-    affinities,
-    biased_cases,
-    groups,
-    is_clear,
-    slow_choice,
-)
+from checks.d1_moe.modules import in_both_modes, left_to_the_caller
+from checks.d2_deepseek_moe.cases import Biased, affinities, biased_cases, logits_of
+from checks.d2_deepseek_moe.choice import biased_choices, biased_groups
 from checks.d2_deepseek_moe.groups import check_keep_top_groups
+from checks.d2_deepseek_moe.precision import finite_gates, wide_inside
+from checks.d2_deepseek_moe.routing import (
+    given_weight,
+    new_router,
+    own_scores,
+    route,
+    router_of,
+    router_with_bias,
+    scores_of,
+)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Built, Wrong
+from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d2_deepseek_moe as reference
 
 
-def _router(answer: type, case: Biased) -> Built:
-    router = answer(case.d_model, case.num_experts, case.top_k, **case.options())
-    expect.module(router, "BiasedRouter")
-    return router.to(case.dtype)
-
-
-def _with_bias(answer: type, case: Biased, bias: Tensor) -> Built:
-    router = _router(answer, case)
-    with torch.no_grad():
-        router.bias.copy_(bias)
-    return router
-
-
-def _route(router: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
-    """The router's gates and choices, once they have the right kind and range."""
-    gates, experts = expect.pair(router(x), ("gates", "experts"))
-    shape = (len(x), case.top_k)
-    expect.tensor(gates, "gates", shape, x.dtype, "Gates come in the dtype of x.")
-    expect.tensor(experts, "experts", shape, torch.int64)
-    low, high = int(experts.min()), int(experts.max())
-    expect.require(
-        low >= 0 and high < case.num_experts,
-        f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
-        f"got {low} to {high}",
-    )
-    for t, row in enumerate(experts.tolist()):
-        expect.require(
-            len(set(row)) == case.top_k,
-            f"a token needs {case.top_k} different experts: token {t} got {row}",
-        )
-    return gates.detach(), experts
-
-
 def _biased_shapes(answer: type, case: Biased) -> None:
-    _route(_router(answer, case), case.x(), case)
+    route(router_of(answer, case), case.x(), case)
 
 
 def _biased_buffer(answer: type, case: Biased) -> None:
     """A tensor of zeros that is saved with the model and that no optimizer moves."""
-    router = _router(answer, case)
+    router = router_of(answer, case)
     held = sum(p.numel() for name, p in router.named_parameters() if name != "bias")
     want = case.d_model * case.num_experts
     expect.require(
         held == want,
         f"a router has d_model × num_experts = {want} weights, its parameters() hold {held}",
-        "The projection has no bias of its own.",
+        "Has the projection a bias of its own?",
     )
     ask, shape = "Is it made by register_buffer, in floating point?", (case.num_experts,)
-    bias = expect.tensor(getattr(router, "bias", ...), "router.bias", shape, case.dtype, ask)
-    expect.require(not bias.any(), "router.bias must start as zeros, and it does not")
+    held_bias = getattr(router, "bias", ...)
+    is_float32 = isinstance(held_bias, Tensor) and held_bias.dtype == torch.float32
+    dtype = torch.float32 if is_float32 else case.dtype  # it may stay float32 in a float64 router
+    bias = expect.tensor(held_bias, "router.bias", shape, dtype, ask)
+    ask = "Is it torch.zeros(num_experts)?"
+    expect.require(not bias.any(), "router.bias must start as zeros, and it does not", ask)
     expect.require(
         "bias" not in dict(router.named_parameters()) and not bias.requires_grad,
         "router.bias must be a buffer, and it is a parameter, which an optimizer moves",
@@ -85,49 +63,19 @@ def _biased_buffer(answer: type, case: Biased) -> None:
     )
 
 
-def _scores(answer: type, router: Built, x: Tensor, case: Biased) -> Tensor:
-    """`(T, E)`: the affinities of all experts, from the given weight or from the router's own."""
-    weight = _given_weight(router, case)
-    if weight is None:
-        return torch.cat([_own_scores(answer, router, row, case) for row in x.split(1)])
-    return affinities(x @ weight.detach().T, case)
-
-
-def _given_weight(router: Built, case: Biased) -> Tensor | None:
-    """The weight `(E, D)` of the given constructor, or None in a router laid out otherwise."""
-    named = dict(router.named_parameters())
-    weight = named.get("gate.weight")
-    fits = weight is not None and weight.shape == (case.num_experts, case.d_model)
-    return weight if fits and len(named) == 1 else None
-
-
-def _own_scores(answer: type, router: Built, x: Tensor, case: Biased) -> Tensor:
-    """The affinities of all experts: the gates of a router with the same weights, top_k = E,
-    no groups, no bias, no scale and nothing renormalised.
-    """
-    plain = replace(
-        case, top_k=case.num_experts, renormalise=False, scale=1.0, num_groups=1, top_groups=1
-    )
-    full = _router(answer, plain)
-    try:
-        full.load_state_dict(router.state_dict())
-    except RuntimeError:
-        raise Wrong(
-            "the weights must not depend on top_k or groups, and their names or shapes do. "
-            "Which shape has the projection?"
-        ) from None
-    with torch.no_grad():
-        full.bias.zero_()
-    return dense_gates(*_route(full, x, plain), case.num_experts)
-
-
 def _biased_affinities(answer: type, case: Biased) -> None:
-    router, x = _router(answer, case), case.x()
-    got, weight = _own_scores(answer, router, x, case), _given_weight(router, case)
+    router, x = router_of(answer, case), case.x()
+    got, weight = own_scores(answer, router, x, case), given_weight(router, case)
     name = f"the {case.affinity} affinities, as the gates for top_k = num_experts without "
     name += "renormalising and scale,"
+    again = own_scores(answer, router, x, case)
+    if not expect.near(again, got):
+        ask = "Is the projection made once, in the constructor?"
+        expect.close(again, got, name, when="in a second call", slips={ask: lambda: again})
     if weight is None:
-        expect.close(got, _scores(answer, router, x, case), "the affinities of the whole batch")
+        slips = {"Does a token's affinity hang on other tokens?": lambda: got}
+        alone = scores_of(answer, router, x, case)
+        expect.close(got, alone, "the affinity, of the whole batch,", slips=slips)
         _is_of_linear(answer, router, case)
         return
     logits = x @ weight.detach().T
@@ -142,6 +90,23 @@ def _biased_affinities(answer: type, case: Biased) -> None:
             want / want.sum(-1, keepdim=True)
         ),
         "Does the softmax run over the experts of a token?": lambda: logits.softmax(0),
+        "Is a sigmoid taken of what is an affinity already?": lambda: want.sigmoid(),
+        "Are the logits divided by sqrt(d_model)? They are W x itself.": lambda: affinities(
+            logits / case.d_model**0.5, case
+        ),
+        "Is x brought to length 1 first? The logits are W x itself.": lambda: affinities(
+            F.normalize(x, dim=-1) @ weight.detach().T, case
+        ),
+        "Is a scale applied that is not the one asked for, here 1.0?": lambda: (
+            want * got.sum() / want.sum()
+        ),
+        "Is every gate 1, and the affinity only in its gradient?": lambda: torch.ones_like(want),
+        "Does every chosen expert get the same gate?": lambda: want.mean(-1, keepdim=True).expand(
+            want.shape
+        ),
+        "Does each gate stand in the slot of its own expert?": lambda: (
+            want.sort(dim=-1, descending=True).values
+        ),
     }
     expect.close(got, want, name, slips=slips)
 
@@ -150,7 +115,7 @@ def _is_of_linear(answer: type, router: Built, case: Biased) -> None:
     """The logits read from affinities are a linear map of x, whatever holds the weights."""
     x = case.x() / 10  # where affinities are far from 0 and 1
     rows = torch.cat([x, x.flip(0), x + x.flip(0), torch.zeros_like(x)])
-    scores = _own_scores(answer, router, rows, case)
+    scores = own_scores(answer, router, rows, case)
     if case.affinity == "softmax":
         expect.close(scores.sum(-1), torch.ones(len(rows)), "the sum of the softmax affinities")
         logits = scores.log() - scores.log().mean(-1, keepdim=True)
@@ -162,92 +127,74 @@ def _is_of_linear(answer: type, router: Built, case: Biased) -> None:
     expect.close(both - none, a + b - 2 * none, name, bound=1e-4)
 
 
-def _expect_choice(answer: type, case: Biased, *, grouped: bool) -> None:
-    """The choices with a random bias, in training and in evaluation."""
-    router, x = _with_bias(answer, case, case.bias()), case.x()
-    scores, bias = _scores(answer, router, x, case).double(), case.bias().double()
-    want, by = slow_choice(scores + bias, case), scores + bias
-    slips = {
-        "Does the bias take part in the choice?": lambda: slow_choice(scores, case),
-        "Is the bias added to the affinities, and not taken off?": lambda: slow_choice(
-            scores - bias, case
-        ),
-        "Is the bias added after the affinity is taken, and not to the logits?": lambda: (
-            slow_choice(affinities(_logits(scores, case) + bias, case), case)
-        ),
-    }
-    if grouped:
-        slips |= {
-            "Are groups asked for, and none kept?": lambda: slow_choice(
-                by, replace(case, num_groups=1, top_groups=1)
-            ),
-            "Do groups compete by affinity + bias too?": lambda: slow_choice(
-                by, case, group_scores=scores
-            ),
-            "Is a group's score the sum of its two highest?": lambda: slow_choice(by, case, max),
-        }
-    for training in (False, True):
-        got = [set(row) for row in _route(router.train(training), x, case)[1].tolist()]
-        _expect_sets(got, want, by, case, slips)
-
-
-def _expect_sets(got: list[set], want: list[set], by: Tensor, case: Biased, slips: dict) -> None:
-    for t, (chosen, wanted) in enumerate(zip(got, want, strict=True)):
-        if chosen != wanted and is_clear(by[t].tolist(), case.num_groups):
-            asks = [ask for ask, slip in slips.items() if slip() == got]
-            raise Wrong(
-                f"token {t} has affinity + bias {_numbers(by[t], case)}, so it must choose "
-                f"{sorted(wanted)}, and it chose {sorted(chosen)}. "
-                f"{asks[0] if asks else 'Which scores go to topk?'}"
-            )
-
-
-def _logits(scores: Tensor, case: Biased) -> Tensor:
-    return scores.logit() if case.affinity == "sigmoid" else scores.log()
-
-
-def _numbers(row: Tensor, case: Biased) -> str:
-    parts = groups([f"{value:.2f}" for value in row.tolist()], case.num_groups)
-    return "[" + " | ".join(", ".join(part) for part in parts) + "]"
-
-
-def _biased_choices(answer: type, case: Biased) -> None:
-    _expect_choice(answer, replace(case, num_groups=1, top_groups=1), grouped=False)
-
-
-def _biased_groups(answer: type, case: Biased) -> None:
-    if case.num_groups > 1:
-        _expect_choice(answer, case, grouped=True)
-
-
 def _biased_gates(answer: type, case: Biased) -> None:
-    router, x = _with_bias(answer, case, case.bias()), case.x()
-    gates, experts = _route(router, x, case)
-    scores, bias = _scores(answer, router, x, case), case.bias().to(case.dtype)
+    router, x = router_with_bias(answer, case, case.bias()), case.x()
+    gates, experts = route(router, x, case)
+    scores, bias = scores_of(answer, router, x, case), case.bias().to(case.dtype)
 
-    def of(weights: Tensor, renormalise: bool = case.renormalise, scale: float = case.scale):
-        chosen = weights.gather(1, experts)
-        total = chosen.sum(-1, keepdim=True) if renormalise else 1.0
-        return dense_gates(scale * chosen / total, experts, case.num_experts)
+    chosen, top_k = scores.gather(1, experts), case.top_k
 
+    def dense(gates: Tensor) -> Tensor:
+        return dense_gates(case.scale * gates, experts, case.num_experts)
+
+    def of(weights: Tensor, renormalise: bool = case.renormalise) -> Tensor:
+        weights = weights.gather(1, experts)
+        return dense(weights / weights.sum(-1, keepdim=True) if renormalise else weights)
+
+    want = of(scores)
+    apart = "Does each gate stand in the slot of its own expert?"
     slips = {
         "Does the bias leak into the gates?": lambda: of(scores + bias),
         "Does the bias leak into the gates, through the logits?": lambda: of(
-            affinities(_logits(scores, case) + bias, case)
+            affinities(logits_of(scores, case) + bias, case)
+        ),
+        "Does the bias leak into the sum that divides?": lambda: dense(
+            chosen / (scores + bias).gather(1, experts).sum(-1, keepdim=True)
         ),
         "Did you renormalise after top-k?": lambda: of(scores, renormalise=False),
         "With renormalise=False, are the gates left as they are?": lambda: of(scores, True),
-        "Where does scale come in? It comes last.": lambda: of(scores, scale=1.0),
+        "Where does scale come in? It comes last.": lambda: want / case.scale,
+        "Is scale applied twice?": lambda: want * case.scale,
+        "Are the gates multiplied by scale, and not divided?": lambda: want / case.scale**2,
         "Is it the sum of the chosen affinities that divides, and not that of all?": lambda: of(
             scores / scores.sum(-1, keepdim=True), renormalise=False
         ),
+        "Is it the sum over a token's experts that divides, and not over the tokens?": lambda: (
+            dense(chosen / chosen.sum(0))
+        ),
+        "Is it a division that renormalises, and not a softmax?": lambda: dense(chosen.softmax(-1)),
+        "Is a constant added to the sum that divides?": lambda: dense(
+            chosen / (chosen.sum(-1, keepdim=True) + 1e-3)
+        ),
+        apart: lambda: of(scores) if top_k == 1 else _falling(want, experts),
+        "Are the gates those of the experts chosen, with the bias, and not of the best without?": (
+            lambda: _of_the_best(scores, experts, case)
+        ),
     }
     got = dense_gates(gates, experts, case.num_experts)
-    expect.close(got, of(scores), "the gate of each chosen expert", slips=slips)
+    expect.close(got, want, "the gate of each chosen expert", slips=slips)
+
+
+def _falling(gates: Tensor, experts: Tensor) -> Tensor:
+    """The gates of a token in falling order, given to its experts in the order of the slots."""
+    in_slots = gates.gather(1, experts).sort(dim=-1, descending=True).values
+    return dense_gates(in_slots, experts, gates.shape[1])
+
+
+def _of_the_best(scores: Tensor, experts: Tensor, case: Biased) -> Tensor:
+    """The gates of the experts with the highest affinities, given to those that were chosen."""
+    gates = case.scale * scores.topk(case.top_k, dim=-1).values
+    total = gates.sum(-1, keepdim=True) / case.scale if case.renormalise else 1.0
+    return dense_gates(gates / total, experts, case.num_experts)
+
+
+def _biased_made(answer: type, case: Biased) -> tuple[Callable[[], Built], Callable]:
+    x = case.x().float()
+    return lambda: new_router(answer, case), lambda router: router(x)
 
 
 def _biased_use(answer: type, case: Biased) -> Used:
-    router, x = _with_bias(answer, case, case.bias()), case.x()
+    router, x = router_with_bias(answer, case, case.bias()), case.x()
     return lambda: router(x), lambda: {"x": x, **state(router)}
 
 
@@ -256,7 +203,7 @@ def _biased_gradients(answer: type, case: Biased) -> None:
     if case.top_k == 1 and case.renormalise:
         return
     case = replace(case, scale=1.0)
-    router = _with_bias(answer, case, case.deciding_bias()).double()
+    router = router_with_bias(answer, case, case.deciding_bias()).double()
     x = (case.x()[:6].double() / 3).requires_grad_()
     direction = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
 
@@ -284,23 +231,29 @@ check_biased_router = Check(
     minutes=20,
     reference_answer=reference.BiasedRouter,
     draw=biased_cases,
-    stages={
-        "shapes and types, different experts": _biased_shapes,
-        "weights, and the bias a buffer of zeros": _biased_buffer,
-        "affinities of all experts": _biased_affinities,
-        "chosen by affinity + bias": _biased_choices,
-        "chosen from the best groups": _biased_groups,
-        "gates from the affinities alone": _biased_gates,
-        "x, weights and bias untouched": untouched(_biased_use),
-        "gradients reach x and the weights": _biased_gradients,
-    },
+    stages=in_both_modes(
+        {
+            "shapes and types, different experts": _biased_shapes,
+            "x, weights and bias untouched": untouched(_biased_use),
+            "weights, and the bias a buffer of zeros": _biased_buffer,
+            "type and seed left to the caller": left_to_the_caller(_biased_made),
+            "affinities of all experts": _biased_affinities,
+            "chosen by affinity + bias": biased_choices,
+            "chosen from the best groups": biased_groups,
+            "gates from the affinities alone": _biased_gates,
+            "finite gates where affinities underflow": finite_gates,
+            "float32 or wider inside, whatever the type of x": wide_inside,
+            "gradients reach x and the weights": _biased_gradients,
+        }
+    ),
     hints=(
         "A bias of +10 for expert 3 makes every token choose it. How large must its gate be then?",
         "Look at scores and scores + self.bias, both (T, E): which one goes to topk, and which "
-        "one do you gather the gates from?",
-        "Take affinities of the logits; add the bias to them in a new tensor, keep its top groups "
-        "if there are groups, take the indices of its top_k; gather the affinities there, divide "
-        "by their sum if renormalise, multiply by scale.",
+        "one do you gather the gates from? And look at their dtype where x is bfloat16.",
+        "Widen the logits to torch.promote_types(x.dtype, torch.float32) and take their "
+        "affinities. Choose by affinity + bias, a new tensor, within its top groups if there are "
+        "groups. The gates come from the affinities alone: gather them there, divide by their sum "
+        "(kept above 0 by a clamp) if renormalise, multiply by scale, return to the type of x.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(512, 64),),

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -75,7 +76,20 @@ _SLICE_MAJOR = "Do all slices of one token come before the next token's?"
 
 def _cut(answer, case: _Cut, x: Tensor) -> Tensor:
     shape = len(x) * case.num_segments, case.width
-    return expect.tensor(answer(x, case.num_segments), "the rows", shape, x.dtype)
+    ask = "Is there one row for each of a token's num_segments slices, in one tensor of x's type?"
+    return expect.tensor(answer(x, case.num_segments), "the rows", shape, x.dtype, ask)
+
+
+def _other_order(got: Tensor, want: Tensor, order: str) -> dict[str, Callable[[], Tensor]]:
+    """The question about numbers that are not those that came in, or not at their places."""
+    got, want = got.detach(), want.detach()
+    same = expect.near(got.flatten().sort().values, want.flatten().sort().values)
+    scaled = want * (got * want).sum() / (want * want).sum()
+    if same:
+        return {order: lambda: got}
+    if expect.near(got, scaled):
+        return {"Are the numbers left as they are, and not scaled?": lambda: got}
+    return {"Does every number come through once, as it was?": lambda: got}
 
 
 def _segments_shape(answer, case: _Cut) -> None:
@@ -85,18 +99,29 @@ def _segments_shape(answer, case: _Cut) -> None:
 def _segments_one(answer, case: _Cut) -> None:
     for slices in case.slices().split(1):
         x = case.whole(slices)
-        strided = {_STRIDED: lambda x=x: x.reshape(case.width, case.num_segments).T}
-        name = "with one token, the slice"
-        expect.close(_cut(answer, case, x), slices[0], name, axes=("row",), slips=strided)
+        got, want = _cut(answer, case, x), slices[0]
+        slips: dict[str, Callable[[], Tensor]] = {
+            _STRIDED: partial(_every_mth, x, case),
+            **_other_order(got, want, "Is row s slice s, from the front?"),
+        }
+        expect.close(got, want, "with one token, the slice", axes=("row",), slips=slips)
+
+
+def _every_mth(x: Tensor, case: _Cut) -> Tensor:
+    return x.reshape(case.width, case.num_segments).T
 
 
 def _segments_all(answer, case: _Cut) -> None:
     slices = case.slices()
     x = case.whole(slices)
-    slips = {_SLICE_MAJOR: lambda: case.rows(slices.transpose(0, 1))}
     with expect.untouched(lambda: {"x": x}):
         got = _cut(answer, case, x)
-        expect.close(got, case.rows(slices), "the slice", axes=("row",), slips=slips)
+    want, order = case.rows(slices), "Are rows and columns of x as x is indexed, not transposed?"
+    slips = {
+        _SLICE_MAJOR: lambda: case.rows(slices.transpose(0, 1)),
+        **_other_order(got, want, order),
+    }
+    expect.close(got, want, "the slice", axes=("row",), slips=slips)
 
 
 def _segments_gradient(answer, case: _Cut) -> None:
@@ -128,7 +153,8 @@ check_segment_tokens = Check(
         "A token [0, 1, 2, 3] in 2 segments: which numbers lie in its first row?",
         "Look at how x lies in memory: token after token, number after number. The rows want the "
         "same order.",
-        "Reshape x to as many rows as it takes, each x.shape[1] // num_segments wide.",
+        "From (T, D) to one row per slice: reshape x to as many rows as it takes, each "
+        "x.shape[1] // num_segments wide.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(512, 64), 8),
@@ -139,7 +165,8 @@ check_segment_tokens = Check(
 
 def _merged(answer, case: _Cut, y: Tensor) -> Tensor:
     shape = len(y) // case.num_segments, case.num_segments * case.width
-    return expect.tensor(answer(y, case.num_segments), "the tokens", shape, y.dtype)
+    ask = "Is there one row for each token, all its slices wide, in one tensor of y's type?"
+    return expect.tensor(answer(y, case.num_segments), "the tokens", shape, y.dtype, ask)
 
 
 def _merge_shape(answer, case: _Cut) -> None:
@@ -148,9 +175,12 @@ def _merge_shape(answer, case: _Cut) -> None:
 
 def _merge_one(answer, case: _Cut) -> None:
     for slices in case.slices().split(1):
-        strided = {_STRIDED: lambda slices=slices: slices[0].T.reshape(1, -1)}
-        got = _merged(answer, case, case.rows(slices))
-        expect.close(got, case.whole(slices), "with one token, the row", slips=strided)
+        got, want = _merged(answer, case, case.rows(slices)), case.whole(slices)
+        slips = {
+            _STRIDED: slices[0].T.reshape(1, -1).clone,
+            **_other_order(got, want, "Do the slices stand side by side, the first in front?"),
+        }
+        expect.close(got, want, "with one token, the row", slips=slips)
 
 
 def _merge_all(answer, case: _Cut) -> None:
@@ -162,7 +192,9 @@ def _merge_all(answer, case: _Cut) -> None:
 
     with expect.untouched(lambda: {"y": y}):
         got = _merged(answer, case, y)
-        expect.close(got, case.whole(slices), "the row", slips={_SLICE_MAJOR: slice_major})
+    want, order = case.whole(slices), "Are rows and columns of y as y is indexed, not transposed?"
+    slips = {_SLICE_MAJOR: slice_major, **_other_order(got, want, order)}
+    expect.close(got, want, "the row", slips=slips)
 
 
 def _merge_gradient(answer, case: _Cut) -> None:
@@ -185,7 +217,8 @@ check_merge_segments = Check(
     hints=(
         "Rows [0, 1] and [2, 3] are the slices of one token. What was the token?",
         "Look at merge_segments(segment_tokens(x, m), m): it is x. Which width has one row of it?",
-        "Reshape y to as many rows as it takes, each y.shape[1] * num_segments wide.",
+        "From m rows to one token: reshape y to as many rows as it takes, each "
+        "y.shape[1] * num_segments wide.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(4096, 8), 8),

@@ -1,6 +1,7 @@
 """The check of D2.1: experts that every token passes through."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from checks.d1_moe.cases import reached
+from checks.d1_moe.modules import (
+    expect_other_starts,
+    expect_own_memory,
+    in_both_modes,
+    left_to_the_caller,
+)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -62,14 +70,19 @@ def _shareds(rng: random.Random) -> list[_Shared]:
 
 
 def _layer(answer: type, case: _Shared) -> Built:
+    return _new_layer(answer, case).to(case.dtype)
+
+
+def _new_layer(answer: type, case: _Shared) -> Built:
     layer = answer(case.d_model, case.expert_dim, case.num_shared)
     expect.module(layer, "SharedExperts")
-    return layer.to(case.dtype)
+    return layer
 
 
 def _rows(layer: Built, x: Tensor) -> Tensor:
     """The output, one row per token, once it has the right kind."""
-    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, "The output looks like x.")
+    ask = "Is it one sum of all shared experts' outputs, in the shape of x?"
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask)
     return y.detach().reshape(-1, x.shape[-1])
 
 
@@ -87,18 +100,17 @@ def _shared_registered(answer: type, case: _Shared) -> None:
         "How wide is one network that holds all shared experts? And if there are several, does "
         "PyTorch know of each?",
     )
+    expect_own_memory(_new_layer(answer, case))
 
 
 def _shared_sum(answer: type, case: _Shared) -> None:
-    """In training and in evaluation, of equal weights and of drawn ones."""
+    """Of drawn weights, and of equal ones."""
     layer = _layer(answer, case)
-    for training in (True, False):
-        _expect_drawn(layer.train(training), case)
+    _expect_drawn(layer, case)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.fill_(_WEIGHT)
-    for training in (True, False):
-        _expect_equal(layer.train(training), case)
+    _expect_equal(layer, case)
 
 
 _WEIGHT = 0.3
@@ -120,14 +132,23 @@ def _expect_drawn(layer: Built, case: _Shared) -> None:
     units = [unit for net in networks for unit in zip(*_weights(net, case), strict=True)]
     if len(units) != case.num_shared * case.expert_dim:
         return  # laid out otherwise: equal weights and gradients judge it
+    experts = [
+        units[i * case.expert_dim : (i + 1) * case.expert_dim] for i in range(case.num_shared)
+    ]
     tokens = x.double().reshape(-1, case.d_model)
-    want, first = torch.zeros_like(tokens), torch.zeros_like(tokens)
-    for i, (gate, up, down) in enumerate(units):
-        share = torch.outer(F.silu(tokens @ gate) * (tokens @ up), down)
-        want += share
-        first += share if i < case.expert_dim else 0
-    slips = _slips(want, first, tokens, case)
-    expect.close(_rows(layer, x), want, "the output", slips=slips)
+    outs = torch.stack([_swiglu(expert, tokens) for expert in experts])  # (N, T, D)
+    got, want = _rows(layer, x), outs.sum(0)
+    slips = _slips(want, outs[0], tokens, case) | _order_slips(outs, experts, tokens, case)
+    again = _rows(layer, x)
+    if not expect.near(again, got):
+        slips = {"Is something drawn, or made anew, in forward?": lambda: got}
+    expect.close(got, want, "the output", slips=slips)
+
+
+def _swiglu(units: list, x: Tensor, activation: Callable = F.silu) -> Tensor:
+    """The sum over hidden units, each given as its rows of gate, up and down."""
+    parts = [torch.outer(activation(x @ gate) * (x @ up), down) for gate, up, down in units]
+    return torch.stack(parts).sum(0)
 
 
 def _slips(want: Tensor, first: Tensor, tokens: Tensor, case: _Shared) -> dict:
@@ -135,9 +156,39 @@ def _slips(want: Tensor, first: Tensor, tokens: Tensor, case: _Shared) -> dict:
         "Is it a mean over the shared experts? They are summed, unweighted.": lambda: (
             want / case.num_shared
         ),
+        "Is the sum divided by a root? It is a plain sum.": lambda: want / case.num_shared**0.5,
         "Is only the first shared expert used?": lambda: first,
         "Does the first shared expert stand in for all of them?": lambda: case.num_shared * first,
         "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
+    }
+
+
+def _order_slips(outs: Tensor, experts: list, tokens: Tensor, case: _Shared) -> dict:
+    def in_a_row(start: Tensor, residual: bool) -> Tensor:
+        y = start
+        for units in experts:
+            y = _swiglu(units, y) + (y if residual else 0)
+        return y - start if residual else y
+
+    normed = F.layer_norm(tokens, tokens.shape[-1:])
+    return {
+        "Does the last shared expert replace the others, not add to them?": lambda: outs[-1],
+        "Does each shared expert read x, and not what the one before it made?": lambda: in_a_row(
+            tokens, residual=False
+        ),
+        "Does each shared expert read x alone, without the sum so far?": lambda: in_a_row(
+            tokens, residual=True
+        ),
+        "Is it the largest of the outputs, where their sum belongs?": lambda: outs.amax(0),
+        "Is x added once per shared expert? The residual is the block's work.": lambda: (
+            outs.sum(0) + case.num_shared * tokens
+        ),
+        "Is x normalised first? That is the block's work.": lambda: sum(
+            _swiglu(units, normed) for units in experts
+        ),
+        "Is the activation SiLU, as in SwiGLU of helpers.model.llama?": lambda: sum(
+            _swiglu(units, tokens, F.gelu) for units in experts
+        ),
     }
 
 
@@ -160,8 +211,9 @@ def _shared_starts(answer: type, case: _Shared) -> None:
         differ > 0.75 * len(drawn),
         f"shared experts must start from different numbers: of {len(drawn)} weights only "
         f"{differ} differ, and equal experts get equal gradients for ever",
-        "Was one expert copied?",
+        "Was one expert copied, or is a seed set before each?",
     )
+    expect_other_starts(lambda: _new_layer(answer, case), "layers")
 
 
 def _shared_use(answer: type, case: _Shared) -> Used:
@@ -169,17 +221,24 @@ def _shared_use(answer: type, case: _Shared) -> Used:
     return lambda: layer(x), lambda: {"x": x}
 
 
+def _shared_made(answer: type, case: _Shared) -> tuple[Callable[[], Built], Callable]:
+    x = case.x().float()
+    return lambda: _new_layer(answer, case), lambda layer: layer(x)
+
+
 def _shared_gradients(answer: type, case: _Shared) -> None:
     """With drawn weights, so that a start from zeros hides nothing."""
     layer, x = _layer(answer, case).double(), case.x().double().requires_grad_()
+    frozen = [name for name, p in layer.named_parameters() if not p.requires_grad]
+    ask = "Is there a `requires_grad_(False)`, or requires_grad=False?"
+    expect.require(not frozen, f"all weights must learn, and {', '.join(frozen)} cannot", ask)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.normal_(std=0.5)
     direction = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
     inputs = {"x": x, **dict(layer.named_parameters())}
     expect.gradient(lambda: (layer(x) * direction).sum(), inputs, case.generator())
-    grads = torch.autograd.grad((layer(x) * direction).sum(), list(layer.parameters()))
-    idle = sum(int((grad == 0).sum()) for grad in grads)
+    idle = int((~reached(layer(x) * direction, list(layer.parameters()))).sum())
     expect.require(
         idle == 0,
         f"every weight must get a gradient, and {idle} numbers get none",
@@ -193,19 +252,23 @@ check_shared_experts = Check(
     minutes=10,
     reference_answer=reference.SharedExperts,
     draw=_shareds,
-    stages={
-        "shapes and types, any leading dimensions": _shared_shapes,
-        "as many weights as num_shared experts, all registered": _shared_registered,
-        "the sum of num_shared SwiGLUs within 1e-5": _shared_sum,
-        "different starts": _shared_starts,
-        "inputs untouched": untouched(_shared_use),
-        "gradients reach x and every weight": _shared_gradients,
-    },
+    stages=in_both_modes(
+        {
+            "shapes and types, any leading dimensions": _shared_shapes,
+            "inputs untouched": untouched(_shared_use),
+            "as many weights as num_shared experts, all registered": _shared_registered,
+            "type and seed left to the caller": left_to_the_caller(_shared_made),
+            "the sum of num_shared SwiGLUs within 1e-5": _shared_sum,
+            "different starts": _shared_starts,
+            "gradients reach x and every weight": _shared_gradients,
+        }
+    ),
     hints=(
         "A SwiGLU sums over its hidden units. What is the sum of two SwiGLUs on the same x, if "
         "you lay their hidden units side by side?",
         "Look at SwiGLU(d_model, width): which width holds num_shared experts of expert_dim?",
-        "Make self.experts one SwiGLU from d_model, as wide as num_shared times expert_dim.",
+        "Let self.experts be what computes the sum of all shared experts: one SwiGLU from d_model, "
+        "as wide as num_shared times expert_dim.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(512, 64),),

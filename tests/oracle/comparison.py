@@ -37,6 +37,22 @@ def unchanged(tensors, before):
     return set() if same else {"input changed"}
 
 
+def made_faults(make, call):
+    """Whether a new module comes in another type than float32, or sets torch's seed."""
+    module, faults = make(), set()
+    numbers = [w for w in module.state_dict().values() if w.is_floating_point()]
+    if any(w.dtype != torch.float32 for w in numbers):
+        return {"type of a new module"}
+    for step in (make, lambda: call(module)):
+        drawn = []
+        for seed in (3, 4):
+            torch.manual_seed(seed)
+            step()
+            drawn.append(torch.rand(4))
+        faults |= {"seed"} if torch.equal(*drawn) else set()
+    return faults
+
+
 def raises_value_error(function, *inputs):
     try:
         function(*inputs)

@@ -6,7 +6,7 @@ the answer was seen to differ: empty for a right one.
 
 import math
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from itertools import permutations
 
 import torch
@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 import solutions.d1_moe as reference
 from helpers.model.llama import SwiGLU
-from tests.oracle.comparison import gradient_faults, gradients, tensor_faults, unchanged, x_
+from tests.oracle.comparison import (
+    gradient_faults,
+    gradients,
+    made_faults,
+    tensor_faults,
+    unchanged,
+    x_,
+)
 
 # --- slow loops ---------------------------------------------------------------------------------
 
@@ -100,43 +107,69 @@ class Counting(nn.Module):
 
 
 def at_router(answer, t, d, e, k, dtype):
+    faults = made_faults(lambda: answer(d, e, k), lambda router: router(torch.ones(t, d)))
     router = answer(d, e, k).to(dtype)
-    weight = torch.cat([p if p.shape[-1] == d else p.T for p in router.parameters()] or [x_(0, d)])
-    if weight.shape != (e, d):
-        return {"weight is not (E, D)"}
+    weights = list(router.parameters())
+    if sum(w.numel() for w in weights) != e * d:
+        return faults | {"number of weights"}
+    weight = torch.cat([w if w.shape[-1] == d else w.T for w in weights])
     x = 2 * x_(t, d).to(dtype)
-    before = x.clone()
+    for training in (True, False):
+        faults |= router_faults(router.train(training), weight, x, e, k)
+    return faults
+
+
+def router_faults(router, weight, x, e, k):
+    before, shape = x.clone(), (len(x), k)
     with torch.no_grad():
-        router(x)
-    faults = unchanged([x], [before])
-    x = before.clone().requires_grad_()
+        router(before)
+    faults = unchanged([before], [x])
+    x = x.clone().requires_grad_()
     gates, experts = router(x * 1)
-    faults |= tensor_faults(experts, torch.zeros(t, k, dtype=torch.int64), "choices") - {"choices"}
-    faults |= tensor_faults(gates, torch.zeros(t, k, dtype=dtype), "gates") - {"gates"}
+    faults |= tensor_faults(experts, torch.zeros(shape, dtype=torch.int64), "choices") - {"choices"}
+    faults |= tensor_faults(gates, x.new_zeros(shape), "gates") - {"gates"}
     if faults:
         return faults
-    mine, wanted = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates), routed(weight, x, k)
+    mine = x.new_zeros(len(x), e).scatter(1, experts, gates)
+    wanted = routed(weight, x, k)
     faults |= tensor_faults(mine, wanted)
     return faults | gradient_faults(mine, wanted, [x, *router.parameters()])
 
 
 def at_array(answer, d, f, e):
-    array = answer(d, f, e).double()
+    make = partial(answer, d, f, e)
+    array, x = make(), x_(3, d)
+    memories = [w.untyped_storage().data_ptr() for w in array.parameters()]
+    faults = set() if len(set(memories)) == len(memories) else {"shared memory"}
     if len(array) != e:
-        return {"length"}
+        return faults | {"length"}
     if sum(p.numel() for p in array.parameters()) != 3 * d * f * e:
-        return {"number of parameters"}
-    x = x_(3, d)
-    faults = tensor_faults(array[0](x), array[0](x), "second call")
-    parts = [own_weights(array, i, x) for i in range(e)]
+        return faults | {"number of parameters"}
+    faults |= made_faults(make, lambda array: [array[i](x.float()) for i in range(e)])
+    starts = [nn.utils.parameters_to_vector(make().parameters()) for _ in range(2)]
+    faults |= {"equal starts"} if torch.equal(*starts) else set()
+    array.double()
+    for training in (True, False):
+        faults |= expert_faults(array.train(training), x, f)
+    return faults
+
+
+def expert_faults(array, x, f):
+    given, d, e = x.clone(), x.shape[1], len(array)
+    faults = tensor_faults(array[0](given), array[0](x.clone()), "second call")
+    faults |= unchanged([given], [x])
+    parts = [own_weights(array, i, x.clone()) for i in range(e)]
     for i, own in enumerate(parts):
         shapes = [w if w.shape == (f, d) else w.T for w in own]
-        fits = (
-            torch.allclose(array[i](x), swiglu(x, gate, up, down.T))
-            for gate, up, down in permutations(shapes)
+        leaf = x.clone().requires_grad_()
+        mine = array[i](leaf * 1)
+        wants = [
+            swiglu(leaf, gate, up, down.T)
+            for gate, up, down in permutations(shapes, 3)
             if gate.shape == up.shape == down.shape == (f, d)
-        )
-        faults |= set() if len(own) == 3 and any(fits) else {"value"}
+        ]
+        want = next((want for want in wants if torch.allclose(mine, want)), None)
+        faults |= {"value"} if want is None else gradient_faults(mine, want, [leaf])
         faults |= {"equal experts" for j in range(i) if torch.allclose(array[i](x), array[j](x))}
     return faults
 
@@ -219,17 +252,21 @@ def at_dropped(answer, choices, e, factor):
 
 
 def at_layer(answer, b, l, d, e, k, f):  # noqa: E741
+    faults = made_faults(lambda: answer(d, e, k, f), lambda layer: layer(torch.ones(b, l, d)))
     layer = answer(d, e, k, f).double()
     weight = layer.router.gate.weight
     size = sum(p.numel() for p in layer.experts.parameters())
-    faults = set() if size == 3 * d * f * e else {"width of the experts"}
+    faults |= set() if size == 3 * d * f * e else {"width of the experts"}
+    faults |= set() if len(layer.experts) == e else {"number of experts"}
     x = x_(l, b, d).transpose(0, 1)
     before = x.clone()
     rows = count_rows(layer)
-    with torch.no_grad():
-        layer(x)
-    faults |= unchanged([x], [before])
-    faults |= {"rows"} if sum(rows) > b * l * k else set()
+    for training in (True, False):
+        with torch.no_grad():
+            layer.train(training)(x)
+        faults |= unchanged([x], [before])
+        faults |= {"rows"} if sum(rows) > b * l * k else set()
+        rows.clear()
     x = x_(b, l, d).requires_grad_()
     tokens = torch.cat(list(x))
     for training in (True, False):
@@ -273,6 +310,7 @@ CHOICES = [
     ([[2], [0], [2]], 3),
     ([[3, 1, 0]], 5),
 ]
+LONG = ([[0, 1], [0, 2]] * 150, 3)  # more choices of one expert than a byte counts
 LOADS = [
     ([4, 2, 1, 3],),
     ([5, 0, 4],),
@@ -281,6 +319,7 @@ LOADS = [
     ([3, 3, 3],),
     ([0, 9, 0, 1, 1, 0],),
     ([12, 0, 0, 0, 0],),
+    ([0, 0, 1, 0, 2, 0],),
 ]
 ROUTERS = [
     (9, 6, 4, 2, DOUBLE),
@@ -303,7 +342,7 @@ LOOKS = {
     "D1.1": (at_router, ROUTERS),
     "D1.2": (at_array, [(4, 7, 4), (6, 5, 3), (3, 8, 1)]),
     "D1.3": (at_dispatch, DISPATCHES),
-    "D1.4a": (at_load, CHOICES),
+    "D1.4a": (at_load, [*CHOICES, LONG]),
     "D1.4b": (at_measure(cv), LOADS),
     "D1.4c": (at_measure(violation), LOADS),
     "D1.5": (at_layer, [(2, 3, 6, 4, 2, 8), (1, 5, 4, 5, 3, 3), (3, 2, 5, 3, 1, 4)]),

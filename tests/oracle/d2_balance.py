@@ -113,6 +113,7 @@ BIASES = [
     ([0.05, 0.1, -0.2, 1.4, 0.0], [10, 11, 0, 30, 9], 0.001, DOUBLE),
     ([0.0, 0.0, 0.0], [3, 3, 3], 0.5, SINGLE),
     ([0.1, -0.1], [0, 0], 0.01, DOUBLE),
+    ([0.1, -0.1, 0.2], [2, 3, 1], 0.01, DOUBLE),
     ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0, 1, 2, 0, 100, 30], 0.02, SINGLE),
 ]
 # Real tokens may stand anywhere: no padding, padding on either side, a hole, only padding.

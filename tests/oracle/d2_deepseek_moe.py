@@ -1,14 +1,16 @@
 """How answers to D2's exercises differ from slow loops: one `at_…` per exercise, as in D1's."""
 
 import math
+from functools import partial
 from itertools import permutations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import solutions.d2_deepseek_moe as reference
 from tests.oracle.comparison import (
     gradient_faults,
+    made_faults,
     raises_value_error,
     tensor_faults,
     unchanged,
@@ -65,7 +67,11 @@ def gates_of(weight, bias, x, k, options):
 
 
 def at_shared(answer, d, f, n, *lead):
-    layer = answer(d, f, n).double()
+    layer = answer(d, f, n)
+    memories = [w.untyped_storage().data_ptr() for w in layer.parameters()]
+    if len(set(memories)) < len(memories):
+        return {"shared memory"}
+    layer.double()
     weights = list(layer.parameters())
     if sum(p.numel() for p in weights if p.requires_grad) != 3 * d * f * n:
         return {"number of parameters"}
@@ -75,7 +81,8 @@ def at_shared(answer, d, f, n, *lead):
         layer(given)
     faults = unchanged([given], [x])
     mine = layer(x * 1)
-    faults |= tensor_faults(layer.eval()(x * 1), mine, "second call")
+    evaluated = layer.eval()(x * 1)
+    faults |= tensor_faults(evaluated, mine, "second call")
     if not isinstance(mine, Tensor) or mine.shape != x.shape:
         return faults | {"kind or shape"}
     readings = [as_swiglu(x, *units) for units in unit_orders(weights, d)]
@@ -84,6 +91,10 @@ def at_shared(answer, d, f, n, *lead):
         return faults | {"value"}
     for role in (weight.detach() for units in unit_orders(weights, d) for weight in units):
         faults |= set() if len(role.unique(dim=0)) == f * n else {"equal experts"}
+    faults |= gradient_faults(evaluated, wanted, [x, *weights])
+    faults |= made_faults(lambda: answer(d, f, n), lambda layer: layer(torch.ones(*lead, d)))
+    starts = [nn.utils.parameters_to_vector(answer(d, f, n).parameters()) for _ in range(2)]
+    faults |= {"equal starts"} if torch.equal(*starts) else set()
     return faults | gradient_faults(mine, wanted, [x, *weights])
 
 
@@ -147,19 +158,21 @@ def at_groups(answer, t, e, groups, top, shift, dtype):
 
 
 def at_biased_router(answer, t, d, e, k, options, shift, dtype):
-    router = answer(d, e, k, **options).to(dtype)
+    make = partial(answer, d, e, k, **options)
+    router = make().to(dtype)
     if faults := bias_faults(router, e):
         return faults
+    faults = made_faults(make, lambda router: router(torch.ones(t, d)))
     leaf = next(router.parameters())
     weight = leaf if leaf.shape == (e, d) else leaf.T
-    bias = (0.4 * x_(e) + shift).to(dtype)
-    router.bias.copy_(bias)
+    router.bias.copy_(0.4 * x_(e) + shift)
+    bias = router.bias.clone()
     x = 2 * x_(t, d).to(dtype)
     given = x.clone()
     with torch.no_grad():
         if len(router(given)) != 2:
             return {"no pair"}
-    faults = unchanged([given, router.bias], [x, bias])
+    faults |= unchanged([given, router.bias], [x, bias])
     x.requires_grad_()
     wanted = gates_of(weight, bias, x, k, options)
     for training in (True, False):
@@ -171,7 +184,50 @@ def at_biased_router(answer, t, d, e, k, options, shift, dtype):
         mine = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates)
         faults |= tensor_faults(mine, wanted)
         faults |= gradient_faults(mine, wanted, [x, leaf])
+    faults |= narrow_faults(make, d, e, k, options) | underflow_faults(make(), d, options)
     return faults | unchanged([router.bias], [bias])
+
+
+def narrow_faults(make, d, e, k, options):
+    """Whether numbers that only float32 tells apart do not decide, or the bias is cast."""
+    faults = set()
+    groups, top = options.get("num_groups", 1), options.get("top_groups", 1)
+    for dtype, unit in ((torch.bfloat16, 2.0**-13), (torch.float16, 2.0**-16)):
+        for order in (torch.arange(e), torch.arange(e).flip(0)):
+            router, fine = make(), 1 + unit * order
+            router.bias.copy_(fine)
+            for weight in router.parameters():
+                weight.data.zero_()
+            router.to(dtype)
+            faults |= set() if router.bias.dtype == torch.float32 else {"narrow bias"}
+            x = torch.zeros(1, d, dtype=dtype)
+            faults |= choice_faults(router, x, fine.tolist(), k, groups, top)
+            router.bias.zero_()
+            weight = next(router.parameters())
+            columns = weight.data if weight.shape == (e, d) else weight.data.T
+            columns[:, 0] = 2.0**-4 * (1 + torch.finfo(dtype).eps * order)
+            x[:, 0] = 1
+            if options.get("affinity") == "softmax" or groups == 1:
+                faults |= choice_faults(router, x, columns[:, 0].tolist(), k, groups, top)
+    return faults
+
+
+def choice_faults(router, x, numbers, k, groups, top):
+    """Whether one token's experts have not the greatest numbers, or its gates not x's type."""
+    gates, experts = router(x)
+    open_to = allowed(numbers, groups, top) if groups > 1 else range(len(numbers))
+    wanted = sorted(open_to, key=lambda i: -numbers[i])[:k]
+    faults = set() if gates.dtype == x.dtype else {"type of gates"}
+    return faults | (set() if set(experts[0].tolist()) == set(wanted) else {"narrow choice"})
+
+
+def underflow_faults(router, d, options):
+    """Whether gates are not finite where all affinities are 0."""
+    if options.get("affinity") == "softmax":
+        return set()
+    for weight in router.parameters():
+        weight.data.fill_(-300)
+    return set() if router(torch.ones(2, d))[0].isfinite().all() else {"gates not finite"}
 
 
 def bias_faults(router, e):
@@ -189,13 +245,16 @@ def at_deepseek_moe(answer, b, l, d, e, k, f, n, options):  # noqa: E741
     m = options.get("num_segments", 1)
     if faults := size_faults(layer, d, e, f, n, m):
         return faults
+    faults = made_faults(
+        lambda: answer(d, e, k, f, n, **options), lambda layer: layer(torch.ones(b, l, d))
+    )
     bias = 0.3 * x_(e)
     layer.router.bias.copy_(bias)
     x = x_(l, b, d).transpose(0, 1)
     given, rows = x_(l, b, d).transpose(0, 1).copy_(x), count_rows(layer)
     with torch.no_grad():
         layer(given)
-    faults = unchanged([given], [x])
+    faults |= unchanged([given], [x])
     faults |= {"rows"} if sum(rows) > b * l * m * k else set()
     x = x_(b, l, d).requires_grad_()
     for training in (True, False):
@@ -222,6 +281,8 @@ def size_faults(layer, d, e, f, n, m):
     sizes = [sum(w.numel() for w in part.parameters()) for part in (layer.experts, layer.shared)]
     if sizes != [3 * d // m * f * e, 3 * d * f * n]:
         return {"width of the experts"}
+    if len(layer.experts) != e:
+        return {"number of experts"}
     return set() if layer.router.gate.weight.shape == (e, d // m) else {"width of the router"}
 
 
@@ -260,6 +321,7 @@ ROUTERS = [
     (5, 6, 4, 2, {"affinity": "softmax", "scale": 2.0}, 0.0, SINGLE),
     (5, 4, 9, 2, {"renormalise": False, "num_groups": 3, "top_groups": 2}, -1.5, DOUBLE),
     (1, 4, 6, 1, {"renormalise": False, "scale": 0.5}, 0.0, DOUBLE),
+    (2, 4, 5, 1, {"scale": 2.5}, 0.0, DOUBLE),
     (3, 4, 3, 3, {}, 0.0, DOUBLE),
 ]
 LAYERS = [

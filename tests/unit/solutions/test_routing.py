@@ -53,6 +53,21 @@ def test_v3s_router_chooses_and_weighs_as_transformers_does(
     assert torch.equal(ours.bias, theirs.e_score_correction_bias)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_bias_of_a_narrow_router_stays_float32(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    config = DeepseekV3Config(hidden_size=8, n_routed_experts=4, num_experts_per_tok=2, n_group=1)
+    config.topk_group = 1
+    theirs = DeepseekV3TopkRouter(config).to(dtype)
+    theirs.e_score_correction_bias = torch.randn(4)
+    for made in (BiasedRouter.from_hf(theirs), BiasedRouter.from_hf(theirs).half().to(dtype)):
+        assert made.gate.weight.dtype == dtype and made.bias.dtype == torch.float32
+        assert torch.equal(made.bias, theirs.e_score_correction_bias)
+        assert made(torch.randn(3, 8, dtype=dtype))[0].dtype == dtype
+    layer = DeepSeekMoE(8, 4, 2, 4, 1).to(dtype)
+    assert layer.router.bias.dtype == torch.float32 and layer.double().router.bias.any() == 0
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [

@@ -184,6 +184,18 @@ def running_total(experts, num_experts):
 
 
 @wrong
+def counted_in_a_byte(experts, num_experts):
+    """Counts in uint8, which begin again at 256."""
+    return (
+        F.one_hot(experts, num_experts)
+        .flatten(0, 1)
+        .to(torch.uint8)
+        .cumsum(0, dtype=torch.uint8)[-1]
+        .long()
+    )
+
+
+@wrong
 def sorts_in_place(experts, num_experts):
     """Right counts, and the caller's choices come back sorted."""
     load = expert_load(experts, num_experts)

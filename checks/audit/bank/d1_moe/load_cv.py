@@ -186,6 +186,13 @@ def cv_one_row(load):
 
 
 @wrong
+def cv_mean_of_one_at_least(load):
+    """clamp(min=1) against a division by zero: wrong where the mean is below 1."""
+    load = load.double()
+    return float(load.std(correction=0) / load.mean().clamp(min=1))
+
+
+@wrong
 def cv_spoils_load(load):
     """Right value, and the caller's load comes back as zeros."""
     cv = load_cv(load)

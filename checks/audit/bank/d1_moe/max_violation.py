@@ -178,3 +178,10 @@ def violation_per_expert(load):
     """One number an expert."""
     load = load.double()
     return (load - load.mean()) / load.mean().clamp(min=1e-9)
+
+
+@wrong
+def violation_mean_of_one_at_least(load):
+    """clamp(min=1) against a division by zero: wrong where the mean is below 1."""
+    load = load.double()
+    return float((load.max() - load.mean()) / load.mean().clamp(min=1))

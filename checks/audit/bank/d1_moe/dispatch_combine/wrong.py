@@ -17,6 +17,17 @@ def overwrites(x, gates, experts, expert_array):
 
 
 @wrong
+def overwrites_by_mask(x, gates, experts, expert_array):
+    """`y[mask] = …`: the same with a mask over the tokens."""
+    y = torch.zeros_like(x)
+    for i in range(len(expert_array)):
+        mask = (experts == i).any(dim=-1)
+        gate = (gates * (experts == i)).sum(dim=-1)[mask]
+        y[mask] = gate[:, None] * expert_array[i](x[mask])
+    return y
+
+
+@wrong
 def repeated_index(x, gates, experts, expert_array):
     """All choices in one `y[token] += …`, which adds once where an index repeats."""
     y, tokens, parts = torch.zeros_like(x), [], []

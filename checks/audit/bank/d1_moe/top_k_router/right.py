@@ -7,12 +7,6 @@ from torch.nn import functional as F
 from checks.audit.answers import right
 from solutions.d1_moe import TopKRouter
 
-EQUIVALENT_MUTANTS = {
-    (
-        "gates, experts = probs.topk(self.top_k, dim=-1) → gates, experts = probs.topk(self.top_k)"
-    ): "the last dimension is what topk takes when none is named",
-}
-
 
 @right
 class SoftmaxOverChosen(TopKRouter):

@@ -200,3 +200,12 @@ class UnregisteredWeight(TopKRouter):
 
     def forward(self, x):
         return chosen((x @ self.weight.to(x.dtype)).softmax(dim=-1), self.top_k)
+
+
+@wrong
+class LogitBias(TopKRouter):
+    """nn.Linear with its bias left on."""
+
+    def __init__(self, d_model, num_experts, top_k):
+        super().__init__(d_model, num_experts, top_k)
+        self.gate = nn.Linear(d_model, num_experts)

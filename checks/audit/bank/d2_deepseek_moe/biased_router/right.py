@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import right
+from checks.audit.bank.d2_deepseek_moe.biased_router.steps import above_zero, wide
 from solutions.d2_deepseek_moe import BiasedRouter, keep_top_groups
 
 EQUIVALENT_MUTANTS = {
@@ -26,7 +27,7 @@ class AsTransformers(BiasedRouter):
     """Groups always formed, a scattered mask, 1e-20 in the divisor, unsorted choices."""
 
     def forward(self, x):
-        logits = self.gate(x)
+        logits = wide(self.gate(x))
         scores = logits.softmax(dim=-1) if self.affinity == "softmax" else logits.sigmoid()
         biased = scores + self.bias
         groups = biased.view(len(x), self.num_groups, -1)
@@ -38,7 +39,7 @@ class AsTransformers(BiasedRouter):
         gates = scores.gather(1, experts)
         if self.renormalise:
             gates = gates / (gates.sum(dim=-1, keepdim=True) + 1e-20)
-        return gates * self.scale, experts
+        return (gates * self.scale).to(x.dtype), experts
 
 
 @right
@@ -48,12 +49,12 @@ class TokenByToken(BiasedRouter):
     def forward(self, x):
         gates, experts = [], []
         for token in x:
-            logits = self.gate.weight @ token
+            logits = wide(self.gate.weight @ token)
             scores = logits.sigmoid() if self.affinity == "sigmoid" else logits.softmax(0)
             numbers = (scores + self.bias).tolist()
             chosen = self.best(numbers)
-            total = scores[chosen].sum() if self.renormalise else 1
-            gates.append(self.scale * scores[chosen] / total)
+            total = above_zero(scores[chosen].sum()) if self.renormalise else 1
+            gates.append((self.scale * scores[chosen] / total).to(x.dtype))
             experts.append(chosen)
         return torch.stack(gates), torch.tensor(experts)
 
@@ -76,13 +77,13 @@ class OtherLayout(BiasedRouter):
         self.centroids = nn.Parameter(torch.randn(d_model, num_experts) * d_model**-0.5)
 
     def forward(self, x):
-        scores = getattr(torch, self.affinity)(x @ self.centroids, *self.dims())
+        logits = wide(x) @ wide(self.centroids)
+        scores = getattr(torch, self.affinity)(logits, *self.dims())
         choice = keep_groups(self, scores + self.bias)
         experts = choice.argsort(dim=-1, descending=True)[:, : self.top_k]
         gates = scores.take_along_dim(experts, dim=-1)
-        return self.scale * (
-            F.normalize(gates, p=1, dim=-1) if self.renormalise else gates
-        ), experts
+        gates = F.normalize(gates, p=1, dim=-1) if self.renormalise else gates
+        return (self.scale * gates).to(x.dtype), experts
 
     def dims(self):
         """The dimension that softmax asks for and sigmoid refuses."""
@@ -94,15 +95,15 @@ class DenseGates(BiasedRouter):
     """Gates for all experts, zero where not chosen, renormalised, then gathered by number."""
 
     def forward(self, x):
-        logits = self.gate(x)
+        logits = self.gate(x).to(torch.promote_types(x.dtype, torch.float32))
         scores = torch.sigmoid(logits) if self.affinity == "sigmoid" else F.softmax(logits, -1)
         with torch.no_grad():
             chosen = keep_groups(self, scores + self.bias).topk(self.top_k).indices
         dense = F.one_hot(chosen, scores.shape[1]).sum(dim=1) * scores
         if self.renormalise:
-            dense = dense / dense.sum(dim=-1, keepdim=True)
+            dense = dense / above_zero(dense.sum(dim=-1, keepdim=True))
         experts = chosen.sort(dim=-1).values
-        return (self.scale * dense).gather(-1, experts), experts
+        return (self.scale * dense).gather(-1, experts).to(x.dtype), experts
 
 
 @right
@@ -110,12 +111,12 @@ class InLogarithms(BiasedRouter):
     """Logarithms of the affinities: renormalising them is a softmax over the chosen ones."""
 
     def forward(self, x):
-        logits = self.gate(x)
+        logits = wide(self.gate(x))
         logs = F.logsigmoid(logits) if self.affinity == "sigmoid" else logits.log_softmax(dim=-1)
         experts = keep_groups(self, logs.exp() + self.bias).topk(self.top_k, dim=-1).indices
         chosen = logs.gather(-1, experts)
         gates = chosen.softmax(dim=-1) if self.renormalise else chosen.exp()
-        return gates.mul(self.scale), experts
+        return gates.mul(self.scale).to(x.dtype), experts
 
 
 @right
@@ -132,7 +133,7 @@ class AffinityInDouble(BiasedRouter):
         experts = keep_groups(self, scores.detach() + self.bias.double()).topk(self.top_k)[1]
         gates = self.scale * scores.gather(1, experts)
         if self.renormalise:
-            gates = gates / scores.gather(1, experts).sum(dim=-1, keepdim=True)
+            gates = gates / above_zero(scores.gather(1, experts).sum(dim=-1, keepdim=True))
         return gates.to(x.dtype), experts
 
 
@@ -141,7 +142,7 @@ class ChosenOneByOne(BiasedRouter):
     """An argmax for each slot, with the experts already taken at minus infinity."""
 
     def forward(self, x):
-        logits = F.linear(x, self.gate.weight)
+        logits = F.linear(wide(x), wide(self.gate.weight))
         scores = {"sigmoid": logits.sigmoid(), "softmax": logits.softmax(-1)}[self.affinity]
         rest, experts = keep_groups(self, scores.detach() + self.bias).clone(), []
         for _ in range(self.top_k):
@@ -149,5 +150,5 @@ class ChosenOneByOne(BiasedRouter):
             rest[torch.arange(len(x)), experts[-1]] = float("-inf")
         experts = torch.stack(experts, dim=1)
         gates = scores[torch.arange(len(x))[:, None], experts]
-        divisor = gates.sum(1, keepdim=True) if self.renormalise else torch.ones_like(gates)
-        return gates * (self.scale / divisor), experts
+        divisor = above_zero(gates.sum(1, keepdim=True)) if self.renormalise else gates.new_ones(1)
+        return (self.scale * (gates / divisor)).to(x.dtype), experts

@@ -1,6 +1,18 @@
 """What answers to D2.3b BiasedRouter are built from."""
 
+import torch
+
 from solutions.d2_deepseek_moe import BiasedRouter, keep_top_groups
+
+
+def wide(y):
+    """`y` in float32 where it is narrower."""
+    return y if y.dtype == torch.float64 else y.float()
+
+
+def above_zero(total):
+    """A sum that may divide."""
+    return total.clamp(min=torch.finfo(total.dtype).tiny)
 
 
 class Stepwise(BiasedRouter):
@@ -24,11 +36,11 @@ class Stepwise(BiasedRouter):
         """(T, K) gates."""
         gates = scores.gather(1, experts)
         if self.renormalise:
-            gates = gates / gates.sum(dim=-1, keepdim=True)
+            gates = gates / above_zero(gates.sum(dim=-1, keepdim=True))
         return self.scale * gates
 
     def forward(self, x):
         """Gates and experts."""
-        scores = self.affinities(self.gate(x))
+        scores = self.affinities(wide(self.gate(x)))
         experts = self.choose(scores)
-        return self.weigh(scores, experts), experts
+        return self.weigh(scores, experts).to(x.dtype), experts

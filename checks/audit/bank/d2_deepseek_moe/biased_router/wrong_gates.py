@@ -3,7 +3,7 @@
 import torch
 
 from checks.audit.answers import wrong
-from checks.audit.bank.d2_deepseek_moe.biased_router.steps import Stepwise
+from checks.audit.bank.d2_deepseek_moe.biased_router.steps import Stepwise, above_zero
 
 
 @wrong
@@ -173,7 +173,8 @@ class LogitsAsGates(Stepwise):
     def forward(self, x):
         logits = self.gate(x)
         experts = self.choose(self.affinities(logits))
-        return self.weigh(logits, experts), experts
+        gates = self.scale * logits.gather(1, experts)
+        return gates / gates.sum(dim=-1, keepdim=True) if self.renormalise else gates, experts
 
 
 @wrong
@@ -216,7 +217,7 @@ class DetachedDivisor(Stepwise):
     def weigh(self, scores, experts):
         gates = scores.gather(1, experts)
         if self.renormalise:
-            gates = gates / gates.detach().sum(dim=-1, keepdim=True)
+            gates = gates / above_zero(gates.detach().sum(dim=-1, keepdim=True))
         return self.scale * gates
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from checks.audit.answers import wrong
-from checks.audit.bank.d2_deepseek_moe.biased_router.steps import Stepwise
+from checks.audit.bank.d2_deepseek_moe.biased_router.steps import Stepwise, wide
 from solutions.d1_moe import expert_load
 from solutions.d2_deepseek_moe import update_bias
 
@@ -126,10 +126,11 @@ class FloatExperts(Stepwise):
 
 @wrong
 class Float32Gates(Stepwise):
-    """The affinities in float32, as DeepSeek's code has it, and never cast back."""
+    """The gates in float32, as DeepSeek's code has it, and never cast back."""
 
-    def affinities(self, logits):
-        return super().affinities(logits.float())
+    def forward(self, x):
+        gates, experts = super().forward(x)
+        return gates.float(), experts
 
 
 @wrong
@@ -145,9 +146,9 @@ class WeightData(Stepwise):
     """`.data` on the weight: x gets its gradient and the router none."""
 
     def forward(self, x):
-        scores = self.affinities(x @ self.gate.weight.data.T)
+        scores = self.affinities(wide(x @ self.gate.weight.data.T))
         experts = self.choose(scores)
-        return self.weigh(scores, experts), experts
+        return self.weigh(scores, experts).to(x.dtype), experts
 
 
 @wrong

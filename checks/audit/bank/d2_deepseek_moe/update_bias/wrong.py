@@ -1,69 +1,12 @@
-"""Right and wrong answers to D2.3c update_bias."""
+"""Wrong answers to D2.3c update_bias."""
 
 import numpy as np
 import torch
 from torch import nn
 
-from checks.audit.answers import right, wrong
+from checks.audit.answers import wrong
+from checks.audit.bank.d2_deepseek_moe.update_bias.steps import missing
 from solutions.d2_deepseek_moe import update_bias
-
-
-def missing(load):
-    """How far each expert is under the mean load."""
-    return load.double().mean() - load
-
-
-@right
-def as_most_write_it(bias, load, step):
-    """The mean in float32, less the load."""
-    return bias + step * torch.sign(load.float().mean() - load)
-
-
-@right
-def over_taken_off(bias, load, step):
-    """The sign of load less mean, taken off."""
-    over = load.double() - load.double().mean()
-    return bias - step * over.sign().to(bias)
-
-
-@right
-def whole_numbers(bias, load, step):
-    """E times the load against the total: no division at all."""
-    over = load * len(load) - load.sum()
-    return torch.sub(bias, over.sign(), alpha=step)
-
-
-@right
-def by_where(bias, load, step):
-    """Three cases by torch.where."""
-    mean = load.double().mean()
-    raised = torch.where(load < mean, bias + step, bias)
-    return torch.where(load > mean, bias - step, raised)
-
-
-@right
-def masks_on_a_copy(bias, load, step):
-    """A copy, raised under one mask and lowered under another."""
-    new, mean = bias.clone(), load.sum() / load.numel()
-    new[load < mean] += step
-    new[load > mean] -= step
-    return new
-
-
-@right
-def one_by_one(bias, load, step):
-    """A loop over the experts in Python numbers."""
-    total, n, new = sum(load.tolist()), len(load), []
-    for b, count in zip(bias.tolist(), load.tolist(), strict=True):
-        new.append(b + step * ((count * n < total) - (count * n > total)))
-    return torch.tensor(new, dtype=bias.dtype)
-
-
-@right
-def in_numpy(bias, load, step):
-    """NumPy and back."""
-    counts = load.numpy()
-    return bias + torch.from_numpy(step * np.sign(counts.mean() - counts)).to(bias.dtype)
 
 
 @wrong
@@ -248,6 +191,26 @@ def kept_in_bounds(bias, load, step):
 def never_negative(bias, load, step):
     """The new bias clamped at zero."""
     return update_bias(bias, load, step).clamp(min=0)
+
+
+@wrong
+def ends_at_the_mean(bias, load, step):
+    """`break` for `continue` at an expert with exactly the mean: nobody behind it moves."""
+    new, mean = bias.clone(), load.double().mean()
+    for i, count in enumerate(load.tolist()):
+        if count == mean:
+            break
+        new[i] += step if count < mean else -step
+    return new
+
+
+@wrong
+def over_the_mean_in_numpy(bias, load, step):
+    """The sign of the difference over the mean: NaN where there is no load at all."""
+    counts = load.double().numpy()
+    with np.errstate(invalid="ignore"):
+        sign = np.sign((counts.mean() - counts) / counts.mean())
+    return bias + torch.from_numpy(step * sign).to(bias.dtype)
 
 
 _totals: dict[int, torch.Tensor] = {}

@@ -1,0 +1,138 @@
+"""What slips of dispatch and combination make, so that a refusal can ask about the one it sees."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from checks.d1_moe.cases import Experts, slow_combination
+from checks.grading import expect
+
+RESIDUAL = "Is x added to y? The residual is the block's work."
+
+
+def combination_slips(
+    x: Tensor, gates: Tensor, experts: Tensor, array: Experts
+) -> dict[str, Callable[[], Tensor]]:
+    """Other sums `(T, D)` by the question that each calls for."""
+
+    def slow(gates: Tensor, experts: Tensor = experts) -> Tensor:
+        return slow_combination(x, gates, experts, array)
+
+    total, last = gates.sum(-1, keepdim=True), experts.argmax(-1, keepdim=True)
+    top_k = experts.shape[1]
+    own_slot = "Does each row take its own choice's gate, and not another slot's?"
+    return {
+        "Where do the gates come in?": lambda: slow(torch.ones_like(gates)),
+        "Does one share replace another? `y[token] = …` overwrites what another expert left "
+        "there, and so does `y[token] += …` where a token comes twice in one go.": lambda: slow(
+            gates.gather(1, last), experts.gather(1, last)
+        ),
+        "Does the last choice replace the others, not add to them?": lambda: slow(
+            gates[:, -1:], experts[:, -1:]
+        ),
+        "Is only the first choice used?": lambda: slow(gates[:, :1], experts[:, :1]),
+        "Are only the first two choices used, whatever K is?": lambda: slow(
+            gates[:, :2], experts[:, :2]
+        ),
+        "Are the gates renormalised once more?": lambda: slow(gates / total),
+        "Is a softmax taken over the gates once more?": lambda: slow(gates.softmax(-1)),
+        "Do the gates come in twice?": lambda: slow(gates**2),
+        "Does the gate weigh what comes out of the expert, and not what goes in?": lambda: (
+            _weighted_before(x, gates, experts, array)
+        ),
+        "Is the sum divided by K?": lambda: slow(gates) / top_k,
+        RESIDUAL: lambda: slow(gates) + x,
+        "Does each expert read x, and not what the experts before it made?": lambda: (
+            _one_after_the_other(x, gates, experts, array)
+        ),
+        "Does every choice take the first gate?": lambda: slow(gates[:, :1].expand_as(gates)),
+        "Does every choice take the token's largest gate?": lambda: slow(
+            gates.amax(1, keepdim=True).expand_as(gates)
+        ),
+        own_slot: lambda: slow(gates.flip(-1)),
+        f"{own_slot} It is the one to the right.": lambda: slow(gates.roll(-1, 1)),
+        f"{own_slot} It is the one to the left.": lambda: slow(gates.roll(1, 1)),
+        "Is the gate read in the token's own row, gates[token, slot]?": lambda: slow(
+            _gates_in_line(gates, experts)
+        ),
+        "Are tokens and slots exchanged by a reshape, where `.T` was meant?": lambda: slow(
+            gates, experts.reshape(top_k, -1).T
+        ),
+        **_sorting_slips(x, gates, experts, array),
+    }
+
+
+def _sorting_slips(
+    x: Tensor, gates: Tensor, experts: Tensor, array: Experts
+) -> dict[str, Callable[[], Tensor]]:
+    """Those of answers that sort the choices by expert."""
+    order, flat = experts.flatten().argsort(stable=True), gates.flatten()
+    backwards = experts.numel() - 1 - experts.flatten().flip(0).argsort(stable=True)
+
+    def with_gates_of_rows(of_rows: Tensor) -> Tensor:
+        by_choice = torch.empty_like(flat).index_copy(0, order, of_rows)
+        return slow_combination(x, by_choice.view_as(gates), experts, array)
+
+    return {
+        "Are the gates in the order of the sorted rows, gates.flatten()[order]?": lambda: (
+            with_gates_of_rows(flat)
+        ),
+        "Are the gates sorted by their own size? They follow the rows, gates.flatten()[order].": (
+            lambda: with_gates_of_rows(flat.sort().values)
+        ),
+        "Do rows and gates come from one and the same sort? Choices of one expert are equal to it, "
+        "and another sort may exchange them.": lambda: with_gates_of_rows(flat[backwards]),
+        "Does choice c belong to token c // K, and not to c % T?": lambda: _by_remainder(
+            x, gates, experts, array
+        ),
+    }
+
+
+def _weighted_before(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:
+    ones = torch.ones_like(gates[:, :1])
+    slots = zip(gates.T, experts.T, strict=True)
+    parts = [slow_combination(g[:, None] * x, ones, i[:, None], array) for g, i in slots]
+    return torch.stack(parts).sum(0)
+
+
+def _one_after_the_other(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:
+    y = x.clone()
+    for i in experts.unique().tolist():
+        token, slot = torch.where(experts == i)
+        y = y.index_add(0, token, gates[token, slot, None] * array[i](y[token]))
+    return y - x
+
+
+def _gates_in_line(gates: Tensor, experts: Tensor) -> Tensor:
+    """Each expert's n-th token takes the gate of token n, in its own slot."""
+    taken = gates.clone()
+    for i in experts.unique().tolist():
+        token, slot = torch.where(experts == i)
+        taken[token, slot] = gates[torch.arange(len(token)), slot]
+    return taken
+
+
+def _by_remainder(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:
+    """Choice c reads and feeds token c % T."""
+    choice = torch.arange(experts.numel())
+    token, one = choice % len(x), experts.flatten()[:, None]
+    rows = slow_combination(x[token], gates.flatten()[:, None], one, array)
+    return torch.zeros_like(x).index_add(0, token, rows)
+
+
+def whose_row(got: Tensor, want: Tensor, x: Tensor, experts: Tensor, array: Experts) -> str:
+    """The question about the first wrong row, where it is an expert's output for some token."""
+    t = int((got - want).abs().amax(-1).gt(1e-5).nonzero()[0, 0])
+    if not got[t].any():
+        return f"Is expert {int(experts[t, 0])} left out, or some of its tokens?"
+    for i in range(int(experts.max()) + 1):
+        outs = array[i](x).detach()
+        tokens = (s for s in range(len(x)) if expect.near(got[t], outs[s]))
+        s = next(tokens, None)
+        if s == t:
+            chosen = int(experts[t, 0])
+            return f"Row {t} is expert {i}'s output: does it meet expert_array[{chosen}]?"
+        if s is not None:
+            return f"Row {t} is made from token {s}: do rows go back to the tokens they came from?"
+    return ""

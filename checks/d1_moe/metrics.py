@@ -1,0 +1,209 @@
+"""The checks of D1.4b and D1.4c: one number that says how uneven a load is."""
+
+import math
+import numbers
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from checks.grading.stage_run import Stage
+from solutions import d1_moe as reference
+
+
+class _Load:
+    """A drawn load; its text names the numbers."""
+
+    def __init__(self, *load: int):
+        self.load = torch.tensor(load)
+
+    def __str__(self) -> str:
+        return f"load = {self.load.tolist()}"
+
+
+def _loads(rng: random.Random) -> list[_Load]:
+    """Seven of different sizes: any, with an idle expert, all on one expert, large, fewer choices
+    than experts, even, and none.
+    """
+    any_size, some_idle, one_busy, large, few, even, none = rng.sample(range(5, 13), 7)
+
+    def drawn(low: int, high: int, size: int) -> list[int]:
+        return [rng.randint(low, high) for _ in range(size)]
+
+    def among_idle(*loads: int, size: int) -> list[int]:
+        return rng.sample([*loads, *[0] * (size - len(loads))], size)
+
+    below = [0, *drawn(40, 60, some_idle - 1)]  # further below the mean than any is above it
+    return [
+        _Load(*drawn(1, 60, any_size)),
+        _Load(*rng.sample(below, some_idle)),
+        _Load(*among_idle(rng.randint(13, 60), size=one_busy)),
+        _Load(*(100_000 * n for n in drawn(40, 60, large))),
+        _Load(*among_idle(1, 2, size=few)),  # a mean below 1
+        _Load(*[rng.randint(2, 60)] * even),
+        _Load(*[0] * none),
+    ]
+
+
+Metric = Callable[[Tensor], float]
+
+
+def _metric_stages(name: str, of: Metric, slips: Mapping[str, Metric]) -> dict[str, Stage]:
+    """Stages for a number made from a load: its value, with load as it was, and 0.0 for none."""
+
+    def value(answer, case: _Load) -> None:
+        load, true = case.load.clone(), case.load.double()
+        if not load.any():
+            return
+        wrong = {ask: slip(true) for ask, slip in slips.items()}
+        wrong = {ask: number for ask, number in wrong.items() if math.isfinite(number)}
+        bound = expect.BOUND if of(true) else 1e-6
+        with expect.untouched(lambda: {"load": load}):
+            got = expect.number(answer(load), name)
+            expect.number_close(got, of(true), f"{name}({load.tolist()})", wrong, bound)
+
+    def none(answer, case: _Load) -> None:
+        if case.load.any():
+            return
+        got = _number_or_nan(answer, case.load.clone(), name)
+        came = "NaN, zero divided by zero" if math.isnan(got) else f"{got:.4g}"
+        expect.require(
+            abs(got) < 1e-6,
+            f"no load at all gives 0.0, so {name}({case.load.tolist()}) must be 0.0, got {came}",
+            "Which line returns 0.0 where the loads sum to 0?",
+        )
+
+    return {"the value within 1e-5": value, "0.0 for no load at all": none}
+
+
+def _number_or_nan(answer: Callable, load: Tensor, name: str) -> float:
+    """The number that came; NaN for one that is not a number, or for a division by zero."""
+    try:
+        got: Any = answer(load)
+    except ZeroDivisionError:
+        return math.nan
+    single = isinstance(got, numbers.Real) or (isinstance(got, Tensor) and got.ndim == 0)
+    return math.nan if single and bool(got != got) else expect.number(got, name)
+
+
+def _busy(load: Tensor) -> Tensor:
+    return load[load > 0]
+
+
+def _rounded_down(load: Tensor) -> float:
+    return max(1.0, float(load.mean().floor()))
+
+
+def _cv(load: Tensor) -> float:
+    return float(load.std(correction=0) / load.mean())
+
+
+def _violation(load: Tensor) -> float:
+    return float((load.max() - load.mean()) / load.mean())
+
+
+_ALL_EXPERTS = "Are experts that nobody chose left out? The mean is over all E."
+_NOT_ROUNDED = "Is the mean rounded? It need not be a whole number."
+_BELOW_ONE = "Is the mean kept from falling below 1? With fewer choices than experts it does."
+_MEDIAN = "Is it the mean that divides, and not the median?"
+_SHARE = "Are those shares of the whole load, not divided by their mean, 1/E?"
+_CLAMPED = "Is it cut off at 1? A busy expert takes it far above."
+_PERCENT = "Is that in percent? It is a plain ratio."
+
+check_load_cv = Check(
+    id="D1.4b",
+    name="load_cv",
+    minutes=5,
+    reference_answer=reference.load_cv,
+    draw=_loads,
+    stages=_metric_stages(
+        "load_cv",
+        _cv,
+        {
+            "Is that the sample deviation (divided by E - 1)?": lambda x: float(x.std() / x.mean()),
+            "Is it divided by the mean?": lambda x: float(x.std(correction=0)),
+            "Is that the variance?": lambda x: float(x.var(correction=0) / x.mean()),
+            "Is the root taken?": lambda x: float(x.var(correction=0) / x.mean() ** 2),
+            "Which is divided by which?": lambda x: float(x.mean() / x.std(correction=0)),
+            "Is it the standard deviation that is above the fraction line, and not the largest "
+            "load?": lambda x: float(x.max() / x.mean()),
+            "Are the deviations squared, and the root taken of their mean?": lambda x: float(
+                (x - x.mean()).abs().mean() / x.mean()
+            ),
+            "Is that MaxVio, which looks at the busiest expert alone?": _violation,
+            _ALL_EXPERTS: lambda x: _cv(_busy(x)),
+            _NOT_ROUNDED: lambda x: float(
+                ((x - _rounded_down(x)) ** 2).mean().sqrt() / _rounded_down(x)
+            ),
+            _BELOW_ONE: lambda x: float(x.std(correction=0) / x.mean().clamp(min=1)),
+            _MEDIAN: lambda x: float(x.std(correction=0) / x.quantile(0.5)),
+            _SHARE: lambda x: float(x.std(correction=0) / x.sum()),
+            _CLAMPED: lambda x: min(_cv(x), 1.0),
+            _PERCENT: lambda x: 100 * _cv(x),
+            "Is it rounded? The check wants five digits.": lambda x: round(_cv(x), 1),
+        },
+    ),
+    hints=(
+        "Which deviation treats the E experts as all there are, and not as a sample?",
+        "Look at load.double().std(correction=0) and load.double().mean().",
+        "Make the load floating point, return 0.0 if it sums to 0, else deviation over mean.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randint(0, 90, (64,)),),
+        run=lambda function, inputs: torch.tensor([float(function(*inputs))]),
+    ),
+)
+
+check_max_violation = Check(
+    id="D1.4c",
+    name="max_violation",
+    minutes=5,
+    reference_answer=reference.max_violation,
+    draw=_loads,
+    stages=_metric_stages(
+        "max_violation",
+        _violation,
+        {
+            "Is the mean taken off the maximum first?": lambda x: float(x.max() / x.mean()),
+            "Is that the range, from the lowest?": lambda x: float((x.max() - x.min()) / x.mean()),
+            "Is it divided by the mean?": lambda x: float(x.max() - x.mean()),
+            "Is it the busiest expert, and not the one furthest from the mean?": lambda x: float(
+                (x - x.mean()).abs().max() / x.mean()
+            ),
+            "Is it the busiest expert, and not the idlest?": lambda x: float(
+                1 - x.min() / x.mean()
+            ),
+            "Is that the coefficient of variation?": _cv,
+            "Is it the mean that divides, and not the maximum?": lambda x: float(
+                (x.max() - x.mean()) / x.max()
+            ),
+            "Is it the mean that divides, and not the lowest load?": lambda x: float(
+                x.max() / x.min().clamp(min=1) - 1
+            ),
+            "Is that which expert is the busiest, and not by how much?": lambda x: float(
+                x.argmax()
+            ),
+            _ALL_EXPERTS: lambda x: _violation(_busy(x)),
+            _NOT_ROUNDED: lambda x: float(x.max()) / _rounded_down(x) - 1,
+            _BELOW_ONE: lambda x: float((x.max() - x.mean()) / x.mean().clamp(min=1)),
+            _MEDIAN: lambda x: float(x.max() / x.quantile(0.5) - 1),
+            _SHARE: lambda x: float((x.max() - x.mean()) / x.sum()),
+            _CLAMPED: lambda x: min(_violation(x), 1.0),
+            _PERCENT: lambda x: 100 * _violation(x),
+        },
+    ),
+    hints=(
+        "If every expert took the mean, what would the busiest one be above it?",
+        "Look at load.max() and load.double().mean().",
+        "Return 0.0 if the load sums to 0, else (maximum - mean) / mean.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.randint(0, 90, (64,)),),
+        run=lambda function, inputs: torch.tensor([float(function(*inputs))]),
+    ),
+)

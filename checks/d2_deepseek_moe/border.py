@@ -1,0 +1,99 @@
+"""The check of D2.I2: how many experts until chance alone breaks the limit."""
+
+import random
+from dataclasses import dataclass
+
+import torch
+
+from checks.grading import expect
+from checks.grading.check import Check
+from checks.grading.comparison import Comparison
+from solutions import d2_deepseek_moe as reference
+
+
+@dataclass(frozen=True)
+class Border:
+    """Options whose border lies well between two whole numbers."""
+
+    top_k: int
+    tokens: int
+    limit: float
+
+    def __str__(self) -> str:
+        return f"top_k={self.top_k}, tokens={self.tokens}, limit={self.limit}"
+
+    def exact(self) -> float:
+        """Where the expected CV is the limit, between two whole numbers of experts."""
+        return self.top_k + self.limit**2 * self.top_k * self.tokens
+
+    def expected_cv(self, num_experts: int) -> float:
+        return ((1 - self.top_k / num_experts) / (self.top_k * self.tokens / num_experts)) ** 0.5
+
+
+def _borders(rng: random.Random) -> list[Border]:
+    """Six: more experts than V3 has, where rounding up or early would show, a handful, any four."""
+
+    def drawn(top_ks: range, tokens: range, limits: list[float], above: float = 0.2) -> Border:
+        while True:
+            border = Border(rng.choice(top_ks), rng.choice(tokens), rng.choice(limits))
+            exact, early = border.exact(), border.limit**2 * border.tokens % 1
+            if above < exact % 1 < 0.8 and (above == 0.2 or border.top_k * early > 1.1):
+                return border
+
+    return [
+        drawn(range(4, 9), range(3000, 5001), [0.2], above=0.55),
+        drawn(range(1, 3), range(50, 200), [0.05, 0.1]),
+        *(drawn(range(1, 9), range(50, 5001), [0.05, 0.1, 0.2]) for _ in range(4)),
+    ]
+
+
+def _border_kind(answer, case: Border) -> None:
+    got = answer(case.top_k, case.tokens, case.limit)
+    number = expect.number(got, "the number of experts")
+    expect.require(
+        number == int(number) and not isinstance(got, float),
+        f"the number of experts must be a whole number, got {expect.shown(got)}",
+        "Is it rounded down to an int?",
+    )
+
+
+def _border_slips(case: Border, want: int) -> dict[int, str]:
+    """The question that each wrong number calls for."""
+    unsquared = int(case.top_k + case.limit * case.top_k * case.tokens)
+    return {
+        unsquared: "Is (E - K) / (K · T) compared with the square of the limit?",
+        want + 1: "Is it rounded down?",
+        want - case.top_k: "Was K added back?",
+    }
+
+
+def _border_value(answer, case: Border) -> None:
+    got = int(answer(case.top_k, case.tokens, case.limit))
+    want = case.top_k
+    while case.expected_cv(want + 1) <= case.limit:
+        want += 1
+    expect.require(
+        got == want,
+        f"with {case}, {want} experts have an expected CV of {case.expected_cv(want):.6f} and "
+        f"{want + 1} of {case.expected_cv(want + 1):.6f}: the answer must be {want}, got {got}",
+        _border_slips(case, want).get(got, "Is CV² = (E - K) / (K · T) solved for E?"),
+    )
+
+
+check_most_experts = Check(
+    id="D2.I2",
+    name="most_experts",
+    minutes=20,
+    reference_answer=reference.most_experts,
+    draw=_borders,
+    stages={"a whole number": _border_kind, "the border that a search finds": _border_value},
+    hints=(
+        "At E = K every expert takes every token. What is the CV there?",
+        "Look at CV² = (E - K) / (K · T) and set it equal to limit².",
+        "E is top_k + limit² · top_k · tokens, rounded down.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (2, 1024, 0.1),
+        run=lambda function, inputs: torch.tensor([float(function(*inputs))]),
+    ),
+)

@@ -1,0 +1,96 @@
+"""A built router of an answer: its bias, what it routes, and the affinities of all experts."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from checks.d1_moe.cases import dense_gates
+from checks.d2_deepseek_moe.cases import Biased, affinities
+from checks.grading import expect
+from checks.grading.result import Built, Wrong
+
+
+def new_router(answer: type, case: Biased) -> Built:
+    """A router as its constructor makes it."""
+    router = answer(case.d_model, case.num_experts, case.top_k, **case.options())
+    expect.module(router, "BiasedRouter")
+    return router
+
+
+def router_of(answer: type, case: Biased) -> Built:
+    """A router in the type of the case."""
+    return new_router(answer, case).to(case.dtype)
+
+
+def router_with_bias(answer: type, case: Biased, bias: Tensor) -> Built:
+    router = router_of(answer, case)
+    with torch.no_grad():
+        router.bias.copy_(bias)
+    return router
+
+
+def route(router: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
+    """The router's gates and choices, once they have the right kind and range."""
+    gates, experts = expect.pair(router(x), ("gates", "experts"))
+    shape = (len(x), case.top_k)
+    expect.tensor(gates, "gates", shape, x.dtype, _kind_of_gates(gates, shape))
+    expect.tensor(experts, "experts", shape, torch.int64, "Are they the indices that topk returns?")
+    low, high = int(experts.min()), int(experts.max())
+    expect.require(
+        low >= 0 and high < case.num_experts,
+        f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
+        f"got {low} to {high}",
+        "Does topk run over the experts of each token?",
+    )
+    for t, row in enumerate(experts.tolist()):
+        expect.require(
+            len(set(row)) == case.top_k,
+            f"a token needs {case.top_k} different experts: token {t} got {row}",
+            "Does topk run over the experts of each token?",
+        )
+    return gates.detach(), experts
+
+
+def _kind_of_gates(gates: object, shape: tuple[int, int]) -> str:
+    if isinstance(gates, Tensor) and gates.dtype == torch.int64:
+        return "Is the order (gates, experts)?"
+    if isinstance(gates, Tensor) and gates.shape == shape:
+        return "Do gates come back in the type of x?"
+    return "Is there one gate for each of a token's top_k experts, in a tensor?"
+
+
+def scores_of(answer: type, router: Built, x: Tensor, case: Biased) -> Tensor:
+    """`(T, E)`: the affinities of all experts, from the given weight or from the router's own."""
+    weight = given_weight(router, case)
+    if weight is None:
+        return torch.cat([own_scores(answer, router, row, case) for row in x.split(1)])
+    return affinities(x @ weight.detach().T, case)
+
+
+def given_weight(router: Built, case: Biased) -> Tensor | None:
+    """The weight `(E, D)` of the given constructor, or None in a router laid out otherwise."""
+    named = dict(router.named_parameters())
+    weight = named.get("gate.weight")
+    fits = weight is not None and weight.shape == (case.num_experts, case.d_model)
+    return weight if fits and len(named) == 1 else None
+
+
+def own_scores(answer: type, router: Built, x: Tensor, case: Biased) -> Tensor:
+    """The affinities of all experts: the gates of a router with the same weights, top_k = E,
+    no groups, no bias, no scale and nothing renormalised.
+    """
+    plain = replace(
+        case, top_k=case.num_experts, renormalise=False, scale=1.0, num_groups=1, top_groups=1
+    )
+    full = router_of(answer, plain)
+    try:
+        full.load_state_dict(router.state_dict())
+    except RuntimeError:
+        raise Wrong(
+            "the weights must not depend on top_k or groups, and their names or shapes do. "
+            "Which shape has the projection?"
+        ) from None
+    with torch.no_grad():
+        full.bias.zero_()
+    return dense_gates(*route(full, x, plain), case.num_experts)
