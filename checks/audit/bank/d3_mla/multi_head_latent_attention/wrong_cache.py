@@ -114,7 +114,8 @@ class CachesUnturned(Stepwise):
 
     def keep(self, cache, latent, key):
         latent, key = super().keep(cache, latent, key)
-        return latent, rotate(key[:, :, None], 0, self.rotary_key.theta)[:, :, 0]
+        part = self.rotary_key
+        return latent, rotate(key[:, :, None], 0, part.theta, part.angles)[:, :, 0]
 
 
 @wrong
@@ -127,7 +128,8 @@ class TurnsAllByTheNewStart(Stepwise):
     def keep(self, cache, latent, key):
         start = self.start(cache)
         latent, key = super().keep(cache, latent, key)
-        return latent, rotate(key[:, :, None], start, self.rotary_key.theta)[:, :, 0]
+        part = self.rotary_key
+        return latent, rotate(key[:, :, None], start, part.theta, part.angles)[:, :, 0]
 
 
 @wrong
@@ -137,7 +139,8 @@ class TurnsCachedAgain(Stepwise):
     def keep(self, cache, latent, key):
         latent, key = super().keep(cache, latent, key)
         if cache is not None:
-            key = rotate(key[:, :, None], 0, self.rotary_key.theta)[:, :, 0]
+            part = self.rotary_key
+            key = rotate(key[:, :, None], 0, part.theta, part.angles)[:, :, 0]
         return latent, key
 
 
@@ -219,6 +222,36 @@ class PrefillNotCached(Stepwise):
 
     def forward(self, x, cache=None):
         return super().forward(x, cache if x.shape[1] == 1 else None)
+
+
+@wrong
+class CachesInTraining(Stepwise):
+    """The cache is used in training mode only."""
+
+    def forward(self, x, cache=None):
+        return super().forward(x, cache if self.training else None)
+
+
+@wrong
+class FixedMask(Stepwise):
+    """A causal mask of 64 x 64 made once in the constructor."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.mask = torch.ones(64, 64, dtype=torch.bool).triu(1)
+
+    def later(self, length, seen):
+        return self.mask[seen - length : seen, :seen]
+
+
+@wrong
+class HundredPositions(Stepwise):
+    """Nothing beyond position 100 is hidden."""
+
+    def later(self, length, seen):
+        hidden = super().later(length, seen)
+        hidden[:, 100:] = False
+        return hidden
 
 
 @wrong
