@@ -76,14 +76,14 @@ def _settled(stage: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     def settled(answer: Callable, case: Latent) -> None:
         parts = [value_read_as(part, answer, None) for part in _PARTS]
         takers = [answer, *(part for part in parts if part is not None)]
-        if not all(_takes(taker, "angles") for taker in takers):
+        if not all(takes(taker, "angles") for taker in takers):
             case = replace(case, angles=None, scale=1.0)
         stage(answer, case)
 
     return settled
 
 
-def _takes(answer: object, name: str) -> bool:
+def takes(answer: object, name: str) -> bool:
     """Whether it has a parameter of this name, or takes whatever is passed by name."""
     try:
         parameters = inspect.signature(answer).parameters.values()  # type: ignore[arg-type]

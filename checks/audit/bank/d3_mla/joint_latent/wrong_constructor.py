@@ -42,5 +42,5 @@ class SeedsItsCalls(Stepwise):
     """A seed in down."""
 
     def down(self, x):
-        torch.manual_seed(0)
+        torch.manual_seed(42)
         return super().down(x)

@@ -225,36 +225,6 @@ class PrefillNotCached(Stepwise):
 
 
 @wrong
-class CachesInTraining(Stepwise):
-    """The cache is used in training mode only."""
-
-    def forward(self, x, cache=None):
-        return super().forward(x, cache if self.training else None)
-
-
-@wrong
-class FixedMask(Stepwise):
-    """A causal mask of 64 x 64 made once in the constructor."""
-
-    def __init__(self, *sizes, **options):
-        super().__init__(*sizes, **options)
-        self.mask = torch.ones(64, 64, dtype=torch.bool).triu(1)
-
-    def later(self, length, seen):
-        return self.mask[seen - length : seen, :seen]
-
-
-@wrong
-class HundredPositions(Stepwise):
-    """Nothing beyond position 100 is hidden."""
-
-    def later(self, length, seen):
-        hidden = super().later(length, seen)
-        hidden[:, 100:] = False
-        return hidden
-
-
-@wrong
 class CachesInEvaluation(Stepwise):
     """The cache is used in evaluation mode only."""
 

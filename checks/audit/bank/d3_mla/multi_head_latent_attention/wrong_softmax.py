@@ -67,32 +67,6 @@ class SoftmaxOverHeads(Stepwise):
 
 
 @wrong
-class SoftmaxInSingle(Stepwise):
-    """A float32 softmax inside a float64 attention."""
-
-    def weigh(self, scores, later):
-        return super().weigh(scores.float(), later).to(scores.dtype)
-
-
-@wrong
-class DoubleFromTheStart(Stepwise):
-    """The weights are made in float64, whatever the caller wants."""
-
-    def __init__(self, *sizes, **options):
-        super().__init__(*sizes, **options)
-        self.double()
-
-
-@wrong
-class SeedsItsCalls(Stepwise):
-    """A seed in forward."""
-
-    def forward(self, x, cache=None):
-        torch.manual_seed(0)
-        return super().forward(x, cache)
-
-
-@wrong
 class DropsOut(Stepwise):
     """Dropout on the weights in training mode."""
 
