@@ -144,7 +144,7 @@ def randomise(module: nn.Module, generator: torch.Generator) -> nn.Module:
 def given_weights(
     module: nn.Module, name: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Tensor]:
-    """The module's weights in float64, once they are those that the given constructor makes."""
+    """The module's weights in float64, once they are those that the lesson's constructor makes."""
     expect.module(module, name)
     held = {key: weight.detach().double() for key, weight in module.named_parameters()}
     for key, shape in shapes.items():

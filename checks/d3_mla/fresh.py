@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from checks.d3_mla.cases import Latent
 from checks.grading import expect
 from checks.grading.result import Built
 from checks.grading.source import value_read_as
@@ -67,18 +66,16 @@ def unseeding(use: Callable[[Any, Any], Used], what: str) -> Callable[[Any, Any]
     return guarded
 
 
-def as_taken(stages: Mapping[str, Callable]) -> dict[str, Callable]:
-    """The stages, with angles and scale at their defaults for an answer that does not take them."""
-    return {title: _settled(stage) for title, stage in stages.items()}
+def as_taken(stages: Mapping[str, Callable], name: str, **plain: object) -> dict[str, Callable]:
+    """The stages, with the case's fields `plain` for an answer that does not take `name`."""
+    return {title: _settled(stage, name, plain) for title, stage in stages.items()}
 
 
-def _settled(stage: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    def settled(answer: Callable, case: Latent) -> None:
+def _settled(stage: Callable[[Any, Any], None], name: str, plain: dict[str, Any]) -> Callable:
+    def settled(answer: Callable, case: Any) -> None:
         parts = [value_read_as(part, answer, None) for part in _PARTS]
         takers = [answer, *(part for part in parts if part is not None)]
-        if not all(takes(taker, "angles") for taker in takers):
-            case = replace(case, angles=None, scale=1.0)
-        stage(answer, case)
+        stage(answer, case if all(takes(t, name) for t in takers) else replace(case, **plain))
 
     return settled
 

@@ -299,7 +299,10 @@ check_mla = Check(
             "nothing kept but in the cache": _layer_stateless,
             "x and weights untouched": untouched(unseeding(_layer_use, "the call")),
             "gradients reach x and every weight": _layer_gradients,
-        }
+        },
+        "angles",
+        angles=None,
+        scale=1.0,
     ),
     hints=(
         "Five tensors go into attend. Which of them know only the new positions, and which all "

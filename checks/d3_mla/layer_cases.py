@@ -48,7 +48,7 @@ def made(answer: type, case: Latent) -> nn.Module:
 
 
 def weight_shapes(case: Latent) -> dict[str, tuple[int, ...]]:
-    """Every weight of the attention, by the name that the given constructors make."""
+    """Every weight of the attention, by the name that the lesson's constructors make."""
     heads, query = case.num_heads, case.q_latent
     shapes: dict[str, tuple[int, ...]] = {
         "queries.q_down.weight": (query or 0, case.d_model),

@@ -219,7 +219,10 @@ check_query_path = Check(
             "start shifts the positions, and no content": _query_start,
             "x and weights untouched": untouched(unseeding(_query_use, "the call")),
             "gradients reach x and every weight": _query_gradients,
-        }
+        },
+        "angles",
+        angles=None,
+        scale=1.0,
     ),
     hints=(
         "Which of a head's d_head + d_rope numbers know where the token stands?",

@@ -138,7 +138,10 @@ check_rotary_key = Check(
             "start shifts the positions": _key_start,
             "x and weight untouched": untouched(unseeding(_key_use, "the call")),
             "gradients reach x and the weight": _key_gradients,
-        }
+        },
+        "angles",
+        angles=None,
+        scale=1.0,
     ),
     hints=(
         "rotate reads (B, L, H, d). How many heads has a key that all heads share?",

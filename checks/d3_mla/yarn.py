@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.fresh import takes
+from checks.d3_mla.fresh import as_taken
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -93,10 +93,7 @@ def _stretcheds(rng: random.Random) -> list[_Stretched]:
 
 def _angles(answer, case: _Stretched, factor: float | None = None) -> Tensor:
     """The angles, once they have the right kind; either floating type will do."""
-    options = case.options()
-    if not takes(answer, "beta_fast"):  # an answer from an older notebook
-        options = {name: value for name, value in options.items() if not name.startswith("beta")}
-    got = answer(case.d_rope, case.factor if factor is None else factor, **options)
+    got = answer(case.d_rope, case.factor if factor is None else factor, **case.options())
     type_ = got.dtype if isinstance(got, Tensor) and got.dtype in _TYPES else torch.float64
     ask = "There is one angle for each of the d_rope / 2 pairs."
     return expect.tensor(got, "the angles", (case.d_rope // 2,), type_, ask).detach().double()
@@ -211,13 +208,18 @@ check_yarn_frequencies = Check(
     minutes=30,
     reference_answer=reference.yarn_frequencies,
     draw=_stretcheds,
-    stages={
-        "one angle per pair": _shape,
-        "factor 1 changes nothing": _factor_one,
-        "fast pairs keep their angle": _fast,
-        "slow pairs have it divided by factor": _slow,
-        "between them, a ramp over the pairs": _between,
-    },
+    stages=as_taken(
+        {
+            "one angle per pair": _shape,
+            "factor 1 changes nothing": _factor_one,
+            "fast pairs keep their angle": _fast,
+            "slow pairs have it divided by factor": _slow,
+            "between them, a ramp over the pairs": _between,
+        },
+        "beta_fast",
+        beta_fast=None,
+        beta_slow=None,
+    ),
     hints=(
         "A context 40 times as long has positions a slow pair never saw in training. What does "
         "dividing its angle by 40 do to the largest angle it sees?",
