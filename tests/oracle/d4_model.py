@@ -18,14 +18,21 @@ DOUBLE, SINGLE = torch.float64, torch.float32
 
 
 def part_faults(module, wanted):
-    """Whether names, shapes, buffers or what learns differ from the given constructor's."""
+    """Whether names, shapes, types, buffers, options or what learns differ from the reference's."""
     return set() if parts_of(module) == parts_of(wanted) else {"parameters"}
 
 
 def parts_of(module):
-    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    state = module.state_dict().items()
+    shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in state}
     learns = {name for name, weight in module.named_parameters() if weight.requires_grad}
-    return shapes, learns
+    options = [
+        (name, option, getattr(part, option))
+        for name, part in module.named_modules()
+        for option in ("theta", "affinity", "renormalise", "num_groups", "top_groups")
+        if hasattr(part, option)
+    ]
+    return shapes, learns, sorted(options)
 
 
 def with_random_weights(module, dtype):
