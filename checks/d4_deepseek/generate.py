@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d3_mla.fresh import unseeded
 from checks.d4_deepseek.generation_cases import Text, Watched, texts
 from checks.d4_deepseek.sample import check_sample, expect_shares, wrong_shares
 from checks.grading import expect
@@ -44,6 +45,12 @@ def _prompt_first(answer, case: Text) -> None:
         _text(answer, case.model(), case.ids(), 30, 50.0, **_UNCACHED)
     for new in {0, 1, case.new} if case.length > 1 else {1, case.new}:
         _text(answer, case.model(), case.ids(), new, **_UNCACHED)
+
+
+def _none_asked(answer, case: Text) -> None:
+    """With caches too, of which the prompt needs one."""
+    if case.length > 1:
+        _text(answer, case.model(), case.ids(), 0, **_CACHED)
 
 
 def _greedy(
@@ -116,7 +123,7 @@ def _whole_each_time(answer, case: Text) -> None:
     _text(answer, model, ids, case.new, **_UNCACHED)
     fed = [call.tokens for call in model.calls]
     expect.require(
-        not model.made and not any(call.cached for call in model.calls),
+        not model.made and not any(call.caches for call in model.calls),
         "with use_cache=False no caches must be made, and the model must get none",
         "What does use_cache decide?",
     )
@@ -140,23 +147,26 @@ def _one_a_step(answer, case: Text) -> None:
         wants = [case.length] + [1] * new
         ask = "The prompt goes in once, and then only the newest token."
         expect.require(
-            bool(model.calls) and all(call.cached for call in model.calls),
+            bool(model.calls) and all(call.caches for call in model.calls),
             "with the cache the model must get the caches in every call, and it did not",
             "Is use_cache true unless it is said otherwise?",
         )
         _expect_fed([call.tokens for call in model.calls], wants, "with the cache", ask)
-        _expect_capacity(model.made, case, new)
+        sets = len({tuple(map(id, call.caches)) for call in model.calls})
+        expect.require(
+            sets == 1 and len(model.made) < 2,
+            f"a text must have one set of caches, got {max(sets, len(model.made))}",
+            "One set of caches holds all that was fed. Is it made before the loop?",
+        )
+        for cache in model.calls[0].caches:
+            asked = model.made[0] if model.made else (cache.batch, cache.capacity)
+            _expect_capacity(asked, case, new)
 
 
-def _expect_capacity(made: list[tuple[int, int]], case: Text, new: int) -> None:
+def _expect_capacity(asked: tuple[int, int], case: Text, new: int) -> None:
     """All positions fit, in any room; the last token need not, since nothing comes after it."""
     length = case.length + new
-    expect.require(
-        len(made) == 1,
-        f"new_caches must be called once for a text, got {len(made)} calls",
-        "One set of caches holds all that was fed.",
-    )
-    (batch, capacity), wanted = made[0], f"{case.batch} rows and {length} positions or more"
+    (batch, capacity), wanted = asked, f"{case.batch} rows and {length} positions or more"
     expect.require(
         batch == case.batch and capacity >= length - 1,
         f"caches must be asked for {wanted}, got {batch} rows and {capacity} positions",
@@ -199,7 +209,7 @@ def _mixed(first: Tensor, after: Tensor) -> Tensor:
 
 def _untouched(answer, case: Text) -> None:
     model, ids = case.model(), case.ids()
-    with expect.untouched(lambda: {"ids": ids}):
+    with expect.untouched(lambda: {"ids": ids}), unseeded("a call"):
         for kind in (_CACHED, _UNCACHED):
             answer(model, ids, case.new, temperature=0, **kind)
     expect.require(
@@ -223,6 +233,7 @@ check_generate = Check(
     draw=texts,
     stages={
         "the prompt, and so many tokens behind it": _prompt_first,
+        "no new token: the prompt alone, with a cache too": _none_asked,
         "one new token: the best behind the last position": _one_more,
         "several, without a cache": _without,
         "the same with the cache": _with,
