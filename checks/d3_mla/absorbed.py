@@ -172,8 +172,8 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
             case.d_latent + case.d_rope
         ),
         f"Are they divided by sqrt(d_latent)? {width}": scaled(case.d_latent),
-        "Does the new token see itself? cache.append returns its latent too.": lambda: true.seeing(
-            x, lambda i: max(i, 1)
+        "Does the new token see itself? cache.append returns its latent too.": lambda: (
+            true.seeing(x, lambda i: max(i, 1)) if last else torch.zeros_like(true(x))
         ),
         "Is len(cache) read after the append?": placed(1, query, key),
         "Do queries and rotary key get the position len(cache)?": placed(-last, query, key),

@@ -100,7 +100,8 @@ def _layer_causal(answer: type, case: Latent) -> None:
 
 def _why_seen(true: SlowAttention, x: Tensor, y: Tensor) -> str:
     """Heads merged in the wrong order mix positions too."""
-    asked = (ask for ask, made in slips_of_merging(true, x).items() if expect.near(y, made()))
+    slips = _softmax_slips(true, x) | slips_of_merging(true, x)
+    asked = (ask for ask, made in slips.items() if expect.near(y, made()))
     ask = "Are the scores of all later positions, and only theirs, hidden before the softmax?"
     return next(asked, ask)
 
@@ -155,8 +156,17 @@ def _expect_long(
 _ANY = "Is a mask made for a fixed number of positions, and not for the L and S that came?"
 
 
+def _softmax_slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
+    keys = "A query's weights sum to 1 over the S keys, the last dimension of (B, H, L, S)."
+    return {
+        f"Does the softmax run over the queries? {keys}": lambda: true.softmax_over(x, -2),
+        f"Does the softmax run over the heads? {keys}": lambda: true.softmax_over(x, 1),
+    }
+
+
 def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
     return {
+        **_softmax_slips(true, x),
         "Is x added to the output? The residual is the block's work.": lambda: true(x) + x,
         "Does a position see itself?": lambda: true.seeing(x, lambda i: max(i, 1)),
         **slips_of_merging(true, x),

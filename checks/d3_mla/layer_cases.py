@@ -124,6 +124,21 @@ class SlowAttention:
         content, rotary = (scale * part for part in self.queries(x))
         return slow_attend(content, rotary, keys, key, values)
 
+    def softmax_over(self, x: Tensor, dim: int) -> Tensor:
+        """The output, if the weights summed to 1 over another dimension of (B, H, L, S)."""
+        latent, key = self.cached(x)
+        keys, values = self.heads(latent)
+        content, rotary = self.queries(x)
+        scores = torch.einsum("blhd,bshd->bhls", content, keys)
+        scores = scores + torch.einsum("blhr,bsr->bhls", rotary, key)
+        scores = scores / math.sqrt(self.case.d_head + self.case.d_rope)
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        if dim == -2:  # every key is seen by its own query at least
+            weights = scores.masked_fill(later, -torch.inf).softmax(dim)
+        else:
+            weights = scores.softmax(dim).masked_fill(later, 0.0)
+        return self.out(torch.einsum("bhls,bshv->blhv", weights, values).flatten(-2))
+
     def seeing(self, x: Tensor, until: Callable[[int], int]) -> Tensor:
         """The output, if position i saw the first `until(i)` positions."""
         latent, key = self.cached(x)

@@ -28,8 +28,7 @@ def _text(
     model.forget()
     got, length = answer(model, ids.clone(), new, temperature=temperature, **kind), ids.shape[1]
     shape = len(ids), length + new
-    short = isinstance(got, Tensor) and got.shape == (len(ids), new) and new > 0
-    ask = "Does the prompt come first?" if short else "They are L tokens of prompt and the new."
+    ask = _why_other_length(got, ids, new)
     expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask)
     expect.require(
         torch.equal(got[:, :length], ids),
@@ -37,6 +36,18 @@ def _text(
         "Do new tokens come behind it?",
     )
     return got
+
+
+def _why_other_length(got: object, ids: Tensor, new: int) -> str:
+    """The question to a text that is too long or too short."""
+    came = got.shape[1] - ids.shape[1] if isinstance(got, Tensor) and got.ndim == 2 else new
+    if isinstance(got, Tensor) and got.shape == (len(ids), new) and new > 0:
+        return "Does the prompt come first?"
+    if came > new:
+        return "Is one token drawn for each of max_new_tokens, and none where that is 0?"
+    if came < new:
+        return "Do max_new_tokens tokens come behind the whole prompt, whichever they are?"
+    return "They are L tokens of prompt and the new."
 
 
 def _prompt_first(answer, case: Text) -> None:
@@ -187,6 +198,8 @@ def _temperature(answer, case: Text) -> None:
             later = torch.cat([ids.repeat(case.vocab, 1), torch.arange(case.vocab)[:, None]], 1)
             after = model(later)[:, -1]
         slips = wrong_shares(scores, temperature)
+        twice = "Are the logits divided by temperature once? sample does it."
+        slips[twice] = lambda scores=scores, t=temperature: (scores / t**2).softmax(-1)
         when = f"at temperature {temperature}, as the first new token"
         expect_shares(first, (scores / temperature).softmax(-1), when, slips)
         when = f"at temperature {temperature}, as the second new token"
