@@ -199,7 +199,7 @@ def _temperature(answer, case: Text) -> None:
             after = model(later)[:, -1]
         slips = wrong_shares(scores, temperature)
         twice = "Are the logits divided by temperature once? sample does it."
-        slips[twice] = lambda scores=scores, t=temperature: (scores / t**2).softmax(-1)
+        slips[twice] = partial(torch.softmax, scores / temperature**2, -1)
         when = f"at temperature {temperature}, as the first new token"
         expect_shares(first, (scores / temperature).softmax(-1), when, slips)
         when = f"at temperature {temperature}, as the second new token"

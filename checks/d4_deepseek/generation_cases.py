@@ -46,9 +46,13 @@ class _Chain(nn.Module):
 
     def __init__(self, vocab: int):
         super().__init__()
-        sizes = {"num_layers": _LAYERS, "d_latent": _WIDTHS[0], "d_rope": _WIDTHS[1]}
+        sizes: dict[str, Any] = {
+            "num_layers": _LAYERS,
+            "d_latent": _WIDTHS[0],
+            "d_rope": _WIDTHS[1],
+        }
         self.config = replace(small_config(vocab), **sizes)
-        self.blocks = nn.ModuleList(_Layer() for _ in range(_LAYERS))
+        self.blocks: Any = nn.ModuleList(_Layer() for _ in range(_LAYERS))
         self.embed = nn.Embedding(vocab, 8)
         self.turn = nn.Linear(8, 8, bias=False)
         self.head = nn.Linear(8, vocab, bias=False)
