@@ -240,8 +240,12 @@ STACKS = [
     (SEGMENTED, 1, 5, (2, 2, 1), DOUBLE),
     (SINGLE_LAYER, 2, 3, (1, 2), DOUBLE),
 ]
+LARGE = replace(
+    PLAIN, d_model=13, vocab_size=700_001, num_shared=1, d_latent=7, num_layers=2
+)  # beyond 2**24
 COUNTS = [
-    (config,) for config in (PLAIN, NO_DENSE, SEGMENTED, GROUPED, ALL_DENSE, CROWDED, SINGLE_LAYER)
+    (config,)
+    for config in (PLAIN, NO_DENSE, SEGMENTED, GROUPED, ALL_DENSE, CROWDED, SINGLE_LAYER, LARGE)
 ]
 PREDICTIONS = [
     (PLAIN, 2, 4, DOUBLE),
