@@ -52,11 +52,11 @@ def stub(source: str) -> str:
 def spans(lines: list[str]) -> list[tuple[int, int]]:
     """The first and last line of each fence, as indices into `lines`.
 
-    Raises a ValueError unless there are one or two fences, in order and not empty.
+    Raises a ValueError unless there are one to three fences, in order and not empty.
     """
     marks = [n for n, line in enumerate(lines) if "BEGIN SOLUTION" in line or "END SOL" in line]
-    if [lines[n].strip() for n in marks] not in ([BEGIN, END], [BEGIN, END] * 2):
-        raise ValueError(f"it needs one or two fences of `{BEGIN}` and `{END}`")
+    if [lines[n].strip() for n in marks] not in [[BEGIN, END] * count for count in (1, 2, 3)]:
+        raise ValueError(f"it needs one to three fences of `{BEGIN}` and `{END}`")
     pairs = list(zip(marks[::2], marks[1::2], strict=True))
     if any(end == begin + 1 for begin, end in pairs):
         raise ValueError("its fence is empty")

@@ -243,7 +243,7 @@ check_masked_loss(masked_loss)
 # %% [markdown]
 # ## D4.3b Train · {D4.3b} minutes
 #
-# A row of 5 tokens gives 4 inputs and 4 targets, one position apart. After each optimiser step `rebalance` moves the bias of every layer in `layers_of(model)`, by the real tokens that went in: the first 4 positions, not the last 4.
+# A row of 5 tokens gives 4 inputs and 4 targets, one position apart. After each optimiser step `rebalance(layer, real, step)` moves the bias of every layer in `layers_of(model)`, by the real tokens that went in: the first 4 positions, not the last 4.
 
 # %% tags=["exercise"] exercise="D4.3b"
 from solutions.d4_deepseek import train
@@ -265,7 +265,7 @@ check_sample(sample)
 # %% [markdown]
 # ## D4.3d Generate · {D4.3d} minutes
 #
-# With caches, step one feeds the whole prompt and each later step one token. A prompt of 5 and 3 new tokens: 5, 1 and 1 positions are computed in place of 5, 6 and 7.
+# With the caches of `model.new_caches(batch, capacity)`, step one feeds the whole prompt and each later step one token. A prompt of 5 and 3 new tokens: 5, 1 and 1 positions are computed in place of 5, 6 and 7.
 
 # %% tags=["exercise"] exercise="D4.3d"
 from solutions.d4_deepseek import generate
@@ -499,7 +499,7 @@ print(check_deepseek_block.failure(known_mistakes("D4.1")[bug]))
 # %% [markdown]
 # ## Investigation 1: two tokens ahead · {D4.I1} minutes
 #
-# V3 also learns to predict the token after next. Position i joins its hidden state with the embedding of token i + 1, passes one more block, and the same head reads token i + 2 (arXiv 2412.19437, section 2.2).
+# V3 also learns to predict the token after next. Position i joins its hidden state, taken after the last norm, with the embedding of token i + 1, passes one more block, and the same head reads token i + 2 (arXiv 2412.19437, section 2.2).
 #
 # $$h^{1}_i = \mathrm{norm}\big(\mathrm{Block}\big(M\,[\mathrm{norm}(\mathrm{Emb}(t_{i+1}));\ \mathrm{norm}(h_i)]\big)\big)$$
 
@@ -516,9 +516,9 @@ check_mtp(MultiTokenPrediction)
 # %% tags=["nbval-ignore-output"]
 @torch.no_grad()
 def hidden_of(ids):
-    """What the trained model has before its last norm, `(B, L, D)`."""
+    """What the trained model has after its last norm, `(B, L, D)`."""
     kept = []
-    hook = model.norm.register_forward_pre_hook(lambda module, inputs: kept.append(inputs[0]))
+    hook = model.norm.register_forward_hook(lambda module, inputs, output: kept.append(output))
     model(ids)
     hook.remove()
     return kept[0]

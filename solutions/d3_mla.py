@@ -33,21 +33,23 @@ from helpers.model.llama import RMSNorm, rotate
 class LatentProjections(nn.Module):
     """The plan's two latents: keys and values are each compressed to `d_latent` and expanded again.
 
-    `.down(x)` returns what is cached, `.up(k, v)` what attention needs. DeepSeek has one latent
-    for both (`JointLatent`).
+    `.down(x)` returns what is cached, the latent of the keys and that of the values; `.up(k, v)`
+    what attention needs. `k_down`, `v_down`, `k_up` and `v_up` are linear maps without bias; rows
+    of the last two are per head. DeepSeek has one latent for both (`JointLatent`).
     """
 
     def __init__(self, d_model: int, d_latent: int, num_heads: int, d_head: int):
         super().__init__()
         validate_sizes(d_model=d_model, d_latent=d_latent, num_heads=num_heads, d_head=d_head)
+        # BEGIN SOLUTION
         self.num_heads = num_heads
         self.k_down = nn.Linear(d_model, d_latent, bias=False)
         self.v_down = nn.Linear(d_model, d_latent, bias=False)
         self.k_up = nn.Linear(d_latent, num_heads * d_head, bias=False)
         self.v_up = nn.Linear(d_latent, num_heads * d_head, bias=False)
+        # END SOLUTION
 
     def down(self, x: Float[Tensor, "B L D"]) -> tuple[Float[Tensor, "B L R"], ...]:
-        # the latent of the keys, and the latent of the values
         # BEGIN SOLUTION
         return self.k_down(x), self.v_down(x)
         # END SOLUTION
@@ -55,7 +57,6 @@ class LatentProjections(nn.Module):
     def up(
         self, k: Float[Tensor, "B S R"], v: Float[Tensor, "B S R"]
     ) -> tuple[Float[Tensor, "B S H d"], ...]:
-        # expand each latent → cut the last dimension into heads
         # BEGIN SOLUTION
         heads = (self.num_heads, -1)
         return self.k_up(k).unflatten(-1, heads), self.v_up(v).unflatten(-1, heads)
@@ -65,8 +66,8 @@ class LatentProjections(nn.Module):
 class LatentCache:
     """Room for `capacity` positions of a batch: one buffer `(batch, capacity, width)` per part.
 
-    `len(cache)` is the number of positions used. The buffers take the dtype and device of what is
-    appended first.
+    `len(cache)` is `used`, the number of positions used. The buffers take the dtype and device of
+    what is appended first.
     """
 
     def __init__(self, batch: int, capacity: int, *widths: int):
@@ -89,10 +90,9 @@ class LatentCache:
         """Returns all positions so far, the new ones last: one view `(B, S, width)` per width.
 
         Raises a ValueError, and keeps what it has, unless there is one part per width, each of
-        shape `(batch, L, width)`, and room for L more.
+        shape `(batch, L, width)`, and room for L more. The first append makes `buffers`, one
+        `(batch, capacity, width)` per part; every one moves `used` on by L.
         """
-        # a ValueError for what does not fit → buffers, the first time → write the new rows behind
-        # the used ones → views of all used rows
         # BEGIN SOLUTION
         length = max((part.shape[1] for part in parts if part.ndim == 3), default=0)
         shapes = [(self.batch, length, width) for width in self.widths]
@@ -109,14 +109,24 @@ class LatentCache:
         return tuple(buffer[:, :end] for buffer in self.buffers)
         # END SOLUTION
 
+    def truncate(self, length: int) -> None:
+        """Forgets all positions from `length` on; the next append writes over them.
+
+        Raises a ValueError unless `length` is between 0 and `len(cache)`.
+        """
+        if not 0 <= length <= self.used:
+            raise ValueError(f"length must be between 0 and {self.used}, got {length}")
+        self.used = length
+
 
 class QueryPath(nn.Module):
     """The queries of every head: a content part, and a rotary part rotated by its position.
 
-    Pairs of neighbours are rotated, as `helpers.model.llama.rotate` does. With `q_latent` the
-    queries come from a normed latent of that width, which saves activations in training and nothing
-    in the cache (V2p, section 2.1.2 and eqs. 37-40). Rows of `q_up` are per head, content then
-    rotary.
+    `helpers.model.llama.rotate` rotates pairs of neighbours, by `angles` in radians per position,
+    one per pair; by theta's where they are None. With `q_latent` the queries come from a normed
+    latent of that width, which saves activations in training and nothing in the cache (V2p, section
+    2.1.2 and eqs. 37-40). Rows of `q_up` are per head, content then rotary. Both parts come
+    multiplied by `scale`.
     """
 
     def __init__(
@@ -128,12 +138,14 @@ class QueryPath(nn.Module):
         *,
         q_latent: int | None = None,
         theta: float = 10_000.0,
+        angles: Float[Tensor, " pairs"] | None = None,
+        scale: float = 1.0,
     ):
         super().__init__()
         validate_sizes(d_rope, d_model=d_model, num_heads=num_heads, d_head=d_head)
         validate_sizes(q_latent=q_latent)
         self.num_heads, self.d_head, self.d_rope = num_heads, d_head, d_rope
-        self.q_latent, self.theta = q_latent, theta
+        self.q_latent, self.theta, self.angles, self.scale = q_latent, theta, angles, scale
         if q_latent is not None:
             self.q_down = nn.Linear(d_model, q_latent, bias=False)
             self.q_norm = RMSNorm(q_latent)
@@ -142,34 +154,36 @@ class QueryPath(nn.Module):
     def forward(
         self, x: Float[Tensor, "B L D"], start: int = 0
     ) -> tuple[Float[Tensor, "B L H d"], Float[Tensor, "B L H r"]]:
-        # with q_latent: down and norm first → up → heads → split → rotate the rotary part
         # BEGIN SOLUTION
         if self.q_latent is not None:
             x = self.q_norm(self.q_down(x))
-        q = self.q_up(x).unflatten(-1, (self.num_heads, -1))  # (B, L, H, d + r)
+        q = self.scale * self.q_up(x).unflatten(-1, (self.num_heads, -1))  # (B, L, H, d + r)
         content, rotary = q.split([self.d_head, self.d_rope], dim=-1)
-        return content, rotate(rotary, start, self.theta)
+        return content, rotate(rotary, start, self.theta, self.angles)
         # END SOLUTION
 
 
 class JointLatent(nn.Module):
     """One normed latent of width `d_latent`, from which the keys and values of all heads come.
 
-    `.down(x)` returns the latent that is cached, `.up(latent)` keys and values (V2p, eqs. 9-11).
-    Rows of `kv_up` are per head, `d_head` for the key, then `d_value` for the value.
+    `.down(x)` returns the normed latent that is cached, `.up(latent)` keys and values (V2p, eqs.
+    9-11). `kv_down` and `kv_up` are linear maps without bias, `kv_norm` an RMSNorm of width
+    `d_latent`; rows of `kv_up` are per head, `d_head` for the key, then `d_value` for the value.
+    Keeps `num_heads`, `d_head` and `d_value` under these names: D3.4 cuts `kv_up` by them.
     """
 
     def __init__(self, d_model: int, num_heads: int, d_head: int, d_value: int, d_latent: int):
         super().__init__()
         validate_sizes(d_model=d_model, num_heads=num_heads, d_head=d_head, d_latent=d_latent)
         validate_sizes(d_value=d_value)
+        # BEGIN SOLUTION
         self.num_heads, self.d_head, self.d_value = num_heads, d_head, d_value
         self.kv_down = nn.Linear(d_model, d_latent, bias=False)
         self.kv_norm = RMSNorm(d_latent)
         self.kv_up = nn.Linear(d_latent, num_heads * (d_head + d_value), bias=False)
+        # END SOLUTION
 
     def down(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L R"]:
-        # down → norm
         # BEGIN SOLUTION
         return self.kv_norm(self.kv_down(x))
         # END SOLUTION
@@ -177,7 +191,6 @@ class JointLatent(nn.Module):
     def up(
         self, latent: Float[Tensor, "B S R"]
     ) -> tuple[Float[Tensor, "B S H d"], Float[Tensor, "B S H v"]]:
-        # up → heads → split into keys and values
         # BEGIN SOLUTION
         both = self.kv_up(latent).unflatten(-1, (self.num_heads, -1))  # (B, S, H, d + v)
         keys, values = both.split([self.d_head, self.d_value], dim=-1)
@@ -188,21 +201,28 @@ class JointLatent(nn.Module):
 class RotaryKey(nn.Module):
     """One key of width `d_rope` per token, rotated by its position and shared by all heads.
 
-    Pairs of neighbours are rotated, as `helpers.model.llama.rotate` does. The key comes from x
-    itself, not from the latent, and has no norm (V2p, eq. 15).
+    `helpers.model.llama.rotate` rotates pairs of neighbours, by `angles` in radians per position,
+    one per pair; by theta's where they are None. The key comes from x itself, not from the latent,
+    and has no norm (V2p, eq. 15).
     """
 
-    def __init__(self, d_model: int, d_rope: int, *, theta: float = 10_000.0):
+    def __init__(
+        self,
+        d_model: int,
+        d_rope: int,
+        *,
+        theta: float = 10_000.0,
+        angles: Float[Tensor, " pairs"] | None = None,
+    ):
         super().__init__()
         validate_sizes(d_rope, d_model=d_model)
-        self.theta = theta
+        self.theta, self.angles = theta, angles
         self.k_down = nn.Linear(d_model, d_rope, bias=False)
 
     def forward(self, x: Float[Tensor, "B L D"], start: int = 0) -> Float[Tensor, "B L r"]:
-        # down → rotate, as one head
         # BEGIN SOLUTION
         key = self.k_down(x).unsqueeze(-2)  # (B, L, 1, r): rotate wants heads
-        return rotate(key, start, self.theta).squeeze(-2)
+        return rotate(key, start, self.theta, self.angles).squeeze(-2)
         # END SOLUTION
 
 
@@ -217,7 +237,6 @@ def attend(
 
     The L queries are those of the last L of the S positions; scores are divided by sqrt(d + r).
     """
-    # content scores + rotary scores → scale → hide later positions → softmax → mix the values
     # BEGIN SOLUTION
     scores = torch.einsum("blhd,bshd->bhls", q_content, k_content)
     scores = scores + torch.einsum("blhr,bsr->bhls", q_rotary, k_rotary)
@@ -232,7 +251,9 @@ def attend(
 class MultiHeadLatentAttention(nn.Module):
     """DeepSeek's attention, which caches R + r numbers per token: a normed latent and a rotary key.
 
-    V2p, section 2.1 and eqs. 37-47; V3p, eqs. 1-11.
+    `angles` are the radians per position of each rotary pair, theta's where they are None; `scale`
+    multiplies the queries, and so all scores: YaRN sets both. V2p, section 2.1 and eqs. 37-47;
+    V3p, eqs. 1-11.
     """
 
     def __init__(
@@ -246,19 +267,22 @@ class MultiHeadLatentAttention(nn.Module):
         q_latent: int | None = None,
         d_value: int | None = None,
         theta: float = 10_000.0,
+        angles: Float[Tensor, " pairs"] | None = None,
+        scale: float = 1.0,
     ):
         super().__init__()
         d_value = d_head if d_value is None else d_value
-        self.queries = QueryPath(d_model, num_heads, d_head, d_rope, q_latent=q_latent, theta=theta)
+        turns: dict[str, Any] = {"theta": theta} | ({} if angles is None else {"angles": angles})
+        asks = {"q_latent": q_latent} | turns | ({} if scale == 1.0 else {"scale": scale})
+        self.queries = QueryPath(d_model, num_heads, d_head, d_rope, **asks)
         self.latent = JointLatent(d_model, num_heads, d_head, d_value, d_latent)
-        self.rotary_key = RotaryKey(d_model, d_rope, theta=theta)
+        self.rotary_key = RotaryKey(d_model, d_rope, **turns)
         self.out = nn.Linear(num_heads * d_value, d_model, bias=False)
 
     def forward(
         self, x: Float[Tensor, "B L D"], cache: LatentCache | None = None
     ) -> Float[Tensor, "B L D"]:
-        # where x starts → queries, latent, rotary key → through the cache, if there is one, in
-        # this order → keys and values of all positions → attend → all heads side by side → out
+        # with a cache: x starts at len(cache); cache.append takes the latent, then the rotary key
         # BEGIN SOLUTION
         start = 0 if cache is None else len(cache)
         q_content, q_rotary = self.queries(x, start)
@@ -305,9 +329,7 @@ def latents_from_mha(
     if not 1 <= d_latent <= len(W_K):
         raise ValueError(f"d_latent must be between 1 and W={len(W_K)}, got {d_latent}")
     rank = 2 * d_latent if joint else d_latent
-    # the keys of these activations → the `rank` directions (W, rank) that hold most of them →
-    # down: the weights along those directions; up: back along them; values likewise, or with joint
-    # keys and values side by side → k_down, v_down (rank, D), k_up, v_up (W, rank)
+    # makes k_down and v_down (rank, D), k_up and v_up (W, rank), which the lines below copy
     # BEGIN SOLUTION
     weights = [torch.cat([W_K, W_V])] if joint else [W_K, W_V]
     outputs = [activations @ weight.T for weight in weights]
@@ -334,8 +356,6 @@ def absorbed_decode(
     """
     if x.shape[1] != 1:
         raise ValueError(f"x must hold one new position, (B, 1, D), got {x.shape[1]} positions")
-    # W_UK and W_UV of each head → query into the latent's space → scores against the cached
-    # latents and rotary keys → mix the latents → W_UV → out
     # BEGIN SOLUTION
     start, part = len(cache), attention.latent
     q_content, q_rotary = attention.queries(x, start)
@@ -357,7 +377,6 @@ def energy_kept(outputs: Float[Tensor, "N W"]) -> Float[Tensor, " rank"]:
     One number for each of the min(N, W) directions, rising to 1: what a latent of that width can
     keep of these keys or values.
     """
-    # singular values → squares, largest first → running sum → share of the whole
     # BEGIN SOLUTION
     squares = torch.linalg.svdvals(outputs) ** 2
     return squares.cumsum(0) / squares.sum()
@@ -365,24 +384,30 @@ def energy_kept(outputs: Float[Tensor, "N W"]) -> Float[Tensor, " rank"]:
 
 
 def yarn_frequencies(
-    d_rope: int, factor: float, *, trained: int = 4096, theta: float = 10_000.0
+    d_rope: int,
+    factor: float,
+    *,
+    trained: int = 4096,
+    theta: float = 10_000.0,
+    beta_fast: float = 32.0,
+    beta_slow: float = 1.0,
 ) -> Float[Tensor, " pairs"]:
     """YaRN's angle per position, in radians, for each of the d_rope / 2 rotary pairs.
 
-    A pair that turns 32 times or more within the `trained` positions keeps its angle, one that
-    turns less than once has it divided by `factor`, and between them lies a ramp over the pairs
-    (arXiv 2309.00071; V3p, section 4.3; `precompute_freqs_cis` in DeepSeek-V3's model.py).
+    A pair that turns `beta_fast` times or more within the `trained` positions keeps its angle, one
+    that turns less than `beta_slow` times has it divided by `factor`, and between them lies a ramp
+    over the pairs, from 0 at pair `first` to 1 at pair `last` (arXiv 2309.00071; V3p, section 4.3;
+    `precompute_freqs_cis` in DeepSeek-V3's model.py).
     """
     validate_sizes(d_rope, trained=trained)
     pair = torch.arange(d_rope // 2, dtype=torch.float64)
     angle = theta ** (-2 * pair / d_rope)
 
-    def pair_that_turns(times: int) -> float:
+    def pair_that_turns(times: float) -> float:
         return d_rope * math.log(trained / (times * 2 * math.pi)) / (2 * math.log(theta))
 
-    first, last = math.floor(pair_that_turns(32)), math.ceil(pair_that_turns(1))
+    first, last = math.floor(pair_that_turns(beta_fast)), math.ceil(pair_that_turns(beta_slow))
     first, last = max(first, 0), min(last, d_rope - 1)
-    # a ramp from 0 at pair `first` to 1 at pair `last` → mix angle and angle / factor by it
     # BEGIN SOLUTION
     ramp = ((pair - first) / max(last - first, 0.001)).clamp(0, 1)
     return angle * (1 - ramp) + angle / factor * ramp

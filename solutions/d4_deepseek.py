@@ -25,12 +25,15 @@ from solutions.d3_mla import LatentCache, MultiHeadLatentAttention
 class DeepSeekBlock(nn.Module):
     """One layer: attention and a feed-forward part, each behind a norm and beside a residual.
 
-    `layer` counts from 0; the first `config.dense_layers` have a dense feed-forward part
-    (`Block` in DeepSeek-V3's inference/model.py).
+    `attention_norm` and `ffn_norm` are RMSNorms of `config.norm_eps`; `attention` is a
+    MultiHeadLatentAttention of `config.attention()`; `ffn` a DeepSeekMoE of `config.experts()`, or
+    a SwiGLU of width `config.dense_dim` in the first `config.dense_layers` layers. `layer` counts
+    from 0 (`Block` in DeepSeek-V3's inference/model.py).
     """
 
     def __init__(self, config: DeepSeekConfig, layer: int):
         super().__init__()
+        # BEGIN SOLUTION
         self.attention_norm = RMSNorm(config.d_model, config.norm_eps)
         self.attention = MultiHeadLatentAttention(**config.attention())
         self.ffn_norm = RMSNorm(config.d_model, config.norm_eps)
@@ -40,11 +43,11 @@ class DeepSeekBlock(nn.Module):
             if is_dense
             else DeepSeekMoE(**config.experts())
         )
+        # END SOLUTION
 
     def forward(
         self, x: Float[Tensor, "B L D"], cache: LatentCache | None = None
     ) -> Float[Tensor, "B L D"]:
-        # norm → attention, with the cache → residual; norm → feed-forward → residual
         # BEGIN SOLUTION
         x = x + self.attention(self.attention_norm(x), cache)
         return x + self.ffn(self.ffn_norm(x))
@@ -71,7 +74,6 @@ class DeepSeek(nn.Module):
     def forward(
         self, ids: Int[Tensor, "B L"], caches: Sequence[LatentCache] | None = None
     ) -> Float[Tensor, "B L V"]:
-        # embed → every block, each with its own cache if there are caches → norm → head
         # BEGIN SOLUTION
         x = self.embed(ids)
         for i, block in enumerate(self.blocks):
@@ -109,8 +111,7 @@ def count_parameters(config: DeepSeekConfig) -> tuple[int, int]:
     """
     with torch.device("meta"):
         model = DeepSeek(config)
-    # all parameters; then those of the experts that a token does not use, in each layer that has
-    # experts → (total, total less those)
+    # layers_of(model) returns the layers that have experts
     # BEGIN SOLUTION
     total = sum(p.numel() for p in model.parameters())
     used = min(config.top_k * config.num_segments, config.num_experts)
@@ -126,7 +127,6 @@ def masked_loss(
     logits: Float[Tensor, "B L V"], targets: Int[Tensor, "B L"], real: Bool[Tensor, "B L"]
 ) -> Float[Tensor, ""]:
     """The mean cross-entropy, in nats, over the targets marked in `real`."""
-    # the logits and targets that are real, one a row → their mean cross-entropy
     # BEGIN SOLUTION
     return F.cross_entropy(logits[real], targets[real])
     # END SOLUTION
@@ -146,8 +146,8 @@ def train(
     """
     losses = []
     for ids, real in batches:
-        # loss of the next tokens → gradients, from zero → clip → optimiser → every bias, by the
-        # real tokens fed in → losses
+        # rebalance(layer, real, step) moves the bias of a layer by the load of the tokens that
+        # `real` (B, L) marks
         # BEGIN SOLUTION
         loss = masked_loss(model(ids[:, :-1]), ids[:, 1:], real[:, 1:])
         optimizer.zero_grad()
@@ -165,7 +165,6 @@ def sample(logits: Float[Tensor, "B V"], temperature: float | int) -> Int[Tensor
     """One token per row: drawn from softmax(logits / temperature), or the best one at 0."""
     if temperature < 0:
         raise ValueError(f"temperature must be 0 or more, got {temperature}")
-    # at 0 the best token of each row; else one draw from each row's softmax
     # BEGIN SOLUTION
     if temperature == 0:
         return logits.argmax(dim=-1)
@@ -185,10 +184,9 @@ def generate(
 ) -> Int[Tensor, "B N"]:
     """The prompt `ids` and `max_new_tokens` more, N = L + max_new_tokens.
 
-    With the cache each step feeds only the newest token; without it, the whole text each time.
+    With the cache, that is the caches of `model.new_caches(batch, capacity)`, each step feeds only
+    the newest token; without it, the whole text each time.
     """
-    # caches with room for all → logits of what is new, or of all → sample from the last position
-    # → append → again
     # BEGIN SOLUTION
     capacity = ids.shape[1] + max_new_tokens
     caches = model.new_caches(len(ids), capacity) if use_cache else None
@@ -205,8 +203,9 @@ class MultiTokenPrediction(nn.Module):
     """V3's extra layer: from a position's hidden state and the next token's embedding, the hidden
     state from which `model.head` predicts the token after next (V3p, section 2.2, eqs. 21-23).
 
-    `hidden` is what the main model has before its last norm. Embedding and hidden state are joined
-    in the order of the released weights, embedding first; eq. 21 prints them the other way round.
+    `hidden` is what the main model has after its last norm, as transformers and vLLM feed it.
+    Embedding and hidden state, each normed, are joined in the order of the released weights,
+    embedding first; eq. 21 prints them the other way round.
     """
 
     def __init__(self, config: DeepSeekConfig):
@@ -220,7 +219,6 @@ class MultiTokenPrediction(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "B L D"], next_embedding: Float[Tensor, "B L D"]
     ) -> Float[Tensor, "B L D"]:
-        # norm each → side by side, embedding first → join → block → norm
         # BEGIN SOLUTION
         both = torch.cat([self.embed_norm(next_embedding), self.hidden_norm(hidden)], dim=-1)
         return self.norm(self.block(self.join(both)))
@@ -235,7 +233,6 @@ def worth(
     Entry i of both comes from the same seed, so differences are taken seed by seed; the error is
     the sample standard deviation over the square root of their number. At least two seeds.
     """
-    # the difference of each seed → mean, and standard deviation over sqrt(number)
     # BEGIN SOLUTION
     saved = without - with_part
     return float(saved.mean()), float(saved.std() / len(saved) ** 0.5)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from checks.d3_mla.cases import POSITIONS, Latent, randomise, slow_turn
+from checks.d3_mla.cases import POSITIONS, Angles, Latent, randomise, slow_turn
 from checks.d3_mla.layer_cases import (
     SlowAttention,
     WatchedCache,
@@ -158,9 +158,9 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
     def placed(shift: int, *names: str) -> Callable[[], Tensor]:
         """The new token's query or key turned by another position."""
 
-        def turn(rows: Tensor, start: int, theta: float) -> Tensor:
-            turned = slow_turn(rows, start, theta)
-            turned[:, last:] = slow_turn(rows[:, last:], start + last + shift, theta)
+        def turn(rows: Tensor, start: int, angles: Angles) -> Tensor:
+            turned = slow_turn(rows, start, angles)
+            turned[:, last:] = slow_turn(rows[:, last:], start + last + shift, angles)
             return turned
 
         turns: dict[str, Any] = dict.fromkeys(names, turn)
@@ -173,8 +173,8 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
             case.d_latent + case.d_rope
         ),
         f"Are they divided by sqrt(d_latent)? {width}": scaled(case.d_latent),
-        "Does the new token see itself? cache.append returns its latent too.": lambda: true.seeing(
-            x, lambda i: max(i, 1)
+        "Does the new token see itself? cache.append returns its latent too.": lambda: (
+            true.seeing(x, lambda i: max(i, 1)) if last else torch.zeros_like(true(x))
         ),
         "Is len(cache) read after the append?": placed(1, query, key),
         "Do queries and rotary key get the position len(cache)?": placed(-last, query, key),
@@ -230,6 +230,7 @@ def _decode_work(answer: Callable, case: Latent) -> None:
         d_value=d_value,
         d_latent=rng.randint(4, 5),
         d_rope=rng.choice((2, 4)),
+        angles=None,
     )
     short, long = (_counted(answer, wide, context) for context in CONTEXTS)
     got = (long - short) / (CONTEXTS[1] - CONTEXTS[0])

@@ -7,12 +7,16 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.attend_cases import NAMES, Attending, attendings
-from checks.d3_mla.cases import HEADS, SMALL, slow_attend
+from checks.d3_mla.cases import HEADS, SMALL, bound_of, in_single, slow_attend
+from checks.d3_mla.fresh import unseeding
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
 from checks.grading.stages import Used, untouched
 from solutions import d3_mla as reference
+
+LONG = 130  # positions: more than a mask of a fixed, small size has
 
 
 def _output(answer, parts: dict[str, Tensor]) -> object:
@@ -190,8 +194,28 @@ def _attend_values(answer, case: Attending) -> None:
         ),
         "Has each sequence its own k_rotary?": lambda: slow(k_rotary=first(five["k_rotary"], 0)),
     }
-    got = _attend(answer, case, parts)
-    expect.close(got, slow(), "the output", axes=HEADS, slips=slips)
+    got, want = _attend(answer, case, parts), slow()
+    in_single(got, want, "the output")
+    expect.close(got, want, "the output", axes=HEADS, slips=slips, bound=bound_of(case.dtype))
+    if case.batch == 1:
+        _expect_long(answer, replace(case, length=3, seen=LONG))
+
+
+def _expect_long(answer, case: Attending) -> None:
+    """The last of many positions."""
+    parts = case.parts()
+    ask = "Is a mask made for a fixed number of positions, and not for the L and S that came?"
+    try:
+        got = _attend(answer, case, parts)
+    except Wrong:
+        raise
+    except Exception as error:
+        raise Wrong(
+            f"{LONG} positions must go in, and they end in {type(error).__name__}. {ask}"
+        ) from None
+    want = slow_attend(*(part.double() for part in parts.values()))
+    when, slips = f"of the last of {LONG} positions", {ask: lambda: got}
+    expect.close(got, want, "the output", axes=HEADS, when=when, slips=slips)
 
 
 def _attend_use(answer, case: Attending) -> Used:
@@ -228,8 +252,8 @@ check_attend = Check(
         "L < S: the queries are the last L positions": _attend_chunk,
         "the rotary part of every head counts": _attend_rotary,
         "scores are divided by sqrt(d + r)": _attend_scale,
-        "within 1e-5 of the loop over queries and heads": _attend_values,
-        "inputs untouched": untouched(_attend_use),
+        "within 1e-5 of the loop over queries, in float64 1e-10": _attend_values,
+        "inputs untouched": untouched(unseeding(_attend_use, "the call")),
         "gradients reach all five inputs": _attend_gradients,
     },
     hints=(

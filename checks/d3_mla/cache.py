@@ -110,7 +110,11 @@ def _like_the_first(answer: type, case: Cached) -> None:
     cache = _cache(answer, case)
     cache.append(*case.parts(1))
     later = [part.detach().to(other) for part in case.parts(1, 1)]
-    for i, part in enumerate(_parts(cache.append(*later), case)):
+    try:
+        together = cache.append(*later)
+    except Exception:  # as index_copy_ does: what another type becomes is nowhere said
+        return
+    for i, part in enumerate(_parts(together, case)):
         shape, ask = (case.batch, 2, case.widths[i]), "The buffers are made once, by the first."
         expect.tensor(part, f"part {i}, after an append of {other},", shape, case.dtype, ask)
 
@@ -143,6 +147,20 @@ def _two_caches(answer: type, case: Cached) -> None:
         for cache, own in zip(both, turns, strict=True):
             got = _append(cache, own[i], sum(case.lengths[: i + 1]), case)
             _expect_parts(got, own[: i + 1], "of one of two caches that are filled in turn")
+
+
+def _truncated(answer: type, case: Cached) -> None:
+    """Some positions forgotten, then all; the next append goes where they were."""
+    if not hasattr(answer, "truncate"):
+        return  # an answer from an older notebook
+    cache, turns = _filled(answer, case)
+    for kept in (case.lengths[0], 0):
+        cache.truncate(kept)
+        _expect_length(cache, kept, f"after truncate({kept})")
+        more = case.parts(2, 60 + kept)
+        before = [part[:, :kept] for part in turns[0]]
+        got = _append(cache, more, kept + 2, case)
+        _expect_parts(got, [before, more], f"of an append after truncate({kept})")
 
 
 def _expect_refused(cache: Built, parts: list[Tensor], why: str) -> None:
@@ -272,6 +290,7 @@ check_latent_cache = Check(
         "later changes of what was appended do not reach it": _own_copy,
         "what came back stays what it was": _views,
         "two caches share nothing": _two_caches,
+        "truncate forgets: the next append goes where `used` says": _truncated,
         "type and device of what is first appended": _like_the_first,
         "exactly full fits, one more is refused": _full,
         "other shapes are refused, and nothing changes": _other_shapes,

@@ -8,7 +8,7 @@ v = d_value.
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,10 +37,12 @@ class Latent:
     d_rope: int
     seed: int
     q_latent: int | None = None
-    start: int = 0
     theta: float = THETA
+    angles: tuple[float, ...] | None = None
+    scale: float = 1.0
     dtype: torch.dtype = torch.float64
     contiguous: bool = True
+    training: bool = True
 
     def __str__(self) -> str:
         sizes = (
@@ -48,9 +50,27 @@ class Latent:
             f"d_head={self.d_head}, d_value={self.d_value}, d_latent={self.d_latent}, "
             f"d_rope={self.d_rope}, q_latent={self.q_latent}"
         )
-        more = [f"start={self.start}"] if self.start else []
-        more += [f"theta={self.theta:g}"] if self.theta != THETA else []
-        return ", ".join([sizes, *more])
+        more = [f"theta={self.theta:g}"] if self.theta != THETA else []
+        if self.angles is not None:
+            more += [f"angles=({', '.join(f'{angle:.3g}' for angle in self.angles)})"]
+        more += [f"scale={self.scale:.3g}"] if self.scale != 1 else []
+        return ", ".join([sizes, *more, *([] if self.training else ["evaluation mode"])])
+
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """How far each rotary pair turns per position, in radians."""
+        return theta_angles(self.d_rope, self.theta) if self.angles is None else self.angles
+
+    def settings(self, *names: str) -> dict[str, Any]:
+        """Those of the optional arguments `theta`, `angles` and `scale` that differ from their
+        defaults, as a constructor takes them.
+        """
+        plain = {"theta": THETA, "angles": None, "scale": 1.0}
+        given = {name: getattr(self, name) for name in names}
+        changed = {name: value for name, value in given.items() if value != plain[name]}
+        if "angles" in changed:
+            changed["angles"] = torch.tensor(self.angles, dtype=torch.float64)
+        return changed
 
     def generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
@@ -67,8 +87,9 @@ class Latent:
 
 
 def latents(rng: random.Random) -> list[Latent]:
-    """Six cases: with and without a query latent, one token, one head with one pair, a batch of
-    one with another theta, float32. All but the fifth have two rotary pairs or more.
+    """Seven cases: with and without a query latent, float32, one token, one head with one pair, a
+    batch of one with another theta, angles and a scale of their own. All but the fifth have two
+    rotary pairs or more; they take turns in training and evaluation mode.
     """
 
     def case(length=None, query_latent=None, **kind: Any) -> Latent:
@@ -95,12 +116,19 @@ def latents(rng: random.Random) -> list[Latent]:
 
     return [
         case(query_latent=False),
-        case(query_latent=True, contiguous=False),
+        case(query_latent=True, contiguous=False, training=False),
         case(dtype=torch.float32),
-        case(1, query_latent=True),
+        case(1, query_latent=True, training=False),
         case(num_heads=1, d_rope=2, batch=rng.randint(3, 4)),
-        case(batch=1, query_latent=True, theta=500.0),
+        case(batch=1, query_latent=True, theta=500.0, training=False),
+        _with_settings(case(query_latent=True), rng),
     ]
+
+
+def _with_settings(case: Latent, rng: random.Random) -> Latent:
+    """The case with angles that belong to no theta, and a scale that is not 1."""
+    angles = tuple(rng.uniform(0.1, 1.0) for _ in range(case.d_rope // 2))
+    return replace(case, angles=angles, scale=rng.choice((0.6, 1.5)))
 
 
 def randomise(module: nn.Module, generator: torch.Generator) -> nn.Module:
@@ -116,20 +144,20 @@ def randomise(module: nn.Module, generator: torch.Generator) -> nn.Module:
 def given_weights(
     module: nn.Module, name: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Tensor]:
-    """The module's weights in float64, once they are those that the given constructor makes."""
+    """The module's weights in float64, once they are those that the lesson's constructor makes."""
     expect.module(module, name)
     held = {key: weight.detach().double() for key, weight in module.named_parameters()}
     for key, shape in shapes.items():
         came = expect.shown(held.get(key)).replace("None", "none")
         expect.require(
             key in held and held[key].shape == shape,
-            f"{name} must keep {key} of shape {shape}, as the given constructor makes it, "
+            f"{name} must keep {key} of shape {shape}, as the lesson's constructor makes it, "
             f"got {came}",
         )
     more = next((key for key in held if key not in shapes), None)
     expect.require(
         more is None,
-        f"{name} must have the weights of the given constructor and no others, got {more} too",
+        f"{name} must have the weights that the lesson names and no others, got {more} too",
     )
     return held
 
@@ -189,56 +217,63 @@ def order_slips(
     }
 
 
-def slow_rotation(row: Tensor, position: int, theta: float = THETA) -> Tensor:
-    """One vector with neighbours (0, 1), (2, 3), … turned by the position's angles.
+Angles = Sequence[float]  # radians per position, one for each rotary pair
+
+
+def theta_angles(width: int, theta: float = THETA) -> tuple[float, ...]:
+    """How far each pair turns per position where RoPE's base is theta."""
+    return tuple(theta ** (-i / width) for i in range(0, width, 2))
+
+
+def slow_rotation(row: Tensor, position: int, angles: Angles) -> Tensor:
+    """One vector with neighbours (0, 1), (2, 3), … turned by position times their angle.
 
     Leading dimensions are further vectors of the same position.
     """
-    turned, width = row.clone(), row.shape[-1]
-    for i in range(0, width, 2):
-        angle = position * theta ** (-i / width)
-        a, b = row[..., i], row[..., i + 1]
-        turned[..., i] = a * math.cos(angle) - b * math.sin(angle)
-        turned[..., i + 1] = a * math.sin(angle) + b * math.cos(angle)
-    return turned
+    turn = position * torch.tensor(angles, dtype=torch.float64)
+    cos, sin = turn.cos().to(row.dtype), turn.sin().to(row.dtype)
+    a, b = row[..., 0::2], row[..., 1::2]
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
 
 
-def slow_turn(x: Tensor, start: int = 0, theta: float = THETA) -> Tensor:
-    """`(B, L, …, r)`: the rows of position l turned by the angles of start + l."""
-    rows = [slow_rotation(x[:, i], start + i, theta) for i in range(x.shape[1])]
+def slow_turn(x: Tensor, start: int, angles: Angles) -> Tensor:
+    """`(B, L, …, r)`: the rows of position l turned as those of position start + l."""
+    rows = [slow_rotation(x[:, i], start + i, angles) for i in range(x.shape[1])]
     return torch.stack(rows, dim=1)
 
 
 def slow_attend(
     q_content: Tensor, q_rotary: Tensor, k_content: Tensor, k_rotary: Tensor, values: Tensor
 ) -> Tensor:
-    """Attention by loops over batch, query and head: `(B, L, H, v)`, causal, the queries last."""
-    batch, length, heads, d_head = q_content.shape
-    before = k_content.shape[1] - length
-    scale = 1 / math.sqrt(d_head + q_rotary.shape[-1])
-    out = values.new_zeros(batch, length, heads, values.shape[-1])
-    for b in range(batch):
-        for i in range(length):
-            seen = before + i + 1
-            for h in range(heads):
-                scores = k_content[b, :seen, h] @ q_content[b, i, h]
-                scores = scores + k_rotary[b, :seen] @ q_rotary[b, i, h]
-                out[b, i, h] = (scale * scores).softmax(0) @ values[b, :seen, h]
-    return out
+    """Attention query by query: `(B, L, H, v)`, causal, the queries last."""
+    length, d_head = q_content.shape[1], q_content.shape[-1]
+    before, rows = k_content.shape[1] - length, []
+    for i in range(length):
+        seen = before + i + 1  # no mask: what comes later is not there
+        scores = (k_content[:, :seen] * q_content[:, i, None]).sum(-1)  # (B, seen, H)
+        scores = scores + k_rotary[:, :seen] @ q_rotary[:, i].mT
+        weights = (scores / math.sqrt(d_head + q_rotary.shape[-1])).softmax(dim=1)
+        rows.append((weights[..., None] * values[:, :seen]).sum(1))
+    return torch.stack(rows, dim=1)
 
 
-def rotation_slips(x: Tensor, start: int, theta: float = THETA) -> dict[str, Callable[[], Tensor]]:
-    """What slips make of `slow_turn(x, start, theta)`, by the question each calls for."""
-    length, width = x.shape[1], x.shape[-1]
+def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[], Tensor]]:
+    """What slips make of `slow_turn(x, start, case.turns)`, by the question each calls for."""
+    length, width, angles = x.shape[1], x.shape[-1], case.turns
     apart = torch.arange(width).unflatten(0, (-1, 2)).T.flatten()  # 0, 2, 4, … 1, 3, 5, …
     paired = apart.argsort()  # 0, r/2, 1, r/2 + 1, …
 
-    def turned(x: Tensor, positions: Sequence[int], theta: float = theta) -> Tensor:
-        rows = [slow_rotation(x[:, i], at, theta) for i, at in enumerate(positions)]
+    def turned(x: Tensor, positions: Sequence[int], angles: Angles = angles) -> Tensor:
+        rows = [slow_rotation(x[:, i], at, angles) for i, at in enumerate(positions)]
         return torch.stack(rows, dim=1)
 
     right = range(start, start + length)
-    return {
+    own = {
+        "Do the constructor's angles reach the turn, where it has some?": lambda: turned(
+            x, right, theta_angles(width, case.theta)
+        )
+    }
+    return (own if case.angles is not None else {}) | {
         "Is it turned by start + position?": lambda: turned(x, range(length)),
         "Is it turned at all, and every row by its own angle?": lambda: x,
         "Is the first row's position start, and not one more?": lambda: turned(
@@ -251,23 +286,38 @@ def rotation_slips(x: Tensor, start: int, theta: float = THETA) -> dict[str, Cal
         "Is it turned the other way? (a, b) becomes (a cos - b sin, a sin + b cos).": lambda: (
             turned(x, [-at for at in right])
         ),
-        "Does theta come from the constructor?": lambda: turned(x, right, THETA),
+        "Does theta come from the constructor?": lambda: turned(x, right, theta_angles(width)),
         "Is every row turned by its own angle, and not the first's?": lambda: turned(
             x, [start] * length
         ),
         "Do the positions run along L, and not along the batch?": lambda: slow_turn(
-            x.transpose(0, 1), start, theta
+            x.transpose(0, 1), start, angles
         ).transpose(0, 1),
         "Do the positions run along L, and not along the dimension after it?": lambda: (
-            slow_turn(x.transpose(1, 2), start, theta).transpose(1, 2)
+            slow_turn(x.transpose(1, 2), start, angles).transpose(1, 2)
             if x.ndim == 4
             else turned(x, right)
         ),
         "Is it turned once?": lambda: turned(turned(x, right), right),
         "Is the angle of pair i position · theta^(-2i / d_rope)?": lambda: turned(
-            x, right, theta**0.5
+            x, right, [angle**0.5 for angle in angles]
         ),
     }
+
+
+def bound_of(dtype: torch.dtype) -> float:
+    """How far an output of this type may be off."""
+    return expect.BOUND if dtype == torch.float32 else 1e-10
+
+
+def in_single(got: Tensor, want: Tensor, name: str) -> None:
+    """Raise Wrong where a float64 tensor is as near as float32 comes, and no nearer."""
+    expect.require(
+        got.dtype != torch.float64 or expect.near(got, want, 1e-10) or not expect.near(got, want),
+        f"in float64 {name} must be within 1e-10 of slow loops, got a difference of "
+        f"{float((got - want).abs().max()):.0e}",
+        "Is a step computed in float32?",
+    )
 
 
 def pair_lengths(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d3_mla.fresh import unseeding
 from checks.d3_mla.projections import check_latent_projections
 from checks.grading import expect
 from checks.grading.check import Check
@@ -20,6 +21,18 @@ from solutions import d3_mla as reference
 _BOUND = 1e-6  # the largest share that may be lost beside the smallest one
 _CLEAR = 0.005  # how much more of the whole a slip loses, so that no rounding hides it
 _BACK = "Is down the weights along orthonormal directions, and up the way back along the same?"
+_SIZED = (
+    "Up leads back along the best directions, and what it gets along them has other sizes. Is down "
+    "basis.T @ W alone, without singular values or square roots of them?"
+)
+_DOWN = (
+    "Up leads back along the best directions, and down does not read those. Is down basis.T @ W, "
+    "with the columns of basis in the same order as up has them?"
+)
+_CHOICE = (
+    "down and up fit each other, along directions that are not the strongest of {name}. Are they "
+    "the last columns of the eigenvectors, and of y.T @ y with all rows y as they come?"
+)
 _ALONE = {"keys": 0, "values": 1}
 
 
@@ -71,13 +84,15 @@ class _Trained:
 
 
 def _traineds(rng: random.Random) -> list[_Trained]:
-    """Five cases: fewer outputs than inputs and more, float32, one direction, one row of weights;
-    none in which a slip loses hardly more than the best directions do.
+    """Six cases: fewer outputs than inputs and more, float32, one direction, fewer activations than
+    inputs are wide, one row of weights; none in which a slip loses hardly more than the best
+    directions do.
     """
 
-    def case(width: int, d_latent: int | None = None, **kind: Any) -> _Trained:
+    def case(width: int, d_latent: int | None = None, few: bool = False, **kind: Any) -> _Trained:
         while True:
-            rank, rows = d_latent or rng.randint(2, 3), rng.randint(30, 50)
+            rank = d_latent or rng.randint(2, 3)
+            rows = rng.randint(8, 9) if few else rng.randint(30, 50)
             d_model = rng.choice([n for n in range(10, 15) if n != width])
             drawn = _Trained(rows, d_model, width, rank, rng.randrange(10**6), **kind)
             if drawn.width == 1 or _is_clear(drawn):
@@ -88,6 +103,7 @@ def _traineds(rng: random.Random) -> list[_Trained]:
         case(rng.randint(8, 10), dtype=torch.float32),
         case(rng.randint(14, 16)),
         case(rng.randint(8, 10), 1, learnable=True),
+        case(rng.randint(8, 9), few=True),
         case(1, 1),
     ]
 
@@ -195,10 +211,25 @@ def _all_kept(answer, case: _Trained) -> None:
     _, got = _made(answer, case, case.width, joint=False)
     for part, outputs, came in zip(_ALONE, case.outputs(), got, strict=True):
         slips = {
-            "Are keys and values exchanged?": lambda part=part: case.outputs()[1 - _ALONE[part]]
+            "Are keys and values exchanged?": lambda part=part: case.outputs()[1 - _ALONE[part]],
+            _unlike(came, outputs): lambda came=came: came,
         }
         name = f"with d_latent={case.width} nothing is lost: a number of the {part}"
         expect.close(came, outputs, name, axes=("row",), slips=slips, bound=1e-4)
+
+
+def _unlike(came: Tensor, outputs: Tensor) -> str:
+    """The question to `came`, which is not all of `outputs`."""
+    mixed = torch.linalg.lstsq(outputs, came).solution
+    return _SIZED if _is_sized(mixed, outputs) else _BACK
+
+
+def _is_sized(mixed: Tensor, outputs: Tensor) -> bool:
+    """Whether outputs @ mixed only stretches the outputs along their own directions."""
+    own = _main(outputs)
+    stretched = own.T @ mixed @ own
+    crossed = stretched - stretched.diagonal().diag()
+    return float(crossed.abs().max()) < 1e-3 * float(stretched.abs().max())
 
 
 def _expect_best(came: Tensor, case: _Trained, part: str) -> None:
@@ -208,14 +239,82 @@ def _expect_best(came: Tensor, case: _Trained, part: str) -> None:
     if loss <= least * (1 + 1e-3) + _BOUND:
         return
     near = 1e-3 * loss + _BOUND
-    asks = [ask for ask, slip in _slips(case, part).items() if abs(slip() - loss) <= near]
+    slips = _slips(case, part) | _columns(case, part)
+    slips |= _of_both(case) if part == "both" else {}
+    asks = [ask for ask, slip in slips.items() if abs(slip() - loss) <= near]
     name = "keys and values together" if part == "both" else f"the {part}"
+    digits = 2 if f"{least:.2%}" != f"{loss:.2%}" else 6
     expect.require(
         False,
-        f"the best {_rank(case, part)} directions lose {least:.2%} of the squared length of "
-        f"{name} on these activations, and yours {loss:.2%}",
-        asks[0] if asks else _BACK,
+        f"the best {_rank(case, part)} directions lose {least:.{digits}%} of the squared length of "
+        f"{name} on these activations, and yours {loss:.{digits}%}",
+        asks[0] if asks else _where(came, outputs, _rank(case, part), least, name),
     )
+
+
+def _where(came: Tensor, outputs: Tensor, rank: int, least: float, name: str) -> str:
+    """Which half of the way is wrong: the directions that `came` lies along, or what comes to them.
+
+    `came` and `outputs` are `(N, W)`.
+    """
+    basis = torch.linalg.svd(came, full_matrices=False).Vh[:rank].T  # (W, rank)
+    kept = outputs @ basis  # what the best latent along these directions holds
+    if _lost(outputs, basis) <= least * (1 + 1e-2) + 1e-4:
+        mixed = torch.linalg.lstsq(kept, came @ basis).solution
+        return _SIZED if _is_sized(mixed, kept) else _DOWN
+    fits = expect.near(came, kept @ basis.T, 1e-3)
+    return _CHOICE.format(name=name) if fits else _BACK
+
+
+def _of_both(case: _Trained) -> dict[str, Callable[[], float]]:
+    """What slips with one latent for both lose."""
+    whole, rank = torch.cat(case.outputs(), 1), 2 * case.d_latent
+    sizes = torch.cat([part.norm().expand(case.width) for part in case.outputs()])
+
+    def scaled_alike() -> float:
+        even = whole / sizes
+        kept = even @ _main(even)[:, :rank] @ _main(even)[:, :rank].T * sizes
+        return float((whole - kept).square().sum() / whole.square().sum())
+
+    def of_each() -> float:
+        bases = [_main(part)[:, : case.d_latent] for part in case.outputs()]
+        return _lost(whole, torch.block_diag(*bases))
+
+    return {
+        "Are keys and values brought to one size first? Larger ones count for more.": scaled_alike,
+        "Is half of the latent the keys' and half the values'? The best directions are those of "
+        "both side by side.": of_each,
+    }
+
+
+def _columns(case: _Trained, part: str) -> dict[str, Callable[[], float]]:
+    """What other choices among the right eigenvectors lose."""
+    outputs, rank = _own(case.outputs(), part, 1), _rank(case, part)
+    strongest = _main(outputs)  # (W, W), strongest first
+    upwards = strongest.flip(-1)  # as eigh returns them
+    return {
+        "Is the best direction left out? The last column of eigh is the strongest.": lambda: _lost(
+            outputs, strongest[:, 1 : rank + 1]
+        ),
+        "Are rows taken, where directions are the columns of eigh's eigenvectors?": lambda: _lost(
+            outputs, torch.linalg.qr(upwards[-rank:].T).Q
+        ),
+        "Are columns of Vh taken, where directions are its rows?": lambda: _lost(
+            outputs, torch.linalg.svd(outputs).Vh[:, :rank]
+        ),
+        "Are these coordinates as they stand, and not directions?": lambda: _lost(
+            outputs, torch.eye(outputs.shape[1]).to(outputs)[:, :rank]
+        ),
+        "Is every row brought to one length first? Long ones count for more.": lambda: _lost(
+            outputs, _main(torch.nn.functional.normalize(outputs, dim=1))[:, :rank]
+        ),
+        "Is every coordinate brought to one size first? Large ones count for more.": lambda: _lost(
+            outputs, _main(torch.nn.functional.normalize(outputs, dim=0))[:, :rank]
+        ),
+        "Do all activations count, and not a part of them?": lambda: _lost(
+            outputs, _main(outputs[: (len(outputs) + 1) // 2])[:, :rank]
+        ),
+    }
 
 
 def _best_keys(answer, case: _Trained) -> None:
@@ -228,6 +327,14 @@ def _best_values(answer, case: _Trained) -> None:
 
 def _best_joint(answer, case: _Trained) -> None:
     _, expanded = _made(answer, case, case.d_latent, joint=True)
+    exchanged = torch.cat(expanded[::-1], dim=1)
+    whole = torch.cat(case.outputs(), dim=1)
+    lost = float((whole - exchanged).square().sum() / whole.square().sum())
+    expect.require(
+        lost > _least(case, "both") * (1 + 1e-3) + _BOUND,
+        "with joint=True keys come where values belong, and values where keys do",
+        "Are the first W rows of the basis the keys', as in torch.cat([W_K, W_V])?",
+    )
     _expect_best(torch.cat(expanded, dim=1), case, "both")
 
 
@@ -262,7 +369,7 @@ check_latents_from_mha = Check(
         "values: the smallest squared error": _best_values,
         "joint: one latent of 2 · d_latent for both": _kind_joint,
         "joint: the smallest squared error of both together": _best_joint,
-        "weights and activations untouched": untouched(_use),
+        "weights and activations untouched": untouched(unseeding(_use, "a call")),
     },
     hints=(
         "The activations lie mostly along a few directions. Does a direction of W_K matter along "

@@ -18,6 +18,7 @@ from checks.d3_mla.cases import (
     slow_heads,
     slow_latent,
 )
+from checks.d3_mla.fresh import fresh, unseeding
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -30,9 +31,8 @@ from solutions import d3_mla as reference
 def _joint(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_value, case.d_latent
-    layer = answer(*sizes)
-    expect.module(layer, "JointLatent")
-    randomise(layer.to(case.dtype), case.generator())
+    layer = fresh(answer, "JointLatent", *sizes)
+    randomise(layer.to(case.dtype), case.generator()).train(case.training)
     shapes = {
         "kv_down.weight": (case.d_latent, case.d_model),
         "kv_norm.weight": (case.d_latent,),
@@ -168,7 +168,7 @@ check_joint_latent = Check(
         "shapes and types": _joint_shapes,
         "down: the normed latent within 1e-5": _joint_down,
         "up: keys and values of every head within 1e-5": _joint_up,
-        "x, latent and weights untouched": untouched(_joint_use),
+        "x, latent and weights untouched": untouched(unseeding(_joint_use, "a call")),
         "gradients reach x, latent and every weight": _joint_gradients,
     },
     hints=(
@@ -176,8 +176,9 @@ check_joint_latent = Check(
         "does a norm cost less?",
         "Look at self.kv_up(latent): (B, S, H·(d + v)). Which d + v of them belong to head 0, and "
         "which of those are its key?",
-        "down: self.kv_norm of self.kv_down(x). up: unflatten self.kv_up(latent) to "
-        "(B, S, H, d + v), split the last dimension into d_head and d_value.",
+        "Make kv_down from d_model to d_latent, kv_norm of width d_latent, kv_up from d_latent to "
+        "num_heads · (d_head + d_value). down: self.kv_norm of self.kv_down(x). up: unflatten "
+        "self.kv_up(latent) to (B, S, H, d + v), split the last dimension into d_head and d_value.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(4, 64, 64),),

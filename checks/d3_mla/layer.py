@@ -10,7 +10,8 @@ from torch import Tensor
 
 from checks.d3_mla.attend import check_attend
 from checks.d3_mla.cache import check_latent_cache
-from checks.d3_mla.cases import POSITIONS, Latent
+from checks.d3_mla.cases import POSITIONS, Latent, bound_of, in_single
+from checks.d3_mla.fresh import as_taken, unseeding
 from checks.d3_mla.joint_latent import check_joint_latent
 from checks.d3_mla.layer_cases import (
     SlowAttention,
@@ -28,7 +29,7 @@ from checks.d3_mla.rotary_key import check_rotary_key
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Built
+from checks.grading.result import Built, Wrong
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
@@ -44,6 +45,7 @@ def _output(layer: Built, x: Tensor, *cache: Built) -> Tensor:
 
 
 _expect_close = partial(expect.close, name="the output", axes=POSITIONS)
+LONG = 130  # positions: more than a mask of a fixed, small size has
 
 
 def _layer_shapes(answer: type, case: Latent) -> None:
@@ -98,7 +100,8 @@ def _layer_causal(answer: type, case: Latent) -> None:
 
 def _why_seen(true: SlowAttention, x: Tensor, y: Tensor) -> str:
     """Heads merged in the wrong order mix positions too."""
-    asked = (ask for ask, made in slips_of_merging(true, x).items() if expect.near(y, made()))
+    slips = _softmax_slips(true, x) | slips_of_merging(true, x)
+    asked = (ask for ask, made in slips.items() if expect.near(y, made()))
     ask = "Are the scores of all later positions, and only theirs, hidden before the softmax?"
     return next(asked, ask)
 
@@ -127,11 +130,43 @@ def _layer_values(answer: type, case: Latent) -> None:
     true = slow(layer, case)
     want, slips = true(x), _slips(true, x)
     for training in (False, True):
-        _expect_close(_output(layer.train(training), x), want, slips=slips)
+        got = _output(layer.train(training), x)
+        in_single(got, want, "the output")
+        _expect_close(got, want, slips=slips, bound=bound_of(case.dtype))
+    if case.batch == 1 and case.length > 1:
+        _expect_long(layer, true, [LONG], f"of {LONG}")
+
+
+def _expect_long(
+    layer: Built, true: SlowAttention, lengths: list[int], when: str, *cache: WatchedCache
+) -> None:
+    """Many positions, in chunks of these lengths."""
+    x = true.case.draw(1, LONG, true.case.d_model)
+    try:
+        parts = [_output(layer, part, *cache) for part in x.split(lengths, dim=1)]
+    except Wrong:
+        raise
+    except Exception as error:
+        raised = f"{LONG} positions must go in, and they end in {type(error).__name__}"
+        raise Wrong(f"{raised}. {_ANY}") from None
+    got = torch.cat(parts, dim=1)
+    _expect_close(got, true(x), when=when, slips={_ANY: lambda: got})
+
+
+_ANY = "Is a mask made for a fixed number of positions, and not for the L and S that came?"
+
+
+def _softmax_slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
+    keys = "A query's weights sum to 1 over the S keys, the last dimension of (B, H, L, S)."
+    return {
+        f"Does the softmax run over the queries? {keys}": lambda: true.softmax_over(x, -2),
+        f"Does the softmax run over the heads? {keys}": lambda: true.softmax_over(x, 1),
+    }
 
 
 def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
     return {
+        **_softmax_slips(true, x),
         "Is x added to the output? The residual is the block's work.": lambda: true(x) + x,
         "Does a position see itself?": lambda: true.seeing(x, lambda i: max(i, 1)),
         **slips_of_merging(true, x),
@@ -208,6 +243,10 @@ def _layer_chunks(answer: type, case: Latent) -> None:
         got = torch.cat([_output(layer, part, cache) for part in x.split(lengths, 1)], dim=1)
         _expect_close(got, want, when=f"given {way}", slips=slips_of_chunks(true, x, lengths))
         _expect_cached(cache, cached, f"given {way}")
+    if case.batch == 1 and case.length > 1:
+        when = f"of {LONG}, given in two chunks with a cache"
+        layer, cache = made(answer, case), WatchedCache(case, LONG)
+        _expect_long(layer, slow(layer, case), [LONG - 3, 3], when, cache)
 
 
 def _layer_stateless(answer: type, case: Latent) -> None:
@@ -258,18 +297,23 @@ check_mla = Check(
     minutes=25,
     reference_answer=reference.MultiHeadLatentAttention,
     draw=attentions,
-    stages={
-        "shapes, types and weights": _layer_shapes,
-        "no position sees a later one": _layer_causal,
-        "the order of earlier tokens matters": _layer_order,
-        "without a cache within 1e-5 of slow loops": _layer_values,
-        "the same after a prefill": _layer_prefill,
-        "cached: the normed latent and the rotated key": _layer_cached,
-        "one by one and in chunks": _layer_chunks,
-        "nothing kept but in the cache": _layer_stateless,
-        "x and weights untouched": untouched(_layer_use),
-        "gradients reach x and every weight": _layer_gradients,
-    },
+    stages=as_taken(
+        {
+            "shapes, types and weights": _layer_shapes,
+            "no position sees a later one": _layer_causal,
+            "the order of earlier tokens matters": _layer_order,
+            "without a cache within 1e-5 of slow loops, in float64 1e-10": _layer_values,
+            "the same after a prefill": _layer_prefill,
+            "cached: the normed latent and the rotated key": _layer_cached,
+            "one by one and in chunks": _layer_chunks,
+            "nothing kept but in the cache": _layer_stateless,
+            "x and weights untouched": untouched(unseeding(_layer_use, "the call")),
+            "gradients reach x and every weight": _layer_gradients,
+        },
+        "angles",
+        angles=None,
+        scale=1.0,
+    ),
     hints=(
         "Five tensors go into attend. Which of them know only the new positions, and which all "
         "positions so far?",

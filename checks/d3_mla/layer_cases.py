@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from checks.d3_mla.cases import (
     THETA,
+    Angles,
     Latent,
     given_weights,
     latents,
@@ -22,6 +23,7 @@ from checks.d3_mla.cases import (
     slow_attend,
     slow_turn,
 )
+from checks.d3_mla.fresh import fresh
 from checks.grading import expect
 from solutions import d3_mla as reference
 
@@ -32,22 +34,21 @@ def attentions(rng: random.Random) -> list[Latent]:
     """The cases of the parts, and one in which values are as wide as keys."""
     cases = latents(rng)
     even = cases[rng.randrange(2)]
-    return [*cases, replace(even, d_value=even.d_head)]
+    return [*cases, replace(even, d_value=even.d_head, training=not even.training)]
 
 
 def made(answer: type, case: Latent) -> nn.Module:
     """An attention of the case's sizes and type, with all weights drawn anew, norms too."""
     options: dict[str, Any] = {"q_latent": case.q_latent}
     options |= {"d_value": case.d_value} if case.d_value != case.d_head else {}
-    options |= {"theta": case.theta} if case.theta != THETA else {}
+    options |= case.settings("theta", "angles", "scale")
     sizes = case.d_model, case.num_heads, case.d_head, case.d_latent, case.d_rope
-    layer = answer(*sizes, **options)
-    expect.module(layer, NAME)
-    return randomise(layer, case.generator()).to(case.dtype)
+    layer = fresh(answer, NAME, *sizes, **options)
+    return randomise(layer, case.generator()).to(case.dtype).train(case.training)
 
 
 def weight_shapes(case: Latent) -> dict[str, tuple[int, ...]]:
-    """Every weight of the attention, by the name that the given constructors make."""
+    """Every weight of the attention, by the name that the lesson's constructors make."""
     heads, query = case.num_heads, case.q_latent
     shapes: dict[str, tuple[int, ...]] = {
         "queries.q_down.weight": (query or 0, case.d_model),
@@ -72,10 +73,10 @@ def as_it_is(rows: Tensor, *_: object) -> Tensor:
     return rows
 
 
-def turned_in_halves(rows: Tensor, start: int, theta: float) -> Tensor:
+def turned_in_halves(rows: Tensor, start: int, angles: Angles) -> Tensor:
     """`slow_turn` with pairs (i, i + r/2): the slip of LLaMA's other layout."""
     neighbours = rows.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
-    turned = slow_turn(neighbours, start, theta)
+    turned = slow_turn(neighbours, start, angles)
     return turned.unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
 
 
@@ -97,7 +98,7 @@ class SlowAttention:
             x.double() @ w["latent.kv_down.weight"].T, w["latent.kv_norm.weight"]
         )
         key = (x.double() @ w["rotary_key.k_down.weight"].T)[:, :, None]
-        return latent, self.key_turn(key, start, self.case.theta)[:, :, 0]
+        return latent, self.key_turn(key, start, self.case.turns)[:, :, 0]
 
     def queries(self, x: Tensor, start: int = 0) -> list[Tensor]:
         """Content `(B, L, H, d)` and turned part `(B, L, H, r)`."""
@@ -105,8 +106,9 @@ class SlowAttention:
         if self.case.q_latent is not None:
             rows = self.query_norm(rows @ w["queries.q_down.weight"].T, w["queries.q_norm.weight"])
         both = (rows @ w["queries.q_up.weight"].T).unflatten(-1, (self.case.num_heads, -1))
+        both = self.case.scale * both
         content, rotary = both.split([self.case.d_head, self.case.d_rope], dim=-1)
-        return [content, self.query_turn(rotary, start, self.case.theta)]
+        return [content, self.query_turn(rotary, start, self.case.turns)]
 
     def heads(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Keys `(B, S, H, d)` and values `(B, S, H, v)`."""
@@ -121,6 +123,21 @@ class SlowAttention:
         keys, values = self.heads(latent)
         content, rotary = (scale * part for part in self.queries(x))
         return slow_attend(content, rotary, keys, key, values)
+
+    def softmax_over(self, x: Tensor, dim: int) -> Tensor:
+        """The output, if the weights summed to 1 over another dimension of (B, H, L, S)."""
+        latent, key = self.cached(x)
+        keys, values = self.heads(latent)
+        content, rotary = self.queries(x)
+        scores = torch.einsum("blhd,bshd->bhls", content, keys)
+        scores = scores + torch.einsum("blhr,bsr->bhls", rotary, key)
+        scores = scores / math.sqrt(self.case.d_head + self.case.d_rope)
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        if dim == -2:  # every key is seen by its own query at least
+            weights = scores.masked_fill(later, -torch.inf).softmax(dim)
+        else:
+            weights = scores.softmax(dim).masked_fill(later, 0.0)
+        return self.out(torch.einsum("bhls,bshv->blhv", weights, values).flatten(-2))
 
     def seeing(self, x: Tensor, until: Callable[[int], int]) -> Tensor:
         """The output, if position i saw the first `until(i)` positions."""
@@ -166,8 +183,8 @@ def slips_of_chunks(true: SlowAttention, x: Tensor, lengths: list[int]) -> dict:
     starts = [sum(lengths[:k]) for k, n in enumerate(lengths) for _ in range(n)]
     ends = [sum(lengths[: k + 1]) for k, n in enumerate(lengths) for _ in range(n)]
 
-    def turn(rows: Tensor, start: int, theta: float) -> Tensor:
-        return torch.cat([slow_turn(part, 0, theta) for part in rows.split(lengths, 1)], dim=1)
+    def turn(rows: Tensor, start: int, angles: Angles) -> Tensor:
+        return torch.cat([slow_turn(part, 0, angles) for part in rows.split(lengths, 1)], dim=1)
 
     def changed(**fields: Any) -> Callable[[], Tensor]:
         return lambda: replace(true, **fields)(x)
@@ -220,6 +237,8 @@ def slips_of_parts(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Ten
             query_turn=turned_in_halves, key_turn=turned_in_halves
         ),
         "Is theta handed on to queries and key?": changed(case=replace(case, theta=THETA)),
+        "Are the angles handed on to queries and key?": changed(case=replace(case, angles=None)),
+        "Is the scale handed on to the queries?": changed(case=replace(case, scale=1.0)),
     } | _slips_of_rows(true, x)
 
 

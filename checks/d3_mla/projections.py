@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
+from checks.d3_mla.fresh import fresh, unseeding
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -35,6 +36,7 @@ class _Squeezed:
     seed: int
     dtype: torch.dtype = torch.float64
     contiguous: bool = True
+    training: bool = True
 
     def __str__(self) -> str:
         return (
@@ -61,7 +63,9 @@ class _Squeezed:
 
 
 def _squeezeds(rng: random.Random) -> list[_Squeezed]:
-    """Five cases: any sizes, rows of a longer tensor, float32, one token, one head."""
+    """Five cases: any sizes, rows of a longer tensor, float32, one token, one head; in turn in
+    training and evaluation mode.
+    """
 
     def case(**kind: Any) -> _Squeezed:
         d_model, d_latent, d_head = rng.sample(range(7, 14), 3)
@@ -72,17 +76,16 @@ def _squeezeds(rng: random.Random) -> list[_Squeezed]:
 
     return [
         case(),
-        case(batch=3, num_heads=2, contiguous=False),
+        case(batch=3, num_heads=2, contiguous=False, training=False),
         case(dtype=torch.float32),
-        case(batch=1, length=1),
+        case(batch=1, length=1, training=False),
         case(num_heads=1, seen=1),
     ]
 
 
 def _projections(answer: type, case: _Squeezed) -> Built:
-    made = answer(case.d_model, case.d_latent, case.num_heads, case.d_head)
-    expect.module(made, "LatentProjections")
-    return made.to(case.dtype)
+    sizes = case.d_model, case.d_latent, case.num_heads, case.d_head
+    return fresh(answer, "LatentProjections", *sizes).to(case.dtype).train(case.training)
 
 
 def _down(made: Built, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:
@@ -128,7 +131,9 @@ def _weights_held(answer: type, case: _Squeezed) -> None:
 
 
 def _given(made: Built, name: str, shape: tuple[int, int]) -> Tensor | None:
-    """The weight of the given constructor's projection, or None where it is laid out otherwise."""
+    """The weight of the projection that the docstring names, or None where it is laid out
+    otherwise.
+    """
     weight = dict(made.named_parameters()).get(f"{name}.weight")
     return weight.detach() if weight is not None and weight.shape == shape else None
 
@@ -257,15 +262,16 @@ check_latent_projections = Check(
         "the weights of four projections": _weights_held,
         "each latent from its own projection of x": _down_values,
         "each head from its own latent": _up_values,
-        "inputs and weights untouched": untouched(_use),
+        "inputs and weights untouched": untouched(unseeding(_use, "a call")),
         "gradients reach x and every weight": _gradients,
     },
     hints=(
         "A token's keys and values together are 2 × num_heads × d_head numbers. How many numbers "
         "of it does the cache hold, and which of the four projections makes them?",
         "Look at self.k_up(k): (B, S, num_heads × d_head). Head 0 is its first d_head numbers.",
-        "down: return self.k_down of x and self.v_down of x. up: self.k_up of k and self.v_up of "
-        "v, each with its last dimension unflattened to (num_heads, d_head).",
+        "Make k_down and v_down from d_model to d_latent, k_up and v_up from d_latent to num_heads "
+        "· d_head. down: return self.k_down of x and self.v_down of x. up: self.k_up of k and "
+        "self.v_up of v, each with its last dimension unflattened to (num_heads, d_head).",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(4, 128, 256),),

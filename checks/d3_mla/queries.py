@@ -18,7 +18,9 @@ from checks.d3_mla.cases import (
     slow_heads,
     slow_latent,
     slow_turn,
+    theta_angles,
 )
+from checks.d3_mla.fresh import as_taken, fresh, unseeding
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -30,9 +32,9 @@ from solutions import d3_mla as reference
 def _queries(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_rope
-    layer = answer(*sizes, q_latent=case.q_latent, theta=case.theta)
-    expect.module(layer, "QueryPath")
-    randomise(layer.to(case.dtype), case.generator())
+    options = case.settings("theta", "angles", "scale")
+    layer = fresh(answer, "QueryPath", *sizes, q_latent=case.q_latent, **options)
+    randomise(layer.to(case.dtype), case.generator()).train(case.training)
     rows = case.num_heads * (case.d_head + case.d_rope)
     shapes: dict[str, tuple[int, ...]] = {"q_up.weight": (rows, case.q_latent or case.d_model)}
     if case.q_latent is not None:
@@ -64,7 +66,7 @@ def _unturned(weights: dict[str, Tensor], x: Tensor, case: Latent) -> Sequence[T
     x = x.double()
     if case.q_latent is not None:
         x = slow_latent(x, weights["q_down.weight"], weights["q_norm.weight"])
-    return slow_heads(x, weights["q_up.weight"], case.num_heads, (case.d_head, case.d_rope))
+    return _heads(x, weights["q_up.weight"], case)
 
 
 def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> dict[str, Callable]:
@@ -83,23 +85,36 @@ def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> di
             ),
         }
     widths, names = (case.d_head, case.d_rope), ("q_up", "content", "rotary part")
-    slips |= order_slips(fed, up, case.num_heads, widths, names)
+    slips |= order_slips(fed, case.scale * up, case.num_heads, widths, names)
+    if case.scale != 1:
+        slips |= _scale_slips(lambda scale: _heads(fed, scale / case.scale * up, case), case.scale)
     chosen = {ask: lambda slip=slip: slip()[part] for ask, slip in slips.items()}
     content, rotary = _heads(fed, up, case)
     return chosen | (_content_slips(content, rotary, case) if part == 0 else {})
 
 
 def _heads(x: Tensor, up: Tensor, case: Latent) -> tuple[Tensor, ...]:
-    return slow_heads(x, up, case.num_heads, (case.d_head, case.d_rope))
+    return slow_heads(x, case.scale * up, case.num_heads, (case.d_head, case.d_rope))
+
+
+def _scale_slips(scaled: Callable, scale: float) -> dict[str, Callable[[], Sequence[Tensor]]]:
+    """`scaled(by)` makes both parts, multiplied by another number than `scale`."""
+    return {
+        "Are both parts multiplied by the constructor's scale?": lambda: scaled(1.0),
+        "Are both parts multiplied by scale, and once?": lambda: scaled(scale**2),
+        "Are they multiplied by scale, and not divided?": lambda: scaled(1 / scale),
+    }
 
 
 def _content_slips(content: Tensor, rotary: Tensor, case: Latent) -> dict[str, Callable]:
     whole, width = torch.cat((content, rotary), dim=-1), case.d_head + case.d_rope
     return {
         "Is the rotary part alone turned, once the two are split?": lambda: slow_turn(
-            whole, 0, case.theta
+            whole, 0, theta_angles(width, case.theta)
         )[..., : case.d_head],
-        "Is the content left as it is, and not turned?": lambda: slow_turn(content, 0, case.theta),
+        "Is the content left as it is, and not turned?": lambda: slow_turn(
+            content, 0, theta_angles(case.d_head, case.theta)
+        ),
         "Is the content scaled? attend scales the scores.": lambda: content / width**0.5,
     }
 
@@ -128,7 +143,7 @@ def _query_lengths(answer: type, case: Latent) -> None:
     layer, weights = _queries(answer, case)
     x = case.x()
     want = _unturned(weights, x, case)[1]
-    turned = _slips(weights, x, case, 1) | rotation_slips(want, 0, case.theta)
+    turned = _slips(weights, x, case, 1) | rotation_slips(want, 0, case)
     slips = {ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in turned.items()}
     expect.close(
         pair_lengths(_parts(layer, x, case)[1]),
@@ -146,8 +161,8 @@ def _query_turned(answer: type, case: Latent) -> None:
     rotary = _unturned(weights, x, case)[1]
     for training in (True, False):
         got = _parts(layer.train(training), x, case)[1]
-        slips = rotation_slips(rotary, 0, case.theta)
-        want = slow_turn(rotary, 0, case.theta)
+        slips = rotation_slips(rotary, 0, case)
+        want = slow_turn(rotary, 0, case.turns)
         expect.close(got, want, "the rotary part", axes=HEADS, slips=slips)
 
 
@@ -159,9 +174,9 @@ def _query_start(answer: type, case: Latent) -> None:
     piece = x[:, start:]
     content, rotary = (part[:, start:] for part in _parts(layer, x, case))
     before = _unturned(weights, piece, case)[1]
-    for at, want in ((start, rotary), (far, slow_turn(before, far, case.theta))):
+    for at, want in ((start, rotary), (far, slow_turn(before, far, case.turns))):
         got, when = _parts(layer, piece, case, at), f"with start={at}"
-        slips = rotation_slips(before, at, case.theta)
+        slips = rotation_slips(before, at, case)
         expect.close(got[1], want, "the rotary part", axes=HEADS, when=when, slips=slips)
         ask = {"Is the content left as it is, wherever x starts?": lambda got=got: got[0]}
         expect.close(got[0], content, "the content", axes=HEADS, when=when, slips=ask)
@@ -194,23 +209,28 @@ check_query_path = Check(
     minutes=15,
     reference_answer=reference.QueryPath,
     draw=latents,
-    stages={
-        "shapes and types": _query_shapes,
-        "the content of every head, without a query latent": _query_content,
-        "the content from a normed query latent": _query_normed,
-        "turning keeps the length of each pair": _query_lengths,
-        "the rotary part turned by its position, within 1e-5": _query_turned,
-        "start shifts the positions, and no content": _query_start,
-        "x and weights untouched": untouched(_query_use),
-        "gradients reach x and every weight": _query_gradients,
-    },
+    stages=as_taken(
+        {
+            "shapes and types": _query_shapes,
+            "the content of every head, without a query latent": _query_content,
+            "the content from a normed query latent": _query_normed,
+            "turning keeps the length of each pair": _query_lengths,
+            "the rotary part turned by its position, within 1e-5": _query_turned,
+            "start shifts the positions, and no content": _query_start,
+            "x and weights untouched": untouched(unseeding(_query_use, "the call")),
+            "gradients reach x and every weight": _query_gradients,
+        },
+        "angles",
+        angles=None,
+        scale=1.0,
+    ),
     hints=(
         "Which of a head's d_head + d_rope numbers know where the token stands?",
         "Look at self.q_up(x): (B, L, H·(d + r)). Which d + r of them belong to head 0, and which "
         "of those are content?",
         "With q_latent, replace x by self.q_norm(self.q_down(x)). Unflatten self.q_up(x) to "
-        "(B, L, H, d + r), split the last dimension into d_head and d_rope, rotate the second "
-        "part with start and self.theta.",
+        "(B, L, H, d + r), multiply by self.scale, split the last dimension into d_head and "
+        "d_rope, rotate the second part with start, self.theta and self.angles.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(4, 64, 64), 5),

@@ -15,6 +15,7 @@ from checks.d3_mla.cases import (
     slow_norm,
     slow_turn,
 )
+from checks.d3_mla.fresh import as_taken, fresh, unseeding
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -25,9 +26,9 @@ from solutions import d3_mla as reference
 
 def _key(answer: type, case: Latent) -> tuple[Built, Tensor]:
     """The answer with a random weight, and that weight in float64."""
-    layer = answer(case.d_model, case.d_rope, theta=case.theta)
-    expect.module(layer, "RotaryKey")
-    randomise(layer.to(case.dtype), case.generator())
+    options = case.settings("theta", "angles")
+    layer = fresh(answer, "RotaryKey", case.d_model, case.d_rope, **options)
+    randomise(layer.to(case.dtype), case.generator()).train(case.training)
     shapes = {"k_down.weight": (case.d_rope, case.d_model)}
     return layer, given_weights(layer, "RotaryKey", shapes)["k_down.weight"]
 
@@ -55,7 +56,7 @@ def _key_first(answer: type, case: Latent) -> None:
     slips = {
         "Does the key stay without a norm?": lambda: torch.tensor(norms).reshape(plain.shape),
         "Is the key scaled? attend scales the scores.": lambda: plain / case.d_rope**0.5,
-        **rotation_slips(plain, 0, case.theta),
+        **rotation_slips(plain, 0, case),
     }
     first = {ask: lambda slip=slip: slip()[:, :1] for ask, slip in slips.items()}
     expect.close(
@@ -72,7 +73,7 @@ def _key_lengths(answer: type, case: Latent) -> None:
     layer, down = _key(answer, case)
     x = case.x()
     plain = x.double() @ down.T
-    turned = rotation_slips(plain, 0, case.theta)
+    turned = rotation_slips(plain, 0, case)
     slips = {ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in turned.items()}
     expect.close(
         pair_lengths(_rows(layer, x, case)),
@@ -90,8 +91,8 @@ def _key_turned(answer: type, case: Latent) -> None:
     plain = x.double() @ down.T
     for training in (True, False):
         got = _rows(layer.train(training), x, case)
-        slips = rotation_slips(plain, 0, case.theta)
-        want = slow_turn(plain, 0, case.theta)
+        slips = rotation_slips(plain, 0, case)
+        want = slow_turn(plain, 0, case.turns)
         expect.close(got, want, "the key", axes=POSITIONS, slips=slips)
 
 
@@ -102,8 +103,8 @@ def _key_start(answer: type, case: Latent) -> None:
     x = case.draw(case.batch, start + case.length, case.d_model, offset=2)
     piece, whole = x[:, start:], _rows(layer, x, case)
     plain = piece.double() @ down.T
-    for at, want in ((start, whole[:, start:]), (far, slow_turn(plain, far, case.theta))):
-        slips = rotation_slips(plain, at, case.theta)
+    for at, want in ((start, whole[:, start:]), (far, slow_turn(plain, far, case.turns))):
+        slips = rotation_slips(plain, at, case)
         got = _rows(layer, piece, case, at)
         when = f"with start={at}"
         expect.close(got, want, "the key", axes=POSITIONS, when=when, slips=slips)
@@ -128,20 +129,25 @@ check_rotary_key = Check(
     minutes=10,
     reference_answer=reference.RotaryKey,
     draw=latents,
-    stages={
-        "shapes and types": _key_shapes,
-        "position 0 is not turned": _key_first,
-        "turning keeps the length of each pair": _key_lengths,
-        "turned by its position, within 1e-5": _key_turned,
-        "start shifts the positions": _key_start,
-        "x and weight untouched": untouched(_key_use),
-        "gradients reach x and the weight": _key_gradients,
-    },
+    stages=as_taken(
+        {
+            "shapes and types": _key_shapes,
+            "position 0 is not turned": _key_first,
+            "turning keeps the length of each pair": _key_lengths,
+            "turned by its position, within 1e-5": _key_turned,
+            "start shifts the positions": _key_start,
+            "x and weight untouched": untouched(unseeding(_key_use, "the call")),
+            "gradients reach x and the weight": _key_gradients,
+        },
+        "angles",
+        angles=None,
+        scale=1.0,
+    ),
     hints=(
         "rotate reads (B, L, H, d). How many heads has a key that all heads share?",
         "Look at self.k_down(x): (B, L, r). Which shape must it have for rotate, and which after?",
-        "Unsqueeze self.k_down(x) at -2 to (B, L, 1, r), rotate it with start and self.theta, and "
-        "squeeze that dimension again.",
+        "Unsqueeze self.k_down(x) at -2 to (B, L, 1, r), rotate it with start, self.theta and "
+        "self.angles, and squeeze that dimension again.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(4, 64, 64), 5),

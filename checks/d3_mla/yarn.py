@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d3_mla.fresh import as_taken
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -19,19 +20,22 @@ _TYPES = torch.float32, torch.float64
 
 @dataclass(frozen=True)
 class _Stretched:
-    """One case; `trained` and `theta` are left to the defaults where they are None."""
+    """One case; what is None is left to its default."""
 
     d_rope: int
     factor: float
     trained: int | None = None
     theta: float | None = None
+    beta_fast: float | None = None
+    beta_slow: float | None = None
 
     def __str__(self) -> str:
         parts = [f"d_rope={self.d_rope}", f"factor={self.factor:g}"]
         return ", ".join([*parts, *(f"{name}={value:g}" for name, value in self.options().items())])
 
     def options(self) -> dict:
-        every = {"trained": self.trained, "theta": self.theta}
+        names = "trained", "theta", "beta_fast", "beta_slow"
+        every = {name: getattr(self, name) for name in names}
         return {name: value for name, value in every.items() if value is not None}
 
     @property
@@ -49,11 +53,12 @@ class _Stretched:
     def ends(self) -> tuple[int, int]:
         """The last pair that keeps its angle, and the first that has it divided."""
 
-        def pair_that_turns(times: int) -> float:
+        def pair_that_turns(times: float) -> float:
             length = (self.trained or 4096) / (2 * math.pi * times)
             return self.d_rope * math.log(length) / (2 * math.log(self.base))
 
-        first, last = math.floor(pair_that_turns(32)), math.ceil(pair_that_turns(1))
+        first = math.floor(pair_that_turns(self.beta_fast or 32))
+        last = math.ceil(pair_that_turns(self.beta_slow or 1))
         return max(first, 0), min(last, self.d_rope - 1)
 
     def ramp(self, pair: int) -> float:
@@ -62,8 +67,8 @@ class _Stretched:
 
 
 def _stretcheds(rng: random.Random) -> list[_Stretched]:
-    """Nine cases: V3's own, other lengths and bases, no pair that keeps its angle, a ramp that goes
-    on behind the last pair, a ramp of one step, one pair.
+    """Ten cases: V3's own, other lengths and bases, no pair that keeps its angle, a ramp that goes
+    on behind the last pair, a ramp of one step, one pair, other borders of the ramp.
     """
 
     def factor() -> float:
@@ -82,6 +87,7 @@ def _stretcheds(rng: random.Random) -> list[_Stretched]:
         _Stretched(2 * rng.randint(8, 16), factor(), trained=4096, theta=100.0),
         _Stretched(4, factor(), trained=rng.randint(250, 600)),
         _Stretched(2, factor()),
+        wide(beta_fast=rng.uniform(10, 20), beta_slow=rng.uniform(2, 4)),
     ]
 
 
@@ -202,13 +208,18 @@ check_yarn_frequencies = Check(
     minutes=30,
     reference_answer=reference.yarn_frequencies,
     draw=_stretcheds,
-    stages={
-        "one angle per pair": _shape,
-        "factor 1 changes nothing": _factor_one,
-        "fast pairs keep their angle": _fast,
-        "slow pairs have it divided by factor": _slow,
-        "between them, a ramp over the pairs": _between,
-    },
+    stages=as_taken(
+        {
+            "one angle per pair": _shape,
+            "factor 1 changes nothing": _factor_one,
+            "fast pairs keep their angle": _fast,
+            "slow pairs have it divided by factor": _slow,
+            "between them, a ramp over the pairs": _between,
+        },
+        "beta_fast",
+        beta_fast=None,
+        beta_slow=None,
+    ),
     hints=(
         "A context 40 times as long has positions a slow pair never saw in training. What does "
         "dividing its angle by 40 do to the largest angle it sees?",

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from checks.d2_deepseek_moe.layer import check_deepseek_moe
 from checks.d3_mla.cases import POSITIONS
+from checks.d3_mla.fresh import fresh, unseeding
 from checks.d3_mla.layer import check_mla
 from checks.d4_deepseek.block_mistakes import slips_of_block, slips_of_chunks
 from checks.d4_deepseek.cases import (
@@ -39,14 +40,14 @@ from solutions import d4_deepseek as reference
 
 def _blocks(rng: random.Random) -> list[Deep]:
     """Six cases: the last dense layer, the first with experts and V3's router, float32, segments
-    and V2's router, one token, all experts with other epsilon and theta.
+    and V2's router, one token, all experts with other epsilon and theta; in either mode.
     """
     everyone = rng.randint(3, 4)
     return [
         draw_case(rng, 1, dense_layers=2, contiguous=False),
-        draw_case(rng, 1, dense_layers=1, **V3_OPTIONS),
+        draw_case(rng, 1, dense_layers=1, training=False, **V3_OPTIONS),
         draw_case(rng, 1, dtype=torch.float32, contiguous=False),
-        draw_case(rng, 0, num_segments=rng.randint(2, 3), **V2_OPTIONS),
+        draw_case(rng, 0, num_segments=rng.randint(2, 3), training=False, **V2_OPTIONS),
         draw_case(rng, 1, dense_layers=1, batch=1, length=1),
         draw_case(rng, 0, batch=1, num_experts=everyone, top_k=everyone, norm_eps=0.1, theta=500.0),
     ]
@@ -54,7 +55,7 @@ def _blocks(rng: random.Random) -> list[Deep]:
 
 def made(answer: type, case: Deep) -> Built:
     """A block of the case, every weight and bias drawn anew."""
-    return randomised(answer(case.config, case.layer), case)
+    return randomised(fresh(answer, "DeepSeekBlock", case.config, case.layer), case)
 
 
 def _output(block: Built, x: Tensor, *cache: Built) -> Tensor:
@@ -63,7 +64,7 @@ def _output(block: Built, x: Tensor, *cache: Built) -> Tensor:
 
 
 def _block_shapes(answer: type, case: Deep) -> None:
-    block, x = answer(case.config, case.layer), case.x()
+    block, x = fresh(answer, "DeepSeekBlock", case.config, case.layer), case.x()
     kept_block(block, case.config, case.layer)
     randomised(block, case)
     _output(block, x)
@@ -216,14 +217,16 @@ check_deepseek_block = Check(
         "with one part silent, x and the other": _block_alone,
         "within 1e-5 of both, each called once": _block_values,
         "with a cache: all at once, one by one and in chunks": _block_cached,
-        "x, weights and biases untouched": untouched(_block_use),
+        "x, weights and biases untouched": untouched(unseeding(_block_use, "the call")),
         "gradients reach x and every part in use": _block_gradients,
     },
     hints=(
         "If attention and experts returned zeros, what would the block have to return?",
         "Look at x after attention: what is added to what, and which norm sees the sum?",
-        "Add self.attention of self.attention_norm(x), with the cache, to x; to that sum add "
-        "self.ffn of self.ffn_norm of it.",
+        "Make two RMSNorms, the attention of config.attention(), and by the number of the layer a "
+        "SwiGLU or the DeepSeekMoE of config.experts(). Then add self.attention of "
+        "self.attention_norm(x), with the cache, to x; to that sum add self.ffn of self.ffn_norm "
+        "of it.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(4, 64, 64),),

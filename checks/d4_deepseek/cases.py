@@ -37,11 +37,13 @@ class Deep:
     layer: int = 0
     dtype: torch.dtype = torch.float64
     contiguous: bool = True
+    training: bool = True
 
     def __str__(self) -> str:
         kind = str(self.dtype).removeprefix("torch.")
         where = f"layer {self.layer}, batch {self.batch}, {self.length} positions, {kind}"
-        return f"{where}, {sizes(self.config)}"
+        mode = "" if self.training else ", evaluation mode"
+        return f"{where}, {sizes(self.config)}{mode}"
 
     def generator(self, offset: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed + offset)
@@ -115,12 +117,13 @@ def draw_case(
     length: int = 0,
     dtype: torch.dtype = torch.float64,
     contiguous: bool = True,
+    training: bool = True,
     **kind: Any,
 ) -> Deep:
     """A case of a small configuration; batch and length are drawn too where they are 0."""
     config, seed = draw_config(rng, **kind), rng.randrange(10**6)
     shape = batch or rng.randint(2, 3), length or rng.randint(4, 5)
-    return Deep(config, *shape, seed, layer, dtype, contiguous)
+    return Deep(config, *shape, seed, layer, dtype, contiguous, training)
 
 
 def randomised(module: Built, case: Deep) -> Built:
@@ -135,7 +138,7 @@ def randomised(module: Built, case: Deep) -> Built:
         for part in module.modules():
             if isinstance(part, nn.Embedding):
                 part.weight.copy_(torch.randn(part.weight.shape, generator=generator))
-    return module.to(case.dtype)
+    return module.to(case.dtype).train(case.training)
 
 
 def decide_all_choices(module: Built, case: Deep) -> None:

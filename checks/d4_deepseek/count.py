@@ -32,8 +32,9 @@ class _Counted:
 
 
 def _counted(rng: random.Random) -> list[_Counted]:
-    """Eight cases: no, some and all layers dense; a query latent and none; values as wide as keys;
-    V3's router; every expert chosen; segments that reach some of the experts, and more than all.
+    """Nine cases: no, some and all layers dense; a query latent and none; values as wide as keys;
+    V3's router; every expert chosen; segments that reach some of the experts, and more than all;
+    numbers that float32 does not hold.
     """
     everyone = rng.randint(3, 5)
     kinds: list[dict] = [
@@ -46,7 +47,18 @@ def _counted(rng: random.Random) -> list[_Counted]:
         {"num_segments": 2, "num_experts": rng.randint(7, 9), "top_k": 3, "dense_layers": 1},
         {"num_segments": 3, "num_experts": rng.randint(4, 5), "top_k": 2, **V2_OPTIONS},
     ]
-    return [_Counted(draw_config(rng, **kind)) for kind in kinds]
+    return [_Counted(draw_config(rng, **kind)) for kind in kinds] + [_beyond_float32(rng)]
+
+
+def _beyond_float32(rng: random.Random) -> _Counted:
+    """Odd counts above 2**24, of which float32 holds the even ones alone."""
+    while True:
+        sizes = {"d_model": rng.choice((11, 13)), "expert_dim": 2 * rng.randint(150_000, 160_000)}
+        kind = {"num_layers": 1, "num_experts": 4, "top_k": 2, "num_shared": 1} | sizes
+        config = draw_config(rng, **kind)
+        total, idle = sum(counted_parts(config).values()), _idle(config)
+        if total % 2 and (total - idle) % 2:
+            return _Counted(config)
 
 
 def _pair(answer: Callable, case: _Counted) -> tuple[int, int]:
@@ -135,6 +147,22 @@ def _expect_total(answer: Callable, case: _Counted) -> None:
         "Does the input embedding count?": total - parts["embedding"],
         "Does the head count? Its weights are its own.": total - parts["head"],
         "Do the norms count?": total - parts["norms"],
+        "Does the last norm count?": total - config.d_model,
+        **_norm_slips(config, total),
+        "Are embedding, last norm and head counted, beside the blocks?": total
+        - parts["embedding"]
+        - parts["head"]
+        - config.d_model,
+        "Are experts as wide as a segment, d_model / m, and not as a token?": total
+        + (config.num_segments - 1) * parts["routed"],
+        "Has the model num_layers blocks, and no more?": _total_with(
+            config, num_layers=config.num_layers + 1
+        ),
+        "Are these bytes? A number takes four.": 4 * total,
+        "Are these millions? All digits are asked for.": total // 10**6,
+        "Are the counts summed as float32? It holds whole numbers up to 2^24.": int(
+            torch.tensor(total, dtype=torch.float32)
+        ),
         "Are buffers counted? A balancing bias is no parameter.": total
         + sparse * config.num_experts,
         "Do the shared experts count?": total - parts["shared"],
@@ -150,13 +178,42 @@ def _expect_total(answer: Callable, case: _Counted) -> None:
     _expect_number(_pair(answer, case)[0], total, "total", slips)
 
 
+def _nearest(got: int, want: int) -> str:
+    """The question to a number that is far too small or too large."""
+    if 0 < got < want / 20:
+        return "Are tensors counted, and not the numbers in them? `.numel()` says how many."
+    if want < got:
+        return "Is each parameter counted once? A module's parameters hold those of its children."
+    return ""
+
+
+def _norm_slips(config: DeepSeekConfig, total: int) -> dict[str, int]:
+    """What is counted where some weights with one dimension are forgotten."""
+    blocks, layers = 2 * config.num_layers * config.d_model, config.num_layers
+    latents, queries = layers * config.d_latent, layers * (config.q_latent or 0)
+    inside = "Do the norms inside attention count, those of the latents?"
+    return {
+        "Do the norms of the blocks count, two in each?": total - blocks,
+        "Does each block have two norms, and do both count?": total - blocks // 2,
+        inside: total - latents - queries,
+        "Does kv_norm count, in every layer?": total - latents,
+        "Does q_norm count, in every layer?": total - queries,
+        "Do all norms count, those inside attention too?": total
+        - blocks
+        - config.d_model
+        - latents
+        - queries,
+    }
+
+
 def _total_with(config: DeepSeekConfig, **fields: Any) -> int:
     return sum(counted_parts(replace(config, **fields)).values())
 
 
 def _expect_number(got: int, want: int, name: str, slips: dict[str, int]) -> None:
-    asks = (ask for ask, value in slips.items() if value == got)
-    expect.require(got == want, f"{name} must be {want:,}, got {got:,}", next(asks, ""))
+    asks = (ask for ask, value in slips.items() if value == got != want)
+    ask = next(asks, None) or _nearest(got, want)
+    expect.require(got == want, f"{name} must be {want:,}, got {got:,}", ask)
 
 
 def _expect_active(answer: Callable, case: _Counted) -> None:
@@ -177,10 +234,15 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         "Do all layers with experts leave some idle, and not only one?": total
         - idle // max(sparse, 1),
         "Do the dense layers leave anything idle?": total
-        - idle // max(sparse, 1) * config.num_layers,
+        - config.num_layers * _idle(replace(config, dense_layers=config.num_layers - 1)),
+        **_share_slips(config, total - idle),
         "Do the shared experts count? Every token uses them.": total - idle - parts["shared"],
         "Does the router count? Every token uses it.": total - idle - parts["router"],
         "Does the input embedding count? Here all of it does.": total - idle - parts["embedding"],
+        "Does the whole input embedding count, and not one row of it?": total
+        - idle
+        - parts["embedding"]
+        + config.d_model,
         "Do embedding and head count?": total - idle - parts["embedding"] - parts["head"],
         "Are the experts of a segment as narrow as it is?": total - idle * config.num_segments,
         "Are the idle experts taken off, and not those in use?": total - sparse * used * expert,
@@ -190,6 +252,25 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         "Is it the idle ones, or those in use, that are asked for?": idle,
     }
     _expect_number(_pair(answer, case)[1], total - idle, "active", slips)
+
+
+def _share_slips(config: DeepSeekConfig, active: int) -> dict[str, int]:
+    """What is counted where more than the routed experts is taken by the share of those in use."""
+    parts, sparse = counted_parts(config), config.num_layers - config.dense_layers
+    unused = config.num_experts - min(config.num_experts, config.top_k * config.num_segments)
+
+    def by_share(numbers: int) -> int:
+        return active - sparse * (numbers // max(sparse, 1) * unused // config.num_experts)
+
+    blocks = sparse * (_attention(config) + 2 * config.d_model)
+    blocks += parts["router"] + parts["shared"]
+    return {
+        "Is all of the router used, and not the rows of the chosen experts alone?": by_share(
+            parts["router"]
+        ),
+        "Are all shared experts used, and not a share of them?": by_share(parts["shared"]),
+        "Are the routed experts alone idle, and not a share of whole layers?": by_share(blocks),
+    }
 
 
 def _count_dense(answer: Callable, case: _Counted) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d3_mla.fresh import unseeded
 from checks.d4_deepseek.generation_cases import Text, Watched, texts
 from checks.d4_deepseek.sample import check_sample, expect_shares, wrong_shares
 from checks.grading import expect
@@ -27,8 +28,7 @@ def _text(
     model.forget()
     got, length = answer(model, ids.clone(), new, temperature=temperature, **kind), ids.shape[1]
     shape = len(ids), length + new
-    short = isinstance(got, Tensor) and got.shape == (len(ids), new) and new > 0
-    ask = "Does the prompt come first?" if short else "They are L tokens of prompt and the new."
+    ask = _why_other_length(got, ids, new)
     expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask)
     expect.require(
         torch.equal(got[:, :length], ids),
@@ -38,12 +38,30 @@ def _text(
     return got
 
 
+def _why_other_length(got: object, ids: Tensor, new: int) -> str:
+    """The question to a text that is too long or too short."""
+    came = got.shape[1] - ids.shape[1] if isinstance(got, Tensor) and got.ndim == 2 else new
+    if isinstance(got, Tensor) and got.shape == (len(ids), new) and new > 0:
+        return "Does the prompt come first?"
+    if came > new:
+        return "Is one token drawn for each of max_new_tokens, and none where that is 0?"
+    if came < new:
+        return "Do max_new_tokens tokens come behind the whole prompt, whichever they are?"
+    return "They are L tokens of prompt and the new."
+
+
 def _prompt_first(answer, case: Text) -> None:
     """Also where the text is long and any token comes: none of them ends it."""
     if case.batch == 1:
         _text(answer, case.model(), case.ids(), 30, 50.0, **_UNCACHED)
     for new in {0, 1, case.new} if case.length > 1 else {1, case.new}:
         _text(answer, case.model(), case.ids(), new, **_UNCACHED)
+
+
+def _none_asked(answer, case: Text) -> None:
+    """With caches too, of which the prompt needs one."""
+    if case.length > 1:
+        _text(answer, case.model(), case.ids(), 0, **_CACHED)
 
 
 def _greedy(
@@ -116,7 +134,7 @@ def _whole_each_time(answer, case: Text) -> None:
     _text(answer, model, ids, case.new, **_UNCACHED)
     fed = [call.tokens for call in model.calls]
     expect.require(
-        not model.made and not any(call.cached for call in model.calls),
+        not model.made and not any(call.caches for call in model.calls),
         "with use_cache=False no caches must be made, and the model must get none",
         "What does use_cache decide?",
     )
@@ -140,23 +158,26 @@ def _one_a_step(answer, case: Text) -> None:
         wants = [case.length] + [1] * new
         ask = "The prompt goes in once, and then only the newest token."
         expect.require(
-            bool(model.calls) and all(call.cached for call in model.calls),
+            bool(model.calls) and all(call.caches for call in model.calls),
             "with the cache the model must get the caches in every call, and it did not",
             "Is use_cache true unless it is said otherwise?",
         )
         _expect_fed([call.tokens for call in model.calls], wants, "with the cache", ask)
-        _expect_capacity(model.made, case, new)
+        sets = len({tuple(map(id, call.caches)) for call in model.calls})
+        expect.require(
+            sets == 1 and len(model.made) < 2,
+            f"a text must have one set of caches, got {max(sets, len(model.made))}",
+            "One set of caches holds all that was fed. Is it made before the loop?",
+        )
+        for cache in model.calls[0].caches:
+            asked = model.made[0] if model.made else (cache.batch, cache.capacity)
+            _expect_capacity(asked, case, new)
 
 
-def _expect_capacity(made: list[tuple[int, int]], case: Text, new: int) -> None:
+def _expect_capacity(asked: tuple[int, int], case: Text, new: int) -> None:
     """All positions fit, in any room; the last token need not, since nothing comes after it."""
     length = case.length + new
-    expect.require(
-        len(made) == 1,
-        f"new_caches must be called once for a text, got {len(made)} calls",
-        "One set of caches holds all that was fed.",
-    )
-    (batch, capacity), wanted = made[0], f"{case.batch} rows and {length} positions or more"
+    (batch, capacity), wanted = asked, f"{case.batch} rows and {length} positions or more"
     expect.require(
         batch == case.batch and capacity >= length - 1,
         f"caches must be asked for {wanted}, got {batch} rows and {capacity} positions",
@@ -177,6 +198,8 @@ def _temperature(answer, case: Text) -> None:
             later = torch.cat([ids.repeat(case.vocab, 1), torch.arange(case.vocab)[:, None]], 1)
             after = model(later)[:, -1]
         slips = wrong_shares(scores, temperature)
+        twice = "Are the logits divided by temperature once? sample does it."
+        slips[twice] = partial(torch.softmax, scores / temperature**2, -1)
         when = f"at temperature {temperature}, as the first new token"
         expect_shares(first, (scores / temperature).softmax(-1), when, slips)
         when = f"at temperature {temperature}, as the second new token"
@@ -199,7 +222,7 @@ def _mixed(first: Tensor, after: Tensor) -> Tensor:
 
 def _untouched(answer, case: Text) -> None:
     model, ids = case.model(), case.ids()
-    with expect.untouched(lambda: {"ids": ids}):
+    with expect.untouched(lambda: {"ids": ids}), unseeded("a call"):
         for kind in (_CACHED, _UNCACHED):
             answer(model, ids, case.new, temperature=0, **kind)
     expect.require(
@@ -223,6 +246,7 @@ check_generate = Check(
     draw=texts,
     stages={
         "the prompt, and so many tokens behind it": _prompt_first,
+        "no new token: the prompt alone, with a cache too": _none_asked,
         "one new token: the best behind the last position": _one_more,
         "several, without a cache": _without,
         "the same with the cache": _with,

@@ -5,75 +5,81 @@ Letters: B rows, L tokens of the prompt.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from checks.d3_mla.cases import randomise
+from checks.grading import expect
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
 
 _LAYERS = 2
+_WIDTHS = 3, 2  # of what a layer caches of a token: its id and zeros, and zeros
 _TO_SPARE = 200  # positions
 
 
-class _Seen:
-    """A cache of one layer: the ids of all positions so far, as full as `LatentCache` gets."""
+class _Attention(nn.Module):
+    """What makes a layer's cache, and reads the ids of all positions back from it."""
 
-    def __init__(self, batch: int, capacity: int):
-        if batch < 1 or capacity < 1:
-            raise ValueError(f"batch and capacity must be at least 1, got {batch} and {capacity}")
-        self.batch, self.capacity = batch, capacity
-        self.ids = torch.zeros(batch, 0, dtype=torch.int64)
+    def new_cache(self, batch: int, capacity: int) -> reference.LatentCache:
+        return reference.LatentCache(batch, capacity, *_WIDTHS)
 
-    def __len__(self) -> int:
-        return self.ids.shape[1]
+    def forward(self, ids: Tensor, cache: Any) -> Tensor:
+        parts = [torch.zeros(*ids.shape, width, dtype=torch.float64) for width in _WIDTHS]
+        parts[0][..., 0] = ids
+        return cache.append(*parts)[0][..., 0].round().long()
 
-    def append(self, ids: Tensor) -> Tensor:
-        end = len(self) + ids.shape[1]
-        if len(ids) != self.batch:
-            raise ValueError(f"the cache is for a batch of {self.batch}, and {len(ids)} rows came")
-        if end > self.capacity:
-            raise ValueError(f"the cache holds {self.capacity} positions, and {end} are needed")
-        self.ids = torch.cat([self.ids, ids], dim=1)
-        return self.ids
+
+class _Layer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = _Attention()
 
 
 class _Chain(nn.Module):
-    """Logits of each position from every token up to it, in their order; caches as DeepSeek's."""
+    """Logits of each position from every token up to it, in their order; caches, blocks and the
+    sizes in `config` as DeepSeek's.
+    """
 
     def __init__(self, vocab: int):
         super().__init__()
+        sizes: dict[str, Any] = {
+            "num_layers": _LAYERS,
+            "d_latent": _WIDTHS[0],
+            "d_rope": _WIDTHS[1],
+        }
+        self.config = replace(small_config(vocab), **sizes)
+        self.blocks: Any = nn.ModuleList(_Layer() for _ in range(_LAYERS))
         self.embed = nn.Embedding(vocab, 8)
         self.turn = nn.Linear(8, 8, bias=False)
         self.head = nn.Linear(8, vocab, bias=False)
 
-    def forward(self, ids: Tensor, caches: Sequence[_Seen] | None = None) -> Tensor:
+    def forward(self, ids: Tensor, caches: Sequence | None = None) -> Tensor:
         if ids.ndim != 2:
             raise ValueError(f"ids must be of shape (B, L), got {tuple(ids.shape)}")
         seen = ids
         if caches is not None:
-            if len(caches) != _LAYERS:
-                raise ValueError(f"caches must be {_LAYERS}, one per layer, got {len(caches)}")
-            seen = [cache.append(ids) for cache in caches][-1]
+            pairs = zip(self.blocks, caches, strict=True)
+            seen = [block.attention(ids, cache) for block, cache in pairs][-1]
         state, states = torch.zeros(len(ids), 8, dtype=torch.float64), []
         for column in seen.T:
             state = torch.tanh(2 * self.turn(state) + 2 * self.embed(column))
             states.append(state)
         return self.head(torch.stack(states[-ids.shape[1] :], dim=1))
 
-    def new_caches(self, batch: int, capacity: int) -> list[_Seen]:
-        return [_Seen(batch, capacity) for _ in range(_LAYERS)]
+    def new_caches(self, batch: int, capacity: int) -> list:
+        return [block.attention.new_cache(batch, capacity) for block in self.blocks]
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of a model: how many tokens per row it was fed, and how."""
+    """One call of a model: how many tokens per row it was fed, and with which caches."""
 
     tokens: int
-    cached: bool
+    caches: tuple | None
     graph: bool
 
 
@@ -87,8 +93,9 @@ class Watched:
     made: list[tuple[int, int]]
 
     def forward(self, ids: Tensor, caches: Sequence | None = None) -> Tensor:
-        logits = super().forward(ids, caches)  # type: ignore[misc]  # of the model behind it
-        self.calls.append(_Call(ids.shape[1], caches is not None, logits.requires_grad))
+        own = None if caches is None else _own_caches(caches)
+        logits = super().forward(ids, own)  # type: ignore[misc]  # of the model behind it
+        self.calls.append(_Call(ids.shape[1], own, logits.requires_grad))
         return logits
 
     def new_caches(self, batch: int, capacity: int) -> list:
@@ -99,12 +106,41 @@ class Watched:
         self.calls, self.made = [], []
 
 
+def _own_caches(caches: Sequence) -> tuple:
+    """The caches, once there is one for each layer, and none twice."""
+    came = len({id(cache) for cache in caches})
+    expect.require(
+        len(caches) == came == _LAYERS,
+        f"the model must get one cache per layer, {_LAYERS} in all, each its own, got {came}",
+        "model.new_caches makes a list of them. Does each layer keep its own keys and values?",
+    )
+    return tuple(caches)
+
+
 class _WatchedChain(Watched, _Chain):
     pass
 
 
 class _WatchedDeepSeek(Watched, reference.DeepSeek):
     pass
+
+
+def small_config(vocab: int) -> DeepSeekConfig:
+    return DeepSeekConfig(
+        vocab_size=vocab,
+        num_layers=_LAYERS,
+        d_model=8,
+        num_heads=2,
+        d_head=4,
+        d_latent=4,
+        d_rope=2,
+        num_experts=4,
+        top_k=2,
+        expert_dim=3,
+        num_shared=1,
+        dense_layers=1,
+        dense_dim=8,
+    )
 
 
 @dataclass(frozen=True)
@@ -128,27 +164,12 @@ class Text:
     def model(self) -> Any:
         """A `Watched` model in float64, with the same weights each time."""
         generator = torch.Generator().manual_seed(self.seed)
-        made = _WatchedDeepSeek(self._config()) if self.deep else _WatchedChain(self.vocab)
-        randomise(made.double(), generator)
-        made.forget()
-        return made
-
-    def _config(self) -> DeepSeekConfig:
-        return DeepSeekConfig(
-            vocab_size=self.vocab,
-            num_layers=2,
-            d_model=8,
-            num_heads=2,
-            d_head=4,
-            d_latent=4,
-            d_rope=2,
-            num_experts=4,
-            top_k=2,
-            expert_dim=3,
-            num_shared=1,
-            dense_layers=1,
-            dense_dim=8,
+        made = (
+            _WatchedDeepSeek(small_config(self.vocab)) if self.deep else _WatchedChain(self.vocab)
         )
+        randomise(made.double(), generator)
+        made.train(not self.deep).forget()
+        return made
 
     def ids(self, offset: int = 0) -> Tensor:
         """The prompt, another one for another `offset`; its rows are not contiguous."""

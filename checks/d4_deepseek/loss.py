@@ -129,6 +129,8 @@ def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callab
     want = float(slow_loss(logits.double(), targets, real))
     each = torch.tensor([[float(x) for x in row] for row in _rows(logits.double(), targets)])
     rows = [float(row[marks].mean()) for row, marks in zip(each, real, strict=True)]
+    last = real & (real.flip(1).cumsum(1).flip(1) == 1)
+    shortest = each[:, : max(int(real.sum(dim=1).min()), 1)]
     slips = {
         "Is it the sum? It is divided by how many are real.": want * int(real.sum()),
         "Does the mean run over all targets, padding too?": float(each.mean()),
@@ -140,6 +142,16 @@ def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callab
         "Are the marks turned, so that padding is left?": float(each[~real].mean()),
         "Is id 0 left out? What is padding, `real` says, and no id.": float(
             each[real & (targets != 0)].mean()
+        ),
+        "Is it the last real target of each row alone? All real ones count.": float(
+            each[last].mean()
+        ),
+        "Is it the last position of each row alone? All real ones count.": float(
+            each[:, -1].mean()
+        ),
+        "Is it the first row alone? All rows count.": rows[0],
+        "Are rows cut to the length of the shortest? Each has its own marks.": float(
+            shortest.mean()
         ),
         "Is the sign turned? A loss is above 0.": -want,
         "Is it in bits? The natural logarithm gives nats.": want / 0.6931471805599453,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
+from checks.d3_mla.fresh import fresh, unseeding
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,
@@ -48,7 +49,7 @@ def _predictions(rng: random.Random) -> list[Deep]:
         draw_case(rng, num_layers=2, dense_layers=1, **V3_OPTIONS),
         draw_case(rng, dtype=torch.float32, contiguous=False),
         draw_case(rng, num_layers=1, dense_layers=1, contiguous=False, norm_eps=0.1),
-        draw_case(rng, num_segments=2, **V2_OPTIONS),
+        draw_case(rng, num_segments=2, training=False, **V2_OPTIONS),
         draw_case(rng, batch=1, length=1),
         draw_case(rng, batch=1, theta=500.0),
     ]
@@ -56,11 +57,11 @@ def _predictions(rng: random.Random) -> list[Deep]:
 
 def made(answer: type, case: Deep) -> Built:
     """A layer of the case, every weight and bias drawn anew."""
-    return randomised(answer(case.config), case)
+    return randomised(fresh(answer, "MultiTokenPrediction", case.config), case)
 
 
 def _kept_layer(layer: Built, config: DeepSeekConfig) -> None:
-    """Raise Wrong unless the layer has the given constructor's parts, in the configured sizes."""
+    """Raise Wrong unless the layer has the lesson's parts, in the configured sizes."""
     kept_parts(layer, "MultiTokenPrediction", PARTS)
     for name in ("embed_norm", "hidden_norm", "norm"):
         weight_of(getattr(layer, name), f"layer.{name}", config.d_model)
@@ -83,7 +84,7 @@ def _output(layer: Built, inputs: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _mtp_shapes(answer: type, case: Deep) -> None:
-    layer, inputs = answer(case.config), _inputs(case)
+    layer, inputs = fresh(answer, "MultiTokenPrediction", case.config), _inputs(case)
     _kept_layer(layer, case.config)
     randomised(layer, case)
     _output(layer, inputs)
@@ -266,7 +267,7 @@ check_mtp = Check(
         "parts, shapes and types": _mtp_shapes,
         "both normed and joined, embedding first": _mtp_joined,
         "through the block, and no later position seen": _mtp_values,
-        "inputs, weights and biases untouched": untouched(_mtp_use),
+        "inputs, weights and biases untouched": untouched(unseeding(_mtp_use, "the call")),
         "gradients reach both inputs and every part": _mtp_gradients,
     },
     hints=(

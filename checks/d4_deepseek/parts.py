@@ -28,14 +28,14 @@ def kept_parts(module: Built, name: str, parts: Sequence[str]) -> None:
     for part in parts:
         expect.require(
             isinstance(getattr(module, part, None), nn.Module),
-            f"{name} must keep {part} as the given constructor makes it, "
+            f"{name} must keep {part} as the lesson's constructor makes it, "
             f"got {expect.shown(getattr(module, part, None)).replace('None', 'none')}",
         )
     weights = (key for key, _ in module.named_parameters())
     more = next((key for key in weights if key.split(".")[0] not in parts), None)
     expect.require(
         more is None,
-        f"{name} must have the weights of the given constructor and no others, got {more} too",
+        f"{name} must have the weights that the lesson names and no others, got {more} too",
     )
 
 
@@ -51,7 +51,7 @@ def weight_of(part: Built, name: str, *shape: int) -> None:
 
 
 def kept_block(block: Built, config: DeepSeekConfig, layer: int) -> None:
-    """Raise Wrong unless a block has the given constructor's parts, in the configured sizes."""
+    """Raise Wrong unless a block has the lesson's parts, in the configured sizes."""
     kept_parts(block, "DeepSeekBlock", BLOCK_PARTS)
     weight_of(block.attention_norm, "block.attention_norm", config.d_model)
     weight_of(block.ffn_norm, "block.ffn_norm", config.d_model)

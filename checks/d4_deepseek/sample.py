@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d3_mla.fresh import unseeding
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -16,7 +17,7 @@ from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
 from solutions import d4_deepseek as reference
 
-DRAWS = 2000
+DRAWS = 2000  # rows of a case in one call, whatever they are copies of
 DEVIATIONS = 6.0  # from the expected count; pure chance goes so far once in about 10 million
 _TEMPERATURES = (0.5, 1.0, 2.0)
 
@@ -103,7 +104,7 @@ def _impossible(answer, case: _Scores) -> None:
     logits = case.logits(0.5)
     logits[:, 1 : case.vocab - 1 : 2] = -torch.inf
     many = logits.repeat(DRAWS // case.rows, 1)
-    for temperature in (0, 1.0, 3.0):
+    for temperature in (0, 3.0):
         got = _tokens(answer, many, temperature)
         came = int((many.gather(1, got[:, None]) == -torch.inf).sum())
         expect.require(
@@ -125,7 +126,11 @@ def _nearly_greedy(answer, case: _Scores) -> None:
 
 
 def expect_shares(
-    tokens: Tensor, probs: Tensor, name: str, slips: Mapping[str, Callable[[], Tensor]]
+    tokens: Tensor,
+    probs: Tensor,
+    name: str,
+    slips: Mapping[str, Callable[[], Tensor]],
+    of: str = "token",
 ) -> None:
     """Raise Wrong unless each id comes about as often in `tokens` as `probs` says.
 
@@ -138,9 +143,11 @@ def expect_shares(
     wrong = {ask: float(_deviations(counts, slip()).max()) for ask, slip in slips.items()}
     asks = [ask for ask in sorted(wrong, key=lambda ask: wrong[ask]) if wrong[ask] <= DEVIATIONS]
     worst, total = int(off.argmax()), len(tokens)
+    if not asks and ((counts == 0) & (total * probs > 20)).any():
+        asks = ["Are only the likely tokens drawn from? Every token has its share."]
     expect.require(
         False,
-        f"{name}, token {worst} must come about {float(total * probs[worst]):.0f} times in "
+        f"{name}, {of} {worst} must come about {float(total * probs[worst]):.0f} times in "
         f"{total} draws, got {int(counts[worst])}",
         asks[0] if asks else "",
     )
@@ -181,16 +188,58 @@ def _kept(probs: Tensor, counts: int) -> Tensor:
 
 
 def _shares(answer, case: _Scores) -> None:
-    """Many copies of the rows in turn: a row's draws are then those of its copies."""
+    """Many copies of the rows in turn: a row's draws are then those of its copies.
+
+    All rows have the same logits in other orders, so their draws are counted together too, by the
+    rank of the token in its row.
+    """
     for temperature in _TEMPERATURES:
         logits = case.logits(spread=2 * temperature)
-        got = _tokens(answer, logits.repeat(DRAWS, 1), temperature)
+        got = _tokens(answer, logits.repeat(DRAWS // case.rows, 1), temperature)
         for row, scores in enumerate(logits):
             one, name = got[row :: case.rows], f"at temperature {temperature}, row {row}"
             slips = wrong_shares(scores, temperature)
             same = "Is there one draw for all rows? Each row has its own."
             slips[same] = partial(_all_alike, one, case.vocab)
             expect_shares(one, (scores.double() / temperature).softmax(-1), name, slips)
+        _expect_ranks(got, logits, temperature)
+
+
+def _expect_ranks(got: Tensor, logits: Tensor, temperature: float) -> None:
+    """The draws of all rows together; rank 0 is a row's least likely token."""
+    ranks = logits.argsort(dim=-1).argsort(dim=-1).repeat(len(got) // len(logits), 1)
+    ordered = logits[0].sort().values
+    name = f"at temperature {temperature}, all rows counted together by rank from the least likely"
+    drawn = ranks.gather(1, got[:, None])[:, 0]
+    slips = wrong_shares(ordered, temperature)
+    first = "Is each row drawn by its own probabilities, and not by another row's?"
+    even = torch.full((len(ordered),), 1 / len(ordered), dtype=torch.float64)
+    own = (ordered.double() / temperature).softmax(-1)
+    slips[first] = lambda: own / len(logits) + even * (1 - 1 / len(logits))
+    expect_shares(drawn, own, name, slips, of="rank")
+
+
+def _unlikely(answer, case: _Scores) -> None:
+    """Many tokens of which each is unlikely, and all together come half of the time."""
+    if case.contiguous:
+        return  # one case is enough
+    scores = torch.linspace(-5.8, -4.8, _TAIL, dtype=case.dtype)
+    scores = torch.cat([scores, scores.new_zeros(1)])  # the tail, then the best
+    temperature, probs = 0.7, scores.double().softmax(-1)
+    order = torch.randperm(_TAIL + 1, generator=torch.Generator().manual_seed(case.seed))
+    got = _tokens(answer, (temperature * scores[order]).expand(DRAWS, -1), temperature)
+    groups = (torch.arange(_TAIL + 1) * 8 // _TAIL).clamp(max=8)  # eight of the tail; the best
+    shares = torch.zeros(9, dtype=torch.float64).index_add_(0, groups, probs)
+    name = f"of {_TAIL + 1} tokens in nine groups, from the least likely up to the best alone"
+    ask = "Are unlikely tokens left out (top-k, top-p, min-p)? Every token has its share."
+    drawn = groups[order[got]]
+    least = drawn.bincount(minlength=9)[:8].double()
+    fewer = bool((least < DRAWS * shares[:8]).sum() > 4)
+    came = drawn.bincount(minlength=9).double() / DRAWS
+    expect_shares(drawn, shares, name, {ask: lambda: came} if fewer else {}, of="group")
+
+
+_TAIL = 200
 
 
 def _all_alike(tokens: Tensor, vocab: int) -> Tensor:
@@ -200,7 +249,7 @@ def _all_alike(tokens: Tensor, vocab: int) -> Tensor:
 def _anew(answer, case: _Scores) -> None:
     """Two calls differ, and equal rows agree as often as draws that know nothing of each other."""
     logits = case.logits(spread=1.0)[:1]
-    many = logits.repeat(2 * DRAWS, 1)
+    many = logits.repeat(DRAWS, 1)
     first, second = _tokens(answer, many, 1.0), _tokens(answer, many, 1.0)
     expect.require(
         not torch.equal(first, second),
@@ -236,8 +285,9 @@ check_sample = Check(
         "a token with -inf never comes": _impossible,
         "a small temperature, and large logits": _nearly_greedy,
         "every token as often as softmax(logits / temperature) says": _shares,
+        "unlikely tokens come too": _unlikely,
         "each row and each call draws anew": _anew,
-        "inputs untouched": untouched(_use),
+        "inputs untouched": untouched(unseeding(_use, "a call")),
     },
     hints=(
         "Temperature 0.5 makes the best token more likely than temperature 1. Are logits divided "

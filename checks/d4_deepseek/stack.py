@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
+from checks.d3_mla.fresh import fresh, unseeded
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,
@@ -46,7 +47,7 @@ def _models(rng: random.Random) -> list[Deep]:
         draw_case(rng, num_layers=2, dense_layers=1, **V3_OPTIONS),
         draw_case(rng, num_layers=2, dtype=torch.float32, contiguous=False),
         draw_case(rng, num_layers=3, dense_layers=3, contiguous=False, norm_eps=0.1),
-        draw_case(rng, num_layers=2, num_segments=2, **V2_OPTIONS),
+        draw_case(rng, num_layers=2, num_segments=2, training=False, **V2_OPTIONS),
         draw_case(rng, num_layers=2, dense_layers=1, batch=1, length=1),
         draw_case(rng, num_layers=1, batch=1, theta=500.0),
     ]
@@ -54,11 +55,11 @@ def _models(rng: random.Random) -> list[Deep]:
 
 def made(answer: type, case: Deep) -> Built:
     """A model of the case, every weight and bias drawn anew."""
-    return randomised(answer(case.config), case)
+    return randomised(fresh(answer, "DeepSeek", case.config), case)
 
 
 def _kept_model(model: Built, config: DeepSeekConfig) -> None:
-    """Raise Wrong unless the model has the given constructor's parts, in the configured sizes."""
+    """Raise Wrong unless the model has the lesson's parts, in the configured sizes."""
     kept_parts(model, "DeepSeek", PARTS)
     weight_of(model.embed, "model.embed", config.vocab_size, config.d_model)
     weight_of(model.norm, "model.norm", config.d_model)
@@ -85,7 +86,7 @@ def _logits(model: Built, ids: Tensor, case: Deep, *caches: object) -> Tensor:
 
 
 def _stack_shapes(answer: type, case: Deep) -> None:
-    model, ids = answer(case.config), case.ids()
+    model, ids = fresh(answer, "DeepSeek", case.config), case.ids()
     _kept_model(model, case.config)
     randomised(model, case)
     _logits(model, ids, case)
@@ -205,7 +206,7 @@ def _expect_own_caches(caches: Sequence, wanted: Sequence) -> None:
 
 def _stack_stateless(answer: type, case: Deep) -> None:
     model, ids, caches = made(answer, case), case.ids(), _caches(case)
-    with expect.untouched(lambda: {"ids": ids, **state(model)}):
+    with expect.untouched(lambda: {"ids": ids, **state(model)}), unseeded("the call"):
         first = model(ids)
         model(ids.flip(1), caches)
         again = model(ids)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from checks.d2_deepseek_moe.rebalance import check_rebalance
+from checks.d3_mla.fresh import unseeding
 from checks.d4_deepseek.loss import check_masked_loss
 from checks.d4_deepseek.training_cases import (
     GENTLE,
@@ -200,6 +201,10 @@ def _biases(answer, case: Training) -> None:
         "Are the marks turned, so that only padding steers?": lambda real: ~real,
     }
     variants = {ask: Variant(marks=_of_fed(mark)) for ask, mark in marks.items()}
+    in_order = "Are the marks (B, L), row by row as the ids are, and not position by position?"
+    variants[in_order] = Variant(marks=lambda real: real[:, :-1].T)
+    cut = "Are the marks cut to N - 1 in each row, and not once they are flat?"
+    variants[cut] = Variant(marks=lambda real: real.flatten()[: real[:, 1:].numel()])
     variants["Is it moved once per batch?"] = Variant(times=2)
     variants["Does it go up where an expert has too few?"] = Variant(times=-1)
     variants[_USED_IN_TURN] = Variant(at=lambda i, count: count)
@@ -293,7 +298,7 @@ check_train = Check(
         "the gradients of each batch alone": _zeroed,
         "bias_step() is asked for each batch": _schedule,
         "three batches as a slow loop has them": _together,
-        "batches untouched": untouched(_use),
+        "batches untouched": untouched(unseeding(_use, "the call")),
     },
     hints=(
         "A row of 5 tokens, of which the last 2 are padding. Which go in, which are targets, and "

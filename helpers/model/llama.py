@@ -38,18 +38,25 @@ class RMSNorm(nn.Module):
 
 
 def rotate(
-    x: Float[Tensor, "*batch L H d"], start: int = 0, theta: float = 10_000.0
+    x: Float[Tensor, "*batch L H d"],
+    start: int = 0,
+    theta: float = 10_000.0,
+    angles: Float[Tensor, " pairs"] | None = None,
 ) -> Float[Tensor, "*batch L H d"]:
     """`x` with each pair of neighbours (0, 1), (2, 3), … rotated by its position's angle (RoPE).
 
     The pairs are interleaved, as in DeepSeek's code; `start` is the position of the first row.
+    Pair i turns by `angles[i]` radians per position; without `angles` by theta^(−2i / d).
     """
     length, width = x.shape[-3], x.shape[-1]
     if width % 2:
         raise ValueError(f"x must have an even width, for pairs of neighbours, got {width}")
-    steps = torch.arange(0, width, 2, dtype=torch.float64, device=x.device) / width
+    if angles is None:
+        angles = theta ** -(torch.arange(0, width, 2, dtype=torch.float64, device=x.device) / width)
+    elif angles.shape != (width // 2,):
+        raise ValueError(f"angles must be one per pair, {width // 2}, got {tuple(angles.shape)}")
     positions = torch.arange(start, start + length, dtype=torch.float64, device=x.device)
-    angle = torch.outer(positions, theta**-steps)[:, None]  # (L, 1, d/2)
+    angle = torch.outer(positions, angles.to(positions))[:, None]  # (L, 1, d/2)
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)

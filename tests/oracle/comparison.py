@@ -1,5 +1,7 @@
 """How tensors, gradients and inputs differ from the wanted ones, as sets of faults."""
 
+import inspect
+
 import torch
 from torch import Tensor
 
@@ -51,6 +53,21 @@ def made_faults(make, call):
             drawn.append(torch.rand(4))
         faults |= {"seed"} if torch.equal(*drawn) else set()
     return faults
+
+
+def taken(answer, options):
+    """Those of the options that the answer's parameters name, or all where it takes any."""
+    parameters = inspect.signature(answer).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return options
+    names = {p.name for p in parameters}
+    return {name: value for name, value in options.items() if name in names}
+
+
+def type_faults(module):
+    """Whether a module that was just made has weights of another type than torch's default."""
+    types = {weight.dtype for weight in module.parameters()}
+    return set() if types <= {torch.get_default_dtype()} else {"type of the weights"}
 
 
 def raises_value_error(function, *inputs):

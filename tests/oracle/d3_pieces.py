@@ -5,18 +5,25 @@ import math
 import torch
 
 import solutions.d3_mla as reference
-from tests.oracle.comparison import gradient_faults, tensor_faults, unchanged, x_
+from tests.oracle.comparison import (
+    gradient_faults,
+    taken,
+    tensor_faults,
+    type_faults,
+    unchanged,
+    x_,
+)
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 
 # --- slow loops ---------------------------------------------------------------------------------
 
 
-def turned(row, position, theta):
-    """`row` (r,) with pair (2i, 2i + 1) turned by position · theta^(−2i / r) radians."""
+def turned(row, position, turns):
+    """`row` (r,) with pair (2i, 2i + 1) turned by position · turns[i] radians."""
     numbers = []
     for i in range(0, len(row), 2):
-        angle = position * theta ** (-i / len(row))
+        angle = position * turns[i // 2]
         numbers.append(row[i] * math.cos(angle) - row[i + 1] * math.sin(angle))
         numbers.append(row[i] * math.sin(angle) + row[i + 1] * math.cos(angle))
     return torch.stack(numbers)
@@ -33,7 +40,14 @@ def stacked(lists):
     return torch.stack([stacked(one) for one in lists])
 
 
-def queries_by_hand(weights, x, start, sizes, theta):
+def turns_of(r, options):
+    """The angle of each pair: the given ones, or theta's."""
+    theta = options.get("theta", 10_000.0)
+    plain = [theta ** (-i / r) for i in range(0, r, 2)]
+    return plain if options.get("angles") is None else options["angles"].tolist()
+
+
+def queries_by_hand(weights, x, start, sizes, options):
     """Content (B, L, H, d) and turned rotary part (B, L, H, r)."""
     h, d, r = sizes
     content, rotary = [], []
@@ -45,9 +59,10 @@ def queries_by_hand(weights, x, start, sizes, theta):
                 latent = weights["q_down.weight"] @ token
                 token = rms_normed(latent, weights["q_norm.weight"])
             q = weights["q_up.weight"] @ token
+            q = options.get("scale", 1.0) * q
             heads = [q[i * (d + r) :][: d + r] for i in range(h)]
             content[-1].append([head[:d] for head in heads])
-            rotary[-1].append([turned(head[d:], position, theta) for head in heads])
+            rotary[-1].append([turned(head[d:], position, turns_of(r, options)) for head in heads])
     return stacked(content), stacked(rotary)
 
 
@@ -64,9 +79,9 @@ def expanded_by_hand(weights, latent, h, d, v):
     return stacked(keys), stacked([[[row[i + d :][:v] for i in heads] for row in o] for o in rows])
 
 
-def keys_by_hand(weights, x, start, theta):
+def keys_by_hand(weights, x, start, turns):
     keys = [[weights["k_down.weight"] @ token for token in one] for one in x]
-    return stacked([[turned(key, p, theta) for p, key in enumerate(one, start)] for one in keys])
+    return stacked([[turned(key, p, turns) for p, key in enumerate(one, start)] for one in keys])
 
 
 def attended_by_hand(q_content, q_rotary, k_content, k_rotary, values):
@@ -138,7 +153,11 @@ def at_positions(module, x, start, by_hand, compare):
 
 def at_queries(answer, b, l, d_model, sizes, options, start, dtype):  # noqa: E741
     h, d, r = sizes
-    path = with_weights(answer(d_model, *sizes, **options), dtype)
+    options = taken(answer, options)
+    made = answer(d_model, *sizes, **options)
+    if faults := type_faults(made):
+        return faults
+    path = with_weights(made, dtype)
     shapes = {"q_up.weight": (h * (d + r), options.get("q_latent") or d_model)}
     if q_latent := options.get("q_latent"):
         shapes |= {"q_down.weight": (q_latent, d_model), "q_norm.weight": (q_latent,)}
@@ -146,13 +165,16 @@ def at_queries(answer, b, l, d_model, sizes, options, start, dtype):  # noqa: E7
         return faults
 
     def by_hand(weights, x):
-        return queries_by_hand(weights, x, start, sizes, options.get("theta", 10_000.0))
+        return queries_by_hand(weights, x, start, sizes, options)
 
     return at_positions(path, rows_(b, l, d_model, dtype), start, by_hand, several_faults)
 
 
 def at_latent(answer, b, l, s, d_model, h, d, v, latent_width, dtype):  # noqa: E741
-    part = with_weights(answer(d_model, h, d, v, latent_width), dtype)
+    made = answer(d_model, h, d, v, latent_width)
+    if faults := type_faults(made):
+        return faults
+    part = with_weights(made, dtype)
     shapes = {"kv_down.weight": (latent_width, d_model), "kv_norm.weight": (latent_width,)}
     if faults := shape_faults(part, shapes | {"kv_up.weight": (h * (d + v), latent_width)}):
         return faults
@@ -173,12 +195,16 @@ def at_latent(answer, b, l, s, d_model, h, d, v, latent_width, dtype):  # noqa: 
 
 
 def at_key(answer, b, l, d_model, r, options, start, dtype):  # noqa: E741
-    part = with_weights(answer(d_model, r, **options), dtype)
+    options = taken(answer, options)
+    made = answer(d_model, r, **options)
+    if faults := type_faults(made):
+        return faults
+    part = with_weights(made, dtype)
     if faults := shape_faults(part, {"k_down.weight": (r, d_model)}):
         return faults
 
     def by_hand(weights, x):
-        return keys_by_hand(weights, x, start, options.get("theta", 10_000.0))
+        return keys_by_hand(weights, x, start, turns_of(r, options))
 
     return at_positions(part, rows_(b, l, d_model, dtype), start, by_hand, one_fault)
 
@@ -204,6 +230,7 @@ QUERIES = [
     (3, 2, 6, (3, 2, 4), {"q_latent": 6, "theta": 100.0}, 7, SINGLE),
     (1, 4, 5, (1, 6, 2), {}, 2, SINGLE),
     (2, 1, 8, (4, 5, 4), {"q_latent": 3}, 11, DOUBLE),
+    (2, 3, 6, (2, 5, 4), {"angles": torch.tensor([0.7, 0.3]), "scale": 1.5}, 2, DOUBLE),
 ]
 LATENTS = [
     (2, 3, 4, 7, 3, 4, 2, 5, DOUBLE),
@@ -216,6 +243,7 @@ KEYS = [
     (2, 4, 6, 4, {"theta": 300.0}, 5, DOUBLE),
     (1, 3, 5, 2, {}, 3, SINGLE),
     (3, 1, 8, 4, {"theta": 50.0}, 9, SINGLE),
+    (2, 3, 6, 4, {"angles": torch.tensor([0.7, 0.3])}, 2, DOUBLE),
 ]
 ATTENTIONS = [
     (2, 4, 4, 3, (4, 2, 5), 1.0, DOUBLE),
@@ -224,6 +252,7 @@ ATTENTIONS = [
     (3, 1, 1, 3, (2, 4, 6), 1.0, DOUBLE),
     (3, 2, 5, 1, (2, 6, 3), 2.0, DOUBLE),
     (1, 4, 4, 2, (4, 4, 4), 40.0, DOUBLE),
+    (1, 2, 70, 1, (2, 2, 2), 1.0, DOUBLE),
 ]
 LOOKS = {
     "D3.3a": (at_queries, QUERIES),

@@ -13,7 +13,9 @@ from solutions.d3_mla import LatentCache, MultiHeadLatentAttention
 from tests.oracle.comparison import (
     gradient_faults,
     raises_value_error,
+    taken,
     tensor_faults,
+    type_faults,
     unchanged,
     x_,
 )
@@ -27,6 +29,8 @@ ATTENTIONS = [
     (3, 4, 8, 2, 3, 5, 6, {"q_latent": 7, "d_value": 4, "theta": 50.0}, (1, 3), DOUBLE),
     (1, 6, 6, 2, 3, 6, 2, {"theta": 100.0}, (1, 2, 3), SINGLE),
     (2, 3, 5, 1, 2, 3, 4, {"d_value": 3}, (2, 1), DOUBLE),
+    (2, 4, 6, 2, 4, 5, 4, {"angles": torch.tensor([0.7, 0.3]), "scale": 1.5}, (1, 3), DOUBLE),
+    (1, 104, 4, 1, 2, 3, 2, {}, (100, 4), DOUBLE),
 ]
 # B, tokens before, D, H, d, R, r, options, dtype
 DECODES = [
@@ -34,16 +38,24 @@ DECODES = [
     (3, 4, 8, 2, 3, 7, 6, {"q_latent": 7, "d_value": 4, "theta": 50.0}, DOUBLE),
     (1, 3, 6, 2, 3, 5, 2, {"theta": 100.0}, SINGLE),
     (2, 0, 5, 4, 2, 6, 4, {"d_value": 3}, DOUBLE),
+    (2, 3, 6, 2, 4, 7, 4, {"angles": torch.tensor([0.7, 0.3]), "scale": 1.5}, DOUBLE),
 ]
 
 # --- slow loops ---------------------------------------------------------------------------------
 
 
-def turned(vector, position, theta):
+def turns_of(r, options):
+    """The angle of each pair: the given ones, or theta's."""
+    theta = options.get("theta", 10_000.0)
+    plain = [theta ** (-i / r) for i in range(0, r, 2)]
+    return options["angles"].tolist() if "angles" in options else plain
+
+
+def turned(vector, position, turns):
     """Each pair of neighbours as a complex number, times a number of length 1."""
     numbers = []
     for i in range(0, len(vector), 2):
-        angle = position * theta ** (-i / len(vector))
+        angle = position * turns[i // 2]
         a, b = vector[i], vector[i + 1]
         numbers += [a * math.cos(angle) - b * math.sin(angle)]
         numbers += [a * math.sin(angle) + b * math.cos(angle)]
@@ -54,20 +66,20 @@ def normed(vector, weight, eps=1e-6):
     return weight * vector / ((vector * vector).sum() / len(vector) + eps).sqrt()
 
 
-def told(weights, token, position, theta):
+def told(weights, token, position, turns):
     """What is cached of a token: its normed latent and its turned rotary key."""
     latent = normed(weights["latent.kv_down.weight"] @ token, weights["latent.kv_norm.weight"])
-    return latent, turned(weights["rotary_key.k_down.weight"] @ token, position, theta)
+    return latent, turned(weights["rotary_key.k_down.weight"] @ token, position, turns)
 
 
 def asked(weights, token, position, sizes):
     """Content and turned rotary part of the query of each head."""
-    num_heads, d, r, theta = sizes
+    num_heads, d, r, scale, turns = sizes
     if "queries.q_down.weight" in weights:
         token = normed(weights["queries.q_down.weight"] @ token, weights["queries.q_norm.weight"])
-    q = weights["queries.q_up.weight"] @ token
+    q = scale * (weights["queries.q_up.weight"] @ token)
     heads = [q[h * (d + r) :][: d + r] for h in range(num_heads)]
-    return [(head[:d], turned(head[d:], position, theta)) for head in heads]
+    return [(head[:d], turned(head[d:], position, turns)) for head in heads]
 
 
 def attended(weights, queries, latents, keys, d):
@@ -139,8 +151,12 @@ def spread(x):
 
 
 def at_mla(answer, b, l, d_model, heads, d, rank, r, options, chunks, dtype):  # noqa: E741
-    attention = with_random_norms(answer(d_model, heads, d, rank, r, **options), dtype)
-    sizes = heads, d, r, options.get("theta", 10_000.0)
+    options = taken(answer, options)
+    attention = answer(d_model, heads, d, rank, r, **options)
+    if faults := type_faults(attention):
+        return faults
+    attention = with_random_norms(attention, dtype)
+    sizes = heads, d, r, options.get("scale", 1.0), turns_of(r, options)
     before = [weight.detach().clone() for weight in attention.parameters()]
     x, other = x_(b, l, d_model).to(dtype), x_(b, l, d_model).to(dtype)
     with torch.no_grad():
@@ -185,7 +201,8 @@ def cached_faults(attention, x, steps, wanted):
 
 def at_absorbed(answer, b, past, d_model, heads, d, rank, r, options, dtype):
     made = MultiHeadLatentAttention(d_model, heads, d, rank, r, **options)
-    attention, sizes = with_random_norms(made, dtype), (heads, d, r, made.queries.theta)
+    attention = with_random_norms(made, dtype)
+    sizes = heads, d, r, options.get("scale", 1.0), turns_of(r, options)
     before = [weight.detach().clone() for weight in attention.parameters()]
     x = x_(b, past + 3, d_model).to(dtype)
     with torch.no_grad():

@@ -18,14 +18,21 @@ DOUBLE, SINGLE = torch.float64, torch.float32
 
 
 def part_faults(module, wanted):
-    """Whether names, shapes, buffers or what learns differ from the given constructor's."""
+    """Whether names, shapes, types, buffers, options or what learns differ from the reference's."""
     return set() if parts_of(module) == parts_of(wanted) else {"parameters"}
 
 
 def parts_of(module):
-    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    state = module.state_dict().items()
+    shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in state}
     learns = {name for name, weight in module.named_parameters() if weight.requires_grad}
-    return shapes, learns
+    options = [
+        (name, option, getattr(part, option))
+        for name, part in module.named_modules()
+        for option in ("theta", "affinity", "renormalise", "num_groups", "top_groups")
+        if hasattr(part, option)
+    ]
+    return shapes, learns, sorted(options)
 
 
 def with_random_weights(module, dtype):
@@ -233,8 +240,12 @@ STACKS = [
     (SEGMENTED, 1, 5, (2, 2, 1), DOUBLE),
     (SINGLE_LAYER, 2, 3, (1, 2), DOUBLE),
 ]
+LARGE = replace(
+    PLAIN, d_model=13, vocab_size=700_001, num_shared=1, d_latent=7, num_layers=2
+)  # beyond 2**24
 COUNTS = [
-    (config,) for config in (PLAIN, NO_DENSE, SEGMENTED, GROUPED, ALL_DENSE, CROWDED, SINGLE_LAYER)
+    (config,)
+    for config in (PLAIN, NO_DENSE, SEGMENTED, GROUPED, ALL_DENSE, CROWDED, SINGLE_LAYER, LARGE)
 ]
 PREDICTIONS = [
     (PLAIN, 2, 4, DOUBLE),

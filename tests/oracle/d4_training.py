@@ -265,6 +265,7 @@ SAMPLINGS = [
     ([[1e-6, 3e-6, 2e-6], [2e-6, 0.0, 1e-6]], 0.0, 50, SINGLE),
     (ROWS, 0.01, 1, SINGLE),
     (ROWS[:1], 1.0, 1, DOUBLE),
+    ([[-5.0 - i / 500 for i in range(60)] + [0.0]], 1.0, 8000, DOUBLE),  # a long tail
 ]
 DENSE_FIRST = replace(SMALL, num_layers=2)
 FEW_TOKENS = replace(ALL_SPARSE, num_layers=1, vocab_size=3)

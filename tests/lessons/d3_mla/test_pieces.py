@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from checks.d3_mla.attend import check_attend
 from checks.d3_mla.cases import latents
 from checks.d3_mla.joint_latent import check_joint_latent
+from checks.d3_mla.layer import check_mla
 from checks.d3_mla.queries import check_query_path
 from checks.d3_mla.rotary_key import check_rotary_key
 from checks.grading.check import CheckFailed
@@ -31,13 +32,18 @@ def test_sizes_differ_and_pairs_are_several():
             assert case.d_rope >= 4 or case.num_heads == 1
 
 
-def queries(turn=lambda path, rotary, start: rotate(rotary, start, path.theta), parts=(0, 1)):
+def turned(path, rotary, start):
+    """As the path's settings have it."""
+    return rotate(rotary, start, path.theta, path.angles)
+
+
+def queries(turn=turned, parts=(0, 1)):
     """A `QueryPath` that turns in its own way, or takes the two parts in another order."""
 
     class QueryPath(reference.QueryPath):
         def forward(self, x, start=0):
             fed = x if self.q_latent is None else self.q_norm(self.q_down(x))
-            rows = self.q_up(fed).unflatten(-1, (self.num_heads, -1))
+            rows = self.scale * self.q_up(fed).unflatten(-1, (self.num_heads, -1))
             widths = self.d_head, self.d_rope
             split = rows.split([widths[i] for i in parts], dim=-1)
             return split[parts[0]], turn(self, split[parts[1]], start)
@@ -45,9 +51,9 @@ def queries(turn=lambda path, rotary, start: rotate(rotary, start, path.theta), 
     return QueryPath
 
 
-def halves(x, start, theta):
+def halves(x, start, path):
     paired = torch.stack(x.chunk(2, dim=-1), dim=-1).flatten(-2)
-    return rotate(paired, start, theta).unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
+    return turned(path, paired, start).unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
 
 
 @pytest.mark.parametrize(
@@ -55,22 +61,27 @@ def halves(x, start, theta):
     [
         (queries(parts=(1, 0)), "the content of every", "Are the rows of q_up per head, content"),
         (
-            queries(lambda path, rotary, start: halves(rotary, start, path.theta)),
+            queries(lambda path, rotary, start: halves(rotary, start, path)),
             "turning keeps",
             "Are the pairs neighbours (0, 1), (2, 3), and not halves?",
         ),
         (
-            queries(lambda path, rotary, start: rotate(rotary, start)),
+            queries(lambda path, rotary, start: rotate(rotary, start, path.theta)),
+            "the rotary part turned",
+            "Do the constructor's angles reach the turn, where it has some?",
+        ),
+        (
+            queries(lambda path, rotary, start: rotate(rotary, start, angles=path.angles)),
             "the rotary part turned",
             "Does theta come from the constructor?",
         ),
         (
-            queries(lambda path, rotary, start: rotate(rotary, 0, path.theta)),
+            queries(lambda path, rotary, start: turned(path, rotary, 0)),
             "start shifts",
             "Is it turned by start + position?",
         ),
         (
-            queries(lambda path, rotary, start: rotate(rotary, start, path.theta).detach()),
+            queries(lambda path, rotary, start: turned(path, rotary, start).detach()),
             "gradients",
             "detached",
         ),
@@ -170,3 +181,34 @@ def test_attend_asks(answer, stage, question):
 
 def test_right_attention_in_another_form_passes():
     assert check_attend(attending(), seed=5).passed
+
+
+def test_a_part_from_an_older_notebook_passes():
+    class QueryPath(reference.QueryPath):
+        def __init__(self, *sizes, q_latent=None, theta=10_000.0):
+            super().__init__(*sizes, q_latent=q_latent, theta=theta)
+
+        def forward(self, x, start=0):
+            fed = x if self.q_latent is None else self.q_norm(self.q_down(x))
+            rows = self.q_up(fed).unflatten(-1, (self.num_heads, -1))
+            content, rotary = rows.split([self.d_head, self.d_rope], dim=-1)
+            return content, rotate(rotary, start, self.theta)
+
+    class RotaryKey(reference.RotaryKey):
+        def __init__(self, d_model, d_rope, *, theta=10_000.0):
+            super().__init__(d_model, d_rope, theta=theta)
+
+    assert check_query_path(QueryPath, seed=3).passed
+    assert check_rotary_key(RotaryKey, seed=3).passed
+
+
+def test_an_attention_of_older_parts_is_built_and_names_what_it_lacks(monkeypatch):
+    class RotaryKey(reference.RotaryKey):
+        def __init__(self, d_model, d_rope, *, theta=10_000.0):
+            super().__init__(d_model, d_rope, theta=theta)
+
+    sizes = 8, 2, 4, 5, 2
+    monkeypatch.setattr(reference, "RotaryKey", RotaryKey)
+    assert check_mla(reference.MultiHeadLatentAttention, seed=3).passed
+    with pytest.raises(TypeError, match=r"RotaryKey\.__init__.*'angles'"):
+        reference.MultiHeadLatentAttention(*sizes, angles=torch.ones(1))

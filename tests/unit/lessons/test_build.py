@@ -174,11 +174,14 @@ def test_a_module_is_never_executed(course):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("    return 1", "one or two fences"),
-        ("    # BEGIN SOLUTION\n    return 1", "one or two fences"),
-        ("    # END SOLUTION\n    x = 1\n    # BEGIN SOLUTION\n    return 1", "one or two fences"),
-        ("    ## BEGIN SOLUTION\n    return 1\n    # END SOLUTION", "one or two fences"),
-        ("    # BEGIN SOLUTION\n    pass\n    # END SOLUTION\n" * 3, "one or two fences"),
+        ("    return 1", "one to three fences"),
+        ("    # BEGIN SOLUTION\n    return 1", "one to three fences"),
+        (
+            "    # END SOLUTION\n    x = 1\n    # BEGIN SOLUTION\n    return 1",
+            "one to three fences",
+        ),
+        ("    ## BEGIN SOLUTION\n    return 1\n    # END SOLUTION", "one to three fences"),
+        ("    # BEGIN SOLUTION\n    pass\n    # END SOLUTION\n" * 4, "one to three fences"),
         ("    x = 1\n    # BEGIN SOLUTION\n    # END SOLUTION", "its fence is empty"),
         ("    x = (1,\n    # BEGIN SOLUTION\n    2)\n    # END SOLUTION", "not Python"),
     ],
@@ -370,7 +373,7 @@ def test_a_solution_without_fence_is_named(course, capsys):
     assert main(["--stubs"], course) == 1
     said = capsys.readouterr().err
     assert "lessons/d1_tiny.py, cell 3" in said
-    assert "solutions/d1_tiny.py, double: it needs one or two fences" in said
+    assert "solutions/d1_tiny.py, double: it needs one to three fences" in said
 
 
 def test_a_solution_that_is_not_python_is_named(course, capsys):

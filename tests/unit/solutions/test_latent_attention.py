@@ -149,6 +149,36 @@ def test_a_joint_latent_stays_one_when_it_is_trained_on() -> None:
     assert torch.equal(k, v)
 
 
+def test_angles_and_scale_are_what_they_say() -> None:
+    sizes = 16, 2, 8, 6, 8
+    torch.manual_seed(0)
+    plain, x = MultiHeadLatentAttention(*sizes).double(), torch.randn(1, 9, 16).double()
+    angles = yarn_frequencies(8, 1.0)
+    same = MultiHeadLatentAttention(*sizes, angles=angles).double()
+    same.load_state_dict(plain.state_dict())
+    assert torch.allclose(plain(x), same(x), rtol=0, atol=1e-12)
+    sharper = MultiHeadLatentAttention(*sizes, scale=2.0).double()
+    sharper.load_state_dict(plain.state_dict())
+    wanted = sharper(x)
+    plain.queries.q_up.weight.data *= 2
+    assert torch.allclose(plain(x), wanted, rtol=0, atol=1e-12)
+    cache = sharper.new_cache(1, 9)
+    sharper(x[:, :8], cache)
+    step = absorbed_decode(sharper, x[:, 8:], cache)
+    assert torch.allclose(step, wanted[:, 8:], rtol=0, atol=1e-12)
+
+
+def test_a_truncated_cache_goes_on_from_there() -> None:
+    cache, x = LatentCache(1, 5, 2), torch.arange(8.0).view(1, 4, 2)
+    cache.append(x)
+    cache.truncate(1)
+    assert len(cache) == 1
+    assert torch.equal(cache.append(x[:, 3:])[0], x[:, [0, 3]])
+    for length in (-1, 3):
+        with pytest.raises(ValueError, match=f"length must be between 0 and 2, got {length}"):
+            cache.truncate(length)
+
+
 def test_energy_at_the_best_directions_is_what_a_latent_keeps() -> None:
     torch.manual_seed(0)
     W, x = torch.randn(10, 6, dtype=torch.float64), torch.randn(40, 6, dtype=torch.float64)

@@ -4,11 +4,16 @@ import torch
 from torch import Tensor
 
 
-def angles(x: Tensor, start: int, theta: float) -> Tensor:
-    """The angle of each position and pair, (L, 1, r / 2), in float64."""
-    width = x.shape[-1]
-    frequencies = theta ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
-    return positions(x, start) * frequencies
+def angles(x: Tensor, start: int, theta: float, given: Tensor | None = None) -> Tensor:
+    """The angle of each position and pair, (L, 1, r / 2), in float64: theta's, or `given` ones."""
+    return positions(x, start) * frequencies(x.shape[-1], theta, given)
+
+
+def frequencies(width: int, theta: float, given: Tensor | None) -> Tensor:
+    """The angle per position of each pair, (r / 2,), in float64."""
+    if given is not None:
+        return given.double()
+    return theta ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
 
 
 def positions(x: Tensor, start: int) -> Tensor:
@@ -51,7 +56,8 @@ def evens_then_odds(x: Tensor, angle: Tensor) -> Tensor:
     return torch.cat([turned[..., 0::2], turned[..., 1::2]], dim=-1)
 
 
-def of_slow_exponent(x: Tensor, start: int, theta: float) -> Tensor:
+def of_slow_exponent(x: Tensor, start: int, theta: float, given: Tensor | None = None) -> Tensor:
     """Angles with exponent −i / r for pair i where −2i / r is asked."""
     pairs = torch.arange(x.shape[-1] // 2, dtype=torch.float64)
-    return by_complex(x, positions(x, start) * theta ** (-pairs / x.shape[-1]))
+    slow = theta ** (-pairs / x.shape[-1]) if given is None else given
+    return by_complex(x, positions(x, start) * slow)

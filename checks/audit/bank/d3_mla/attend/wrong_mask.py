@@ -225,3 +225,21 @@ def in_single(*inputs):
     """The result comes in float32, whatever the inputs are."""
     inputs = [y.float() for y in inputs]
     return mixed(hidden(scores_of(*inputs[:4])), inputs[4])
+
+
+@wrong
+def mask_of_64(*inputs):
+    """A causal mask of 64 x 64, cut to fit: more positions do not fit."""
+    *parts, values = inputs
+    scores = scores_of(*parts)
+    length, seen = scores.shape[-2:]
+    mask = torch.ones(64, 64, dtype=torch.bool).triu(1)[seen - length : seen, :seen]
+    return mixed(scores.masked_fill(mask, -torch.inf), values)
+
+
+@wrong
+def softmax_in_single(*inputs):
+    """A float32 softmax, whatever the inputs are."""
+    *parts, values = inputs
+    weights = hidden(scores_of(*parts)).softmax(dim=-1, dtype=torch.float32)
+    return torch.einsum("bhls,bshv->blhv", weights.to(values.dtype), values)

@@ -61,6 +61,20 @@ class Indexed(LatentCache):
 
 
 @right
+class IndexedAsItComes(LatentCache):
+    """index_copy_ of the part itself, which wants one type from first to last."""
+
+    def append(self, *parts):
+        end = end_of(self, parts)
+        if not self.buffers:
+            self.buffers = [full_size(self, part) for part in parts]
+        for buffer, part in zip(self.buffers, parts, strict=True):
+            buffer.index_copy_(1, torch.arange(self.used, end, device=part.device), part.detach())
+        self.used = end
+        return tuple(buffer[:, :end] for buffer in self.buffers)
+
+
+@right
 class Narrowed(LatentCache):
     """narrow and copy_, the gradient left behind by .data."""
 

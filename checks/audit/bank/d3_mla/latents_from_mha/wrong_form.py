@@ -218,3 +218,15 @@ def spoils_activations(W_K, W_V, activations, d_latent, *, joint=False):
     made = latents_from_mha(W_K, W_V, activations, d_latent, joint=joint)
     activations -= activations.mean(dim=0)
     return made
+
+
+@wrong
+def by_cholesky(W_K, W_V, activations, d_latent, *, joint=False):
+    """The activations whitened by a Cholesky factor: an error where they are fewer than wide."""
+
+    def pair(weight, activations, rank):
+        factor = torch.linalg.cholesky(activations.T @ activations)
+        basis = torch.linalg.svd(weight @ factor).U[:, :rank]
+        return basis.T @ weight, basis
+
+    return fitted(pair, W_K, W_V, activations, d_latent, joint)

@@ -148,9 +148,11 @@ class FusedProjections(MultiHeadLatentAttention):
         fused = torch.cat([part.kv_down.weight, self.rotary_key.k_down.weight])
         latent, key = F.linear(x, fused).tensor_split([part.kv_down.out_features], dim=-1)
         latent = part.kv_norm(latent)
-        key = rotate(key[:, :, None], start, self.rotary_key.theta)[:, :, 0]
+        part = self.rotary_key
+        key = rotate(key[:, :, None], start, part.theta, part.angles)[:, :, 0]
         if cache is not None:
             latent, key = cache.append(latent, key)
+        part = self.latent
         both = F.linear(latent, part.kv_up.weight)
         both = both.reshape(*latent.shape[:2], part.num_heads, part.d_head + part.d_value)
         keys, values = both[..., : part.d_head], both[..., part.d_head :]
@@ -182,7 +184,7 @@ class OneSharedHead(MultiHeadLatentAttention):
 
 @right
 class HeadsInTheBatch(MultiHeadLatentAttention):
-    """Heads folded into the batch for bmm; the scale on the queries, the mask added."""
+    """Heads folded into the batch for bmm, from an older notebook without angles and scale."""
 
     def __init__(
         self,

@@ -114,7 +114,8 @@ class CachesUnturned(Stepwise):
 
     def keep(self, cache, latent, key):
         latent, key = super().keep(cache, latent, key)
-        return latent, rotate(key[:, :, None], 0, self.rotary_key.theta)[:, :, 0]
+        part = self.rotary_key
+        return latent, rotate(key[:, :, None], 0, part.theta, part.angles)[:, :, 0]
 
 
 @wrong
@@ -127,7 +128,8 @@ class TurnsAllByTheNewStart(Stepwise):
     def keep(self, cache, latent, key):
         start = self.start(cache)
         latent, key = super().keep(cache, latent, key)
-        return latent, rotate(key[:, :, None], start, self.rotary_key.theta)[:, :, 0]
+        part = self.rotary_key
+        return latent, rotate(key[:, :, None], start, part.theta, part.angles)[:, :, 0]
 
 
 @wrong
@@ -137,7 +139,8 @@ class TurnsCachedAgain(Stepwise):
     def keep(self, cache, latent, key):
         latent, key = super().keep(cache, latent, key)
         if cache is not None:
-            key = rotate(key[:, :, None], 0, self.rotary_key.theta)[:, :, 0]
+            part = self.rotary_key
+            key = rotate(key[:, :, None], 0, part.theta, part.angles)[:, :, 0]
         return latent, key
 
 

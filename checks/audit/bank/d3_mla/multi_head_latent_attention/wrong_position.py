@@ -12,7 +12,7 @@ class Turning(Stepwise):
 
     def turn(self, rotary, start):
         """(B, L, H, r), turned by the positions from `start`."""
-        return rotate(rotary, start, self.queries.theta)
+        return rotate(rotary, start, self.queries.theta, self.queries.angles)
 
     def turn_query(self, rotary, start):
         """The rotary queries."""
@@ -26,7 +26,7 @@ class Turning(Stepwise):
         part = self.queries
         if part.q_latent is not None:
             x = part.q_norm(part.q_down(x))
-        q = part.q_up(x).unflatten(-1, (part.num_heads, -1))
+        q = part.scale * part.q_up(x).unflatten(-1, (part.num_heads, -1))
         content, rotary = q.split([part.d_head, part.d_rope], dim=-1)
         return content, self.turn_query(rotary, start)
 
@@ -77,7 +77,23 @@ class ThetaIgnored(Turning):
     """RoPE's base is 10000 whatever theta is."""
 
     def turn(self, rotary, start):
-        return rotate(rotary, start)
+        return rotate(rotary, start, angles=self.queries.angles)
+
+
+@wrong
+class AnglesIgnored(Turning):
+    """Queries and key turn by theta's angles, whatever angles were given."""
+
+    def turn(self, rotary, start):
+        return rotate(rotary, start, self.queries.theta)
+
+
+@wrong
+class ScaleIgnored(Stepwise):
+    """The scale multiplies no scores."""
+
+    def divisor(self):
+        return super().divisor() * self.queries.scale
 
 
 @wrong
@@ -141,7 +157,10 @@ class TurnedAcrossHeads(Turning):
     """Queries are turned before they are cut into heads, as one vector of width H·r."""
 
     def turn_query(self, rotary, start):
-        return self.turn(rotary.flatten(-2).unsqueeze(-2), start).reshape(rotary.shape)
+        angles = self.queries.angles
+        angles = None if angles is None else angles.repeat(rotary.shape[2])
+        line = rotate(rotary.flatten(-2).unsqueeze(-2), start, self.queries.theta, angles)
+        return line.reshape(rotary.shape)
 
 
 @wrong

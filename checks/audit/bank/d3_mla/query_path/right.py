@@ -5,7 +5,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import right
-from checks.audit.bank.d3_mla.rotations import angles, by_complex, by_matrices, by_swapped_pairs
+from checks.audit.bank.d3_mla.rotations import (
+    angles,
+    by_complex,
+    by_matrices,
+    by_swapped_pairs,
+    frequencies,
+)
 from helpers.model.llama import RMSNorm, rotate
 from solutions.d3_mla import QueryPath
 
@@ -19,7 +25,8 @@ class ViewedAndComplex(QueryPath):
         q = self.q_up(x) if self.q_latent is None else self.q_up(self.q_norm(self.q_down(x)))
         q = q.view(bsz, seqlen, self.num_heads, self.d_head + self.d_rope)
         q_nope, q_pe = torch.split(q, [self.d_head, self.d_rope], dim=-1)
-        return q_nope, by_complex(q_pe, angles(q_pe, start, self.theta))
+        turned = by_complex(q_pe, angles(q_pe, start, self.theta, self.angles))
+        return q_nope * self.scale, turned * self.scale
 
 
 @right
@@ -29,12 +36,12 @@ class RowsOfTheWeight(QueryPath):
     def forward(self, x, start=0):
         if hasattr(self, "q_down"):
             x = self.q_norm(self.q_down(x))
-        rows = self.q_up.weight.unflatten(0, (self.num_heads, -1))
+        rows = (self.scale * self.q_up.weight).unflatten(0, (self.num_heads, -1))
         content = F.linear(x, rows[:, : self.d_head].flatten(0, 1))
         rotary = F.linear(x, rows[:, self.d_head :].flatten(0, 1))
         content = content.unflatten(-1, (self.num_heads, self.d_head))
         rotary = rotary.unflatten(-1, (self.num_heads, self.d_rope))
-        return content, rotate(rotary, start, self.theta)
+        return content, rotate(rotary, start, self.theta, self.angles)
 
 
 @right
@@ -45,10 +52,10 @@ class HeadByHead(QueryPath):
         x = x if self.q_latent is None else self.q_norm(self.q_down(x))
         contents, rotaries = [], []
         for rows in self.q_up.weight.chunk(self.num_heads):
-            q = x @ rows.T
+            q = self.scale * (x @ rows.T)
             contents.append(q[..., : self.d_head])
             alone = q[..., self.d_head :].unsqueeze(2)
-            rotaries.append(rotate(alone, start, self.theta).squeeze(2))
+            rotaries.append(rotate(alone, start, self.theta, self.angles).squeeze(2))
         return torch.stack(contents, dim=2), torch.stack(rotaries, dim=2)
 
 
@@ -59,9 +66,9 @@ class EinsumAndMatrices(QueryPath):
     def forward(self, x, start=0):
         x = x if self.q_latent is None else self.q_norm(self.q_down(x))
         weight = self.q_up.weight.reshape(self.num_heads, self.d_head + self.d_rope, -1)
-        q = torch.einsum("blc,hwc->blhw", x, weight)
+        q = torch.einsum("blc,hwc->blhw", x * self.scale, weight)
         content, rotary = q.tensor_split([self.d_head], dim=-1)
-        return content, by_matrices(rotary, angles(rotary, start, self.theta))
+        return content, by_matrices(rotary, angles(rotary, start, self.theta, self.angles))
 
 
 @right
@@ -72,8 +79,9 @@ class HeadsFirst(QueryPath):
         if self.q_latent is not None:
             x = self.q_norm(self.q_down(x))
         q = self.q_up(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, L, d + r)
+        q = torch.mul(q, self.scale)
         content, rotary = q[..., : self.d_head], q[..., self.d_head :]
-        rotary = rotate(rotary.unsqueeze(-2), start, self.theta).squeeze(-2)
+        rotary = rotate(rotary.unsqueeze(-2), start, self.theta, self.angles).squeeze(-2)
         return content.transpose(1, 2), rotary.transpose(1, 2)
 
 
@@ -86,10 +94,11 @@ class PositionByPosition(QueryPath):
             x = self.q_norm(self.q_down(x))
         queries = self.q_up(x).unflatten(-1, (self.num_heads, self.d_head + self.d_rope))
         turned = [
-            rotate(queries[:, i : i + 1, :, self.d_head :], start + i, self.theta)
+            rotate(queries[:, i : i + 1, :, self.d_head :], start + i, self.theta, self.angles)
             for i in range(x.shape[1])
         ]
-        return queries[..., : -self.d_rope], torch.cat(turned, dim=1)
+        scale = self.scale
+        return scale * queries[..., : -self.d_rope], scale * torch.cat(turned, dim=1)
 
 
 @right
@@ -103,17 +112,17 @@ class TokensInOneLine(QueryPath):
             tokens = self.q_norm(self.q_down(tokens))
         q = self.q_up(tokens).reshape(batch, length, self.num_heads, -1)
         rotary = q[..., self.d_head :]
-        angle = angles(rotary, start, self.theta)
+        angle = angles(rotary, start, self.theta, self.angles)
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
         turned = torch.empty_like(rotary)
         turned[..., 0::2] = rotary[..., 0::2] * cos - rotary[..., 1::2] * sin
         turned[..., 1::2] = rotary[..., 1::2] * cos + rotary[..., 0::2] * sin
-        return q[..., : self.d_head], turned
+        return q[..., : self.d_head] * self.scale, turned * self.scale
 
 
 @right
 class StandingAlone(nn.Module):
-    """A class of its own with the given parameters, and the norm written out."""
+    """A class of its own from an older notebook, without angles and scale; norm written out."""
 
     def __init__(self, d_model, num_heads, d_head, d_rope, *, q_latent=None, theta=10_000.0):
         super().__init__()
@@ -144,4 +153,21 @@ class RowsByNumber(QueryPath):
         numbers = torch.arange(self.q_up.out_features).view(self.num_heads, -1)
         q = self.q_up(x)
         content, rotary = q[..., numbers[:, : self.d_head]], q[..., numbers[:, self.d_head :]]
-        return content, rotate(rotary, start=start, theta=self.theta)
+        rotary = rotate(rotary, start=start, theta=self.theta, angles=self.angles)
+        return content * self.scale, rotary * self.scale
+
+
+@right
+class SettingsByName(QueryPath):
+    """A constructor that takes all settings as they come, and turns by the given angles alone."""
+
+    def __init__(self, *sizes, theta=10_000.0, angles=None, scale=1.0, **more):
+        super().__init__(*sizes, theta=theta, **more)
+        self.turns, self.factor = frequencies(self.d_rope, theta, angles), scale
+
+    def forward(self, x, start=0):
+        content, rotary = super().forward(x * self.factor if self.q_latent is None else x)
+        if self.q_latent is not None:
+            content, rotary = content * self.factor, rotary * self.factor
+        unturned = rotate(rotary, 0, angles=-frequencies(self.d_rope, self.theta, None))
+        return content, rotate(unturned, start, angles=self.turns)

@@ -21,11 +21,11 @@ class Stepwise(QueryPath):
 
     def heads(self, q):
         """(B, L, H, d + r)."""
-        return q.unflatten(-1, (self.num_heads, -1))
+        return self.scale * q.unflatten(-1, (self.num_heads, -1))
 
     def turn(self, rotary, start):
         """The rotary part, turned."""
-        return rotate(rotary, start, self.theta)
+        return rotate(rotary, start, self.theta, self.angles)
 
     def forward(self, x, start=0):
         """Content and rotary part."""

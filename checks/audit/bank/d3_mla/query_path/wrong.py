@@ -156,6 +156,57 @@ class ScaledAlready(Stepwise):
 
 
 @wrong
+class ScaleIgnored(Stepwise):
+    """The constructor's scale multiplies nothing."""
+
+    def heads(self, q):
+        return super().heads(q) / self.scale
+
+
+@wrong
+class ContentScaledAlone(Stepwise):
+    """The scale multiplies the content and not the rotary part."""
+
+    def turn(self, rotary, start):
+        return super().turn(rotary, start) / self.scale
+
+
+@wrong
+class ScaledInTraining(Stepwise):
+    """The scale is left out in evaluation mode."""
+
+    def heads(self, q):
+        return super().heads(q) if self.training else super().heads(q) / self.scale
+
+
+@wrong
+class DoubleFromTheStart(Stepwise):
+    """The weights are made in float64, whatever the caller wants."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.double()
+
+
+@wrong
+class SeedsItsWeights(Stepwise):
+    """A seed in the constructor: every layer gets the same weights, and the program's draws too."""
+
+    def __init__(self, *sizes, **options):
+        torch.manual_seed(42)
+        super().__init__(*sizes, **options)
+
+
+@wrong
+class SeedsItsCalls(Stepwise):
+    """A seed in forward."""
+
+    def forward(self, x, start=0):
+        torch.manual_seed(42)
+        return super().forward(x, start)
+
+
+@wrong
 class RotaryFirst(Stepwise):
     """The first d_rope rows of a head are taken as the rotary ones."""
 
@@ -178,7 +229,7 @@ class HeadsInnermost(Stepwise):
     """Row i belongs to head i modulo H."""
 
     def heads(self, q):
-        return q.unflatten(-1, (-1, self.num_heads)).transpose(-1, -2)
+        return self.scale * q.unflatten(-1, (-1, self.num_heads)).transpose(-1, -2)
 
 
 @wrong
@@ -186,7 +237,7 @@ class ViewedNotTransposed(Stepwise):
     """view(B, H, L, d + r) of what lies as (B, L, H, d + r)."""
 
     def heads(self, q):
-        return q.reshape(len(q), self.num_heads, q.shape[1], -1).transpose(1, 2)
+        return self.scale * q.reshape(len(q), self.num_heads, q.shape[1], -1).transpose(1, 2)
 
 
 @wrong

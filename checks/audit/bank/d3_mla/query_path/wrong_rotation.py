@@ -61,7 +61,7 @@ class StartIgnored(Stepwise):
     """Every call counts its positions from 0."""
 
     def turn(self, rotary, start):
-        return rotate(rotary, 0, self.theta)
+        return rotate(rotary, 0, self.theta, self.angles)
 
 
 @wrong
@@ -69,7 +69,7 @@ class StartOneLate(Stepwise):
     """Positions counted from 1."""
 
     def turn(self, rotary, start):
-        return rotate(rotary, start + 1, self.theta)
+        return rotate(rotary, start + 1, self.theta, self.angles)
 
 
 @wrong
@@ -77,7 +77,7 @@ class StartAtTheEnd(Stepwise):
     """The number of all positions so far, the new ones among them, taken as the start."""
 
     def turn(self, rotary, start):
-        return rotate(rotary, start + rotary.shape[1], self.theta)
+        return rotate(rotary, start + rotary.shape[1], self.theta, self.angles)
 
 
 @wrong
@@ -85,7 +85,7 @@ class StartForAll(Stepwise):
     """All new positions are turned by the angle of the first."""
 
     def turn(self, rotary, start):
-        return rotate(rotary.unsqueeze(2), start, self.theta).squeeze(2)
+        return rotate(rotary.unsqueeze(2), start, self.theta, self.angles).squeeze(2)
 
 
 @wrong
@@ -96,7 +96,7 @@ class CountsByItself(Stepwise):
 
     def turn(self, rotary, start):
         start, self.seen = self.seen, self.seen + rotary.shape[1]
-        return rotate(rotary, start, self.theta)
+        return rotate(rotary, start, self.theta, self.angles)
 
 
 @wrong
@@ -104,7 +104,7 @@ class ThetaIgnored(Stepwise):
     """theta is 10,000 whatever was asked."""
 
     def turn(self, rotary, start):
-        return rotate(rotary, start)
+        return rotate(rotary, start, angles=self.angles)
 
 
 @wrong
@@ -112,7 +112,7 @@ class StartInRadians(Stepwise):
     """start is added to the angles, not to the positions."""
 
     def turn(self, rotary, start):
-        return by_complex(rotary, angles(rotary, 0, self.theta) + start)
+        return by_complex(rotary, angles(rotary, 0, self.theta, self.angles) + start)
 
 
 @wrong
@@ -120,7 +120,7 @@ class HalvesTurned(Stepwise):
     """LLaMA's rotate_half where neighbours are pairs."""
 
     def turn(self, rotary, start):
-        return halves(rotary, angles(rotary, start, self.theta))
+        return halves(rotary, angles(rotary, start, self.theta, self.angles))
 
 
 @wrong
@@ -128,7 +128,7 @@ class EvensThenOdds(Stepwise):
     """The first numbers of all pairs before the second ones."""
 
     def turn(self, rotary, start):
-        return evens_then_odds(rotary, angles(rotary, start, self.theta))
+        return evens_then_odds(rotary, angles(rotary, start, self.theta, self.angles))
 
 
 @wrong
@@ -136,7 +136,7 @@ class TurnedBackwards(Stepwise):
     """The sine's sign is exchanged."""
 
     def turn(self, rotary, start):
-        return by_complex(rotary, -angles(rotary, start, self.theta))
+        return by_complex(rotary, -angles(rotary, start, self.theta, self.angles))
 
 
 @wrong
@@ -144,7 +144,9 @@ class TurnedTwice(Stepwise):
     """The rotary part is rotated twice."""
 
     def turn(self, rotary, start):
-        return rotate(rotate(rotary, start, self.theta), start, self.theta)
+        return rotate(
+            rotate(rotary, start, self.theta, self.angles), start, self.theta, self.angles
+        )
 
 
 @wrong
@@ -152,7 +154,7 @@ class HeadsAsPositions(Stepwise):
     """rotate gets (B, H, L, r) and counts the heads."""
 
     def turn(self, rotary, start):
-        return rotate(rotary.transpose(1, 2), start, self.theta).transpose(1, 2)
+        return rotate(rotary.transpose(1, 2), start, self.theta, self.angles).transpose(1, 2)
 
 
 @wrong
@@ -160,7 +162,7 @@ class PositionsRunOn(Stepwise):
     """Batch and positions in one line: the second sequence goes on counting."""
 
     def turn(self, rotary, start):
-        line = rotate(rotary.reshape(-1, *rotary.shape[2:]), start, self.theta)
+        line = rotate(rotary.reshape(-1, *rotary.shape[2:]), start, self.theta, self.angles)
         return line.reshape(rotary.shape)
 
 
@@ -169,7 +171,7 @@ class SlowExponent(Stepwise):
     """Angles with exponent −i / r for pair i where −2i / r is asked."""
 
     def turn(self, rotary, start):
-        return of_slow_exponent(rotary, start, self.theta)
+        return of_slow_exponent(rotary, start, self.theta, self.angles)
 
 
 @wrong
@@ -179,6 +181,7 @@ class WidthOfWholeHead(Stepwise):
     def turn(self, rotary, start):
         pairs = torch.arange(self.d_rope // 2, dtype=torch.float64)
         frequencies = self.theta ** (-2 * pairs / (self.d_head + self.d_rope))
+        frequencies = frequencies if self.angles is None else self.angles
         return by_complex(rotary, positions(rotary, start) * frequencies)
 
 
@@ -188,7 +191,16 @@ class OneAngle(Stepwise):
 
     def turn(self, rotary, start):
         pairs = rotary.flatten(2).unflatten(-1, (-1, 2))
-        return rotate(pairs, start, self.theta).reshape(rotary.shape)
+        first = None if self.angles is None else self.angles[:1]
+        return rotate(pairs, start, self.theta, first).reshape(rotary.shape)
+
+
+@wrong
+class AnglesIgnored(Stepwise):
+    """Turned by theta's angles, whatever angles were given."""
+
+    def turn(self, rotary, start):
+        return rotate(rotary, start, self.theta)
 
 
 @wrong
@@ -197,7 +209,7 @@ class TurnedWithoutGradient(Stepwise):
 
     @torch.no_grad()
     def turn(self, rotary, start):
-        return rotate(rotary, start, self.theta)
+        return rotate(rotary, start, self.theta, self.angles)
 
 
 @wrong
@@ -205,4 +217,4 @@ class TurnedInSingle(Stepwise):
     """The rotary part comes in float32, whatever x is."""
 
     def turn(self, rotary, start):
-        return rotate(rotary.float(), start, self.theta)
+        return rotate(rotary.float(), start, self.theta, self.angles)

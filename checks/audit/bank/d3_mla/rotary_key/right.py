@@ -15,7 +15,7 @@ class IndexedAsOneHead(RotaryKey):
     """A head put in and taken out by indexing."""
 
     def forward(self, x, start=0):
-        return rotate(self.k_down(x)[:, :, None, :], start, self.theta)[:, :, 0]
+        return rotate(self.k_down(x)[:, :, None, :], start, self.theta, self.angles)[:, :, 0]
 
 
 @right
@@ -24,7 +24,7 @@ class ComplexProduct(RotaryKey):
 
     def forward(self, x, start=0):
         key = self.k_down(x).unsqueeze(2)
-        return by_complex(key, angles(key, start, self.theta)).squeeze(2)
+        return by_complex(key, angles(key, start, self.theta, self.angles)).squeeze(2)
 
 
 @right
@@ -32,7 +32,9 @@ class BatchAsHeads(RotaryKey):
     """(L, B, r): the sequences stand where rotate wants heads."""
 
     def forward(self, x, start=0):
-        return rotate(self.k_down(x).transpose(0, 1), start, self.theta).transpose(0, 1)
+        return rotate(self.k_down(x).transpose(0, 1), start, self.theta, self.angles).transpose(
+            0, 1
+        )
 
 
 @right
@@ -41,7 +43,7 @@ class MatrixForEachPair(RotaryKey):
 
     def forward(self, x, start=0):
         key = F.linear(x, self.k_down.weight).view(*x.shape[:2], 1, -1)
-        return by_matrices(key, angles(key, start, self.theta)).flatten(-2)
+        return by_matrices(key, angles(key, start, self.theta, self.angles)).flatten(-2)
 
 
 @right
@@ -50,7 +52,9 @@ class PositionByPosition(RotaryKey):
 
     def forward(self, x, start=0):
         rows = [
-            rotate(self.k_down(x[:, i : i + 1]).unsqueeze(1), start + i, self.theta).squeeze(1)
+            rotate(
+                self.k_down(x[:, i : i + 1]).unsqueeze(1), start + i, self.theta, self.angles
+            ).squeeze(1)
             for i in range(x.shape[1])
         ]
         return torch.cat(rows, dim=1)
@@ -61,7 +65,10 @@ class SequenceBySequence(RotaryKey):
     """A loop over the batch, with no batch dimension left for rotate."""
 
     def forward(self, x, start=0):
-        keys = [rotate(k.unsqueeze(1), start, self.theta).squeeze(1) for k in self.k_down(x)]
+        keys = [
+            rotate(k.unsqueeze(1), start, self.theta, self.angles).squeeze(1)
+            for k in self.k_down(x)
+        ]
         return torch.stack(keys)
 
 
@@ -70,8 +77,8 @@ class TurnedInTwoSteps(RotaryKey):
     """Turned by the place within x, then all together by start: angles add up."""
 
     def forward(self, x, start=0):
-        key = rotate(self.k_down(x).unsqueeze(-2), theta=self.theta)
-        one = angles(key[:, :1], start, self.theta)
+        key = rotate(self.k_down(x).unsqueeze(-2), theta=self.theta, angles=self.angles)
+        one = angles(key[:, :1], start, self.theta, self.angles)
         return by_swapped_pairs(key, one).squeeze(-2)
 
 
@@ -81,13 +88,13 @@ class WeightTurned(RotaryKey):
 
     def forward(self, x, start=0):
         weight = self.k_down.weight.T.expand(x.shape[1], -1, -1)  # (L, D, r): D as heads
-        turned = rotate(weight, start, self.theta)
+        turned = rotate(weight, start, self.theta, self.angles)
         return torch.einsum("bld,ldr->blr", x, turned)
 
 
 @right
 class StandingAlone(nn.Module):
-    """A class of its own with the given parameter, and the rotation written out."""
+    """A class of its own from an older notebook, without angles; the rotation written out."""
 
     def __init__(self, d_model, d_rope, *, theta=10_000.0):
         super().__init__()

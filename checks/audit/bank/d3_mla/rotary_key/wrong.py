@@ -35,7 +35,7 @@ class Stepwise(RotaryKey):
 
     def turn(self, key, start):
         """(B, L, 1, r), turned."""
-        return rotate(key, start, self.theta)
+        return rotate(key, start, self.theta, self.angles)
 
     def forward(self, x, start=0):
         """(B, L, r)."""
@@ -122,7 +122,7 @@ class StartIgnored(Stepwise):
     """Every call counts its positions from 0."""
 
     def turn(self, key, start):
-        return rotate(key, theta=self.theta)
+        return rotate(key, theta=self.theta, angles=self.angles)
 
 
 @wrong
@@ -130,7 +130,7 @@ class StartOneLate(Stepwise):
     """Positions counted from 1."""
 
     def turn(self, key, start):
-        return rotate(key, start + 1, self.theta)
+        return rotate(key, start + 1, self.theta, self.angles)
 
 
 @wrong
@@ -138,7 +138,7 @@ class StartAtTheEnd(Stepwise):
     """The number of all positions so far, the new ones among them, taken as the start."""
 
     def turn(self, key, start):
-        return rotate(key, start + key.shape[1], self.theta)
+        return rotate(key, start + key.shape[1], self.theta, self.angles)
 
 
 @wrong
@@ -146,7 +146,7 @@ class StartInRadians(Stepwise):
     """start is added to the angles, not to the positions."""
 
     def turn(self, key, start):
-        return by_complex(key, angles(key, 0, self.theta) + start)
+        return by_complex(key, angles(key, 0, self.theta, self.angles) + start)
 
 
 @wrong
@@ -157,7 +157,7 @@ class CountsByItself(Stepwise):
 
     def turn(self, key, start):
         start, self.seen = self.seen, self.seen + key.shape[1]
-        return rotate(key, start, self.theta)
+        return rotate(key, start, self.theta, self.angles)
 
 
 @wrong
@@ -168,7 +168,7 @@ class AnglesOfFirstCall(Stepwise):
 
     def turn(self, key, start):
         if self.kept is None or len(self.kept) != key.shape[1]:
-            self.kept = angles(key, start, self.theta)
+            self.kept = angles(key, start, self.theta, self.angles)
         return by_complex(key, self.kept)
 
 
@@ -177,7 +177,7 @@ class CountedFromTheEnd(Stepwise):
     """The newest position is turned least."""
 
     def turn(self, key, start):
-        return rotate(key.flip(1), start, self.theta).flip(1)
+        return rotate(key.flip(1), start, self.theta, self.angles).flip(1)
 
 
 @wrong
@@ -185,7 +185,7 @@ class ThetaIgnored(Stepwise):
     """theta is 10,000 whatever was asked."""
 
     def turn(self, key, start):
-        return rotate(key, start)
+        return rotate(key, start, angles=self.angles)
 
 
 @wrong
@@ -193,7 +193,7 @@ class HalvesTurned(Stepwise):
     """LLaMA's rotate_half where neighbours are pairs."""
 
     def turn(self, key, start):
-        return halves(key, angles(key, start, self.theta))
+        return halves(key, angles(key, start, self.theta, self.angles))
 
 
 @wrong
@@ -201,7 +201,7 @@ class EvensThenOdds(Stepwise):
     """The first numbers of all pairs before the second ones."""
 
     def turn(self, key, start):
-        return evens_then_odds(key, angles(key, start, self.theta))
+        return evens_then_odds(key, angles(key, start, self.theta, self.angles))
 
 
 @wrong
@@ -209,7 +209,7 @@ class TurnedBackwards(Stepwise):
     """The key is turned the other way than the query."""
 
     def turn(self, key, start):
-        return by_complex(key, -angles(key, start, self.theta))
+        return by_complex(key, -angles(key, start, self.theta, self.angles))
 
 
 @wrong
@@ -217,7 +217,7 @@ class TurnedTwice(Stepwise):
     """The key is rotated twice."""
 
     def turn(self, key, start):
-        return rotate(rotate(key, start, self.theta), start, self.theta)
+        return rotate(rotate(key, start, self.theta, self.angles), start, self.theta, self.angles)
 
 
 @wrong
@@ -225,7 +225,7 @@ class SlowExponent(Stepwise):
     """Angles with exponent −i / r for pair i where −2i / r is asked."""
 
     def turn(self, key, start):
-        return of_slow_exponent(key, start, self.theta)
+        return of_slow_exponent(key, start, self.theta, self.angles)
 
 
 @wrong
@@ -233,7 +233,7 @@ class BatchAsPositions(Stepwise):
     """rotate gets (B, L, r): it counts the sequences and takes positions for heads."""
 
     def forward(self, x, start=0):
-        return rotate(self.k_down(x), start, self.theta)
+        return rotate(self.k_down(x), start, self.theta, self.angles)
 
 
 @wrong
@@ -241,7 +241,7 @@ class HeadAtTheWrongPlace(Stepwise):
     """unsqueeze(1): rotate sees one position and L heads."""
 
     def forward(self, x, start=0):
-        return rotate(self.k_down(x).unsqueeze(1), start, self.theta).squeeze(1)
+        return rotate(self.k_down(x).unsqueeze(1), start, self.theta, self.angles).squeeze(1)
 
 
 @wrong
@@ -249,7 +249,8 @@ class PairsAsHeads(Stepwise):
     """Cut into heads of width 2: every pair is turned by the angle of the first."""
 
     def forward(self, x, start=0):
-        return rotate(self.k_down(x).unflatten(-1, (-1, 2)), start, self.theta).flatten(-2)
+        first = None if self.angles is None else self.angles[:1]
+        return rotate(self.k_down(x).unflatten(-1, (-1, 2)), start, self.theta, first).flatten(-2)
 
 
 @wrong
@@ -257,7 +258,7 @@ class PositionsRunOn(Stepwise):
     """Batch and positions in one line: the second sequence goes on counting."""
 
     def forward(self, x, start=0):
-        line = rotate(self.k_down(x.flatten(0, 1)).unsqueeze(1), start, self.theta)
+        line = rotate(self.k_down(x.flatten(0, 1)).unsqueeze(1), start, self.theta, self.angles)
         return line.reshape(*x.shape[:2], -1)
 
 
@@ -282,7 +283,7 @@ class KeyInSingle(Stepwise):
     """The key comes in float32, whatever x is."""
 
     def turn(self, key, start):
-        return rotate(key.float(), start, self.theta)
+        return rotate(key.float(), start, self.theta, self.angles)
 
 
 @wrong
@@ -291,4 +292,4 @@ class TurnedWithoutGradient(Stepwise):
 
     @torch.no_grad()
     def turn(self, key, start):
-        return rotate(key, start, self.theta)
+        return rotate(key, start, self.theta, self.angles)

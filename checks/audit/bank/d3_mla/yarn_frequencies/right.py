@@ -83,3 +83,11 @@ def filled_from_both_ends(d_rope, factor, *, trained=4096, theta=10_000.0):
     for i in range(first + 1, min(last, len(pair))):
         ramp[i] = (i - first) / (last - first)
     return angle - angle * ramp * (factor - 1) / factor
+
+
+@right
+def borders_by_name(d_rope, factor, *, trained=4096, theta=10_000.0, beta_fast=32, beta_slow=1):
+    """With both borders of the ramp, as transformers names them."""
+    pair, angle, first, last = given(d_rope, trained, theta, beta_fast, beta_slow)
+    ramp = ((pair - first) / max(last - first, 0.001)).clip(0, 1)
+    return (1 - ramp) * angle + ramp / factor * angle

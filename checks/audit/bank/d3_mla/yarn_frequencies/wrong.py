@@ -260,3 +260,9 @@ def periods(d_rope, factor, *, trained=4096, theta=10_000.0):
 def as_list(d_rope, factor, *, trained=4096, theta=10_000.0):
     """A Python list."""
     return yarn_frequencies(d_rope, factor, trained=trained, theta=theta).tolist()
+
+
+@wrong
+def borders_fixed(d_rope, factor, *, trained=4096, theta=10_000.0, beta_fast=32, beta_slow=1):
+    """The ramp lies between 32 turns and 1, whatever borders are asked."""
+    return yarn_frequencies(d_rope, factor, trained=trained, theta=theta)

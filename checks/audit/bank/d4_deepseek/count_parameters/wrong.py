@@ -274,3 +274,10 @@ def by_names_with(config, used):
     model = on_meta(config)
     idle = config.num_experts - used
     return size(model) - sum(size(layer.experts[0]) * idle for layer in layers_of(model))
+
+
+@wrong
+def summed_as_float32(config):
+    """Counts summed in float32, which holds no odd number above 2**24."""
+    total, active = by_names(config)
+    return tuple(int(torch.tensor(count, dtype=torch.float32)) for count in (total, active))

@@ -7,6 +7,7 @@ from checks.audit.answers import wrong
 from checks.audit.bank.d4_deepseek.deepseek_block.steps import Stepwise
 from helpers.model.llama import RMSNorm, SwiGLU
 from solutions.d2_deepseek_moe import DeepSeekMoE
+from solutions.d3_mla import MultiHeadLatentAttention
 
 
 @wrong
@@ -23,6 +24,14 @@ class CacheInEvaluation(Stepwise):
 
     def attended(self, x, cache):
         return super().attended(x, None if self.training else cache)
+
+
+@wrong
+class CacheInTraining(Stepwise):
+    """The cache is passed on in training mode only."""
+
+    def attended(self, x, cache):
+        return super().attended(x, cache if self.training else None)
 
 
 @wrong
@@ -201,3 +210,41 @@ class LastPositionWithCache(Stepwise):
     def forward(self, x, cache=None):
         y = super().forward(x, cache)
         return y if cache is None else y[:, -1:]
+
+
+@wrong
+class ThetaForgotten(Stepwise):
+    """The attention gets the sizes and not theta."""
+
+    def __init__(self, config, layer):
+        super().__init__(config, layer)
+        self.attention = MultiHeadLatentAttention(**config.attention() | {"theta": 10_000.0})
+
+
+@wrong
+class RouterOfDefaultOptions(Stepwise):
+    """The experts get their sizes and none of the router's options."""
+
+    def __init__(self, config, layer):
+        super().__init__(config, layer)
+        if hasattr(self.ffn, "router"):
+            names = ["d_model", "num_experts", "top_k", "expert_dim", "num_shared", "num_segments"]
+            self.ffn = DeepSeekMoE(**{name: getattr(config, name) for name in names})
+
+
+@wrong
+class DoubleFromTheStart(Stepwise):
+    """The weights are made in float64, whatever the caller wants."""
+
+    def __init__(self, config, layer):
+        super().__init__(config, layer)
+        self.double()
+
+
+@wrong
+class SeedsItsCalls(Stepwise):
+    """A seed in forward."""
+
+    def forward(self, x, cache=None):
+        torch.manual_seed(42)
+        return super().forward(x, cache)

@@ -4,6 +4,7 @@ import torch
 
 from checks.audit.answers import right
 from checks.audit.bank.d4_deepseek.generate.steps import generated
+from solutions.d3_mla import LatentCache
 from solutions.d4_deepseek import sample
 
 
@@ -97,3 +98,30 @@ def room_rounded_up(model, ids, max_new_tokens, *, temperature, use_cache=True):
     """The capacity rounded up to a multiple of 64."""
     room = -(-(ids.shape[1] + max_new_tokens) // 64) * 64
     return generated(model, ids, max_new_tokens, temperature, use_cache, room=room)
+
+
+@right
+@torch.no_grad()
+def caches_of_the_blocks(model, ids, max_new_tokens, *, temperature, use_cache=True):
+    """The caches made as new_caches makes them, block by block."""
+    room, caches, new = ids.shape[1] + max_new_tokens, None, ids
+    if use_cache:
+        caches = [block.attention.new_cache(len(ids), room) for block in model.blocks]
+    for _ in range(max_new_tokens):
+        new = sample(model(new if use_cache else ids, caches)[:, -1], temperature)[:, None]
+        ids = torch.cat([ids, new], dim=1)
+    return ids
+
+
+@right
+@torch.no_grad()
+def caches_by_the_sizes(model, ids, max_new_tokens, *, temperature, use_cache=True):
+    """LatentCaches of the sizes that the model's configuration has."""
+    room, config, new = ids.shape[1] + max_new_tokens, model.config, ids
+    widths = config.d_latent, config.d_rope
+    caches = [LatentCache(len(ids), room, *widths) for _ in range(config.num_layers)]
+    for _ in range(max_new_tokens):
+        logits = model(new, caches) if use_cache else model(ids)
+        new = sample(logits[:, -1], temperature)[:, None]
+        ids = torch.cat([ids, new], dim=1)
+    return ids

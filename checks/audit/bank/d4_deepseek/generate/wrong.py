@@ -227,3 +227,11 @@ def one_list(model, ids, max_new_tokens, *, temperature, use_cache=True):
 def as_floats(model, ids, max_new_tokens, *, temperature, use_cache=True):
     """Tokens as floats."""
     return generated(model, ids, max_new_tokens, temperature, use_cache).float()
+
+
+@wrong
+@torch.no_grad()
+def seeded(model, ids, max_new_tokens, *, temperature, use_cache=True):
+    """A seed at each call: the same text each time, and the program's draws with it."""
+    torch.manual_seed(42)
+    return generated(model, ids, max_new_tokens, temperature, use_cache)

@@ -214,3 +214,27 @@ def caches_of_the_last_call(model, ids, max_new_tokens, *, temperature, use_cach
         model.caches = model.new_caches(len(ids), 1000)
     caches = model.caches
     return stepwise(model, ids, max_new_tokens, temperature, lambda text, new: model(new, caches))
+
+
+@wrong
+@torch.no_grad()
+def one_cache_for_all_layers(model, ids, max_new_tokens, *, temperature, use_cache=True):
+    """The first block's cache is handed to every block."""
+    caches = caches_for(model, ids, max_new_tokens) if use_cache else None
+    if caches is not None:
+        caches = caches[:1] * len(caches)
+    return stepwise(
+        model,
+        ids,
+        max_new_tokens,
+        temperature,
+        lambda text, new: model(new, caches) if use_cache else model(text),
+    )
+
+
+@wrong
+@torch.no_grad()
+def one_token_for_none(model, ids, max_new_tokens, *, temperature, use_cache=True):
+    """With the cache, the prompt's next token comes where none is asked for."""
+    new = max(max_new_tokens, 1) if use_cache else max_new_tokens
+    return generated(model, ids, new, temperature, use_cache)

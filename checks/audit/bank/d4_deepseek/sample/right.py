@@ -63,3 +63,11 @@ def sorted_and_back(logits, temperature):
         return tokens[:, 0]
     rank = torch.multinomial(probabilities(values, temperature), 1)
     return tokens.gather(1, rank).flatten()
+
+
+@right
+def categorical_for_each_row(logits, temperature):
+    """A Categorical of each row alone."""
+    if refuse_negative(temperature) == 0:
+        return torch.stack([row.argmax() for row in logits])
+    return torch.stack([Categorical(logits=row / temperature).sample() for row in logits])

@@ -53,6 +53,17 @@ def load_of_padding(model, batches, optimizer, bias_step):
 
 
 @wrong
+def marks_transposed(model, batches, optimizer, bias_step):
+    """The marks flattened position by position, where the ids are row by row."""
+
+    def turned(real):
+        rows, length = real[:, :-1].shape
+        return real[:, :-1].T.reshape(rows, length)
+
+    return in_steps(model, batches, optimizer, bias_step, balance=balancing_by(turned))
+
+
+@wrong
 def mask_cut_when_flat(model, batches, optimizer, bias_step):
     """The mask is flattened first, then cut to the length of the inputs."""
 
