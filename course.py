@@ -91,7 +91,7 @@ def install(dev):
     (VENV / "course.stamp").unlink(missing_ok=True)
     what = ["-r", "requirements.txt"] + (["-e", ".[dev]"] if dev else [])
     pip = python("-m", "pip", "install", "--disable-pip-version-check", *what)
-    # One answer of the network that fails is a package that pip cannot find: twice is a reason.
+    # To pip, a package whose page could not be fetched does not exist: one failure may be that.
     if call(pip) != 0 and call(pip) != 0:
         raise Stop(
             "pip could not install the packages, for the reason it gives above; "

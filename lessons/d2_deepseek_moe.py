@@ -440,7 +440,7 @@ print("switching it off costs more than 0.2 nats a token:", without_shared - wit
 # %% [markdown]
 # ## The same budget, cut two ways · 10 minutes
 #
-# The plan's segments and DeepSeek's fine experts beside the plain layer, with equal weights and equal multiplications in the routed experts and in the shared ones. One run each here; `tests/studies/test_d2_seeds.py` has three seeds.
+# The plan's segments and DeepSeek's fine experts beside the plain layer, with equal weights and equal multiplications in the routed experts and in the shared ones. One run each here; `tests/studies/d2_seeds.json` holds five seeds of each.
 
 # %%
 n, k, width = fine_grained(E, K, 64, 2)
@@ -504,7 +504,7 @@ run64 = train_balanced(
 mixed_ids, mixed_domain = mixed.held_out(rows_per_domain=60, length=64)
 experts64 = chosen_experts(many, mixed_ids[:, :-1])[1]
 shares64 = relative_load(experts64, mixed_domain.repeat_interleave(64), 3, 64)
-plot_domain_traffic(shares64, mixed.domains, "64 experts, balanced over all, not within a domain")
+plot_domain_traffic(shares64, mixed.domains, "64 experts: every domain has its favourites")
 plt.show()
 
 # %% tags=["nbval-ignore-output"]
@@ -519,7 +519,7 @@ within = [float(row.std(correction=0)) for row in shares64]
 print("each domain alone is less even than the whole:", min(within) > cv_held)
 
 # %% [markdown]
-# The sign rule evens the whole batch and leaves each domain its favourites. A hundred steps are few for 64 experts, and a batch of 1,024 tokens shows on average no CV below chance's 0.10.
+# The sign rule evens the whole batch more than any domain and leaves each its favourites. A hundred steps are too few to balance 64 experts, and a batch of 1,024 tokens shows on average no CV below chance's 0.10.
 
 # %% [markdown]
 # ## Explore · 5 minutes

@@ -122,7 +122,7 @@ def run_step(step: Step) -> Outcome:
     passed, output = (False, missing) if missing else call(step.command)
     outcome = Outcome(step.name, passed, time.monotonic() - start, output)
     say(line(outcome))
-    if not passed or "audit" in step.name:
+    if not passed or step.name.startswith("audit"):
         say(output)
     return outcome
 

@@ -30,15 +30,11 @@ def is_stale(name: str) -> bool:
     if not _path(name).is_file():
         return True
     kept = _read(name)
-    return kept["digest"] != digest(name, kept["rows"])
-
-
-def digest(name: str, found: list[Row]) -> str:
-    """The digest of torch's version, of the study, of all that it imports, and of its rows."""
-    return _digest(_made_from(name), found)
+    return kept["digest"] != _digest(_made_from(name), kept["rows"])
 
 
 def _made_from(name: str) -> str:
+    """Torch's version, and the digest of the study and of all that it imports."""
     sources = closure.digest(ROOT, closure.closure(ROOT, [FOLDER / f"{name}.py"]))
     return f"{torch.__version__.split('+')[0]} {sources}"
 
