@@ -7,7 +7,7 @@ none of them and a notebook loads only its own.
 import importlib
 from functools import cache
 
-import helpers  # noqa: F401  before torch: its threads then sleep while they wait
+import solutions  # noqa: F401  before torch: its threads then sleep while they wait
 from checks.grading.check import Check
 from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source

@@ -1,11 +1,12 @@
 """`python -m checks`: the board, a learner's notebooks checked or exported, the audit."""
 
 import argparse
-import io
 import json
+import os
 import sys
 
 import checks
+from checks.learner_files.console import print_anything
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -70,9 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(options: argparse.Namespace) -> int:
+    """The command's exit code; 1 where nobody reads what it prints to the end, as `head` may."""
+    try:
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a Windows console may lack a tick
-    options = _parser().parse_args()
-    sys.exit(options.run(options))
+    print_anything(sys.stdout, sys.stderr)
+    sys.exit(_run(_parser().parse_args()))

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from checks.d1_moe.cases import Routing, reached, routings
-from checks.d1_moe.modules import (
-    expect_other_starts,
-    expect_own_memory,
-    in_both_modes,
-    left_to_the_caller,
-)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import (
+    expect_other_starts,
+    expect_own_memory,
+    in_both_modes,
+    made_in_type_in_force,
+)
 from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
@@ -176,11 +176,6 @@ def _array_starts(answer: type, case: Routing) -> None:
     expect_other_starts(lambda: _new_array(answer, case), "arrays")
 
 
-def _array_made(answer: type, case: Routing) -> tuple[Callable[[], Built], Callable]:
-    x = case.x().float()
-    return lambda: _new_array(answer, case), lambda array: _outputs(array, x)
-
-
 def _array_use(answer: type, case: Routing) -> Used:
     array, x = _array(answer, case), case.x()
     return lambda: [array[i](x) for i in range(len(array))], lambda: {"x": x}
@@ -210,7 +205,7 @@ check_expert_array = Check(
             "length, every weight registered": _array_registered,
             "shapes and types": _array_shapes,
             "inputs untouched": untouched(_array_use),
-            "type and seed left to the caller": left_to_the_caller(_array_made),
+            "type left to the caller": made_in_type_in_force(_new_array),
             "every weight used, none shared": _array_independent,
             "each expert a SwiGLU": _array_swiglu,
             "different starts": _array_starts,

@@ -1,7 +1,5 @@
 """The check of D1.5: the complete layer."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -9,11 +7,11 @@ from checks.d1_moe.cases import Routing, reached, routings, slow_combination
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
 from checks.d1_moe.layouts import readings
-from checks.d1_moe.modules import in_both_modes, left_to_the_caller
 from checks.d1_moe.router import check_router
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import in_both_modes, made_in_type_in_force
 from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
@@ -175,9 +173,8 @@ def _layer_use(answer: type, case: Routing) -> Used:
     return lambda: layer(x), lambda: {"x": x}
 
 
-def _layer_made(answer: type, case: Routing) -> tuple[Callable[[], Built], Callable]:
-    sizes, x = (case.d_model, case.num_experts, case.top_k, case.expert_dim), _x(case).float()
-    return lambda: answer(*sizes), lambda layer: layer(x)
+def _layer_made(answer: type, case: Routing) -> Built:
+    return answer(case.d_model, case.num_experts, case.top_k, case.expert_dim)
 
 
 def _layer_gradients(answer: type, case: Routing) -> None:
@@ -241,7 +238,7 @@ check_moe_layer = Check(
         {
             "shapes, types and last_experts": _layer_shapes,
             "inputs untouched": untouched(_layer_use),
-            "type and seed left to the caller": left_to_the_caller(_layer_made),
+            "type left to the caller": made_in_type_in_force(_layer_made),
             "output within 1e-5 of the token loop": _layer_values,
             "each token for itself": _layer_alone,
             "gradients reach x, router and the experts chosen": _layer_gradients,

@@ -1,16 +1,15 @@
 """The check of D1.1: the top-k router."""
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import Routing, dense_gates, routings
-from checks.d1_moe.modules import in_both_modes, left_to_the_caller
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import in_both_modes, made_in_type_in_force
 from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
@@ -215,9 +214,8 @@ def _router_use(answer: type, case: Routing) -> Used:
     return lambda: router(x), lambda: {"x": x}
 
 
-def _router_made(answer: type, case: Routing) -> tuple[Callable[[], Built], Callable]:
-    x = case.x().float()
-    return lambda: answer(case.d_model, case.num_experts, case.top_k), lambda router: router(x)
+def _router_made(answer: type, case: Routing) -> Built:
+    return answer(case.d_model, case.num_experts, case.top_k)
 
 
 def _router_gradients(answer: type, case: Routing) -> None:
@@ -260,7 +258,7 @@ check_router = Check(
             "shapes and types, different experts": _router_shapes,
             "inputs untouched": untouched(_router_use),
             "registered weights, the same answer twice": _router_weights,
-            "type and seed left to the caller": left_to_the_caller(_router_made),
+            "type left to the caller": made_in_type_in_force(_router_made),
             "each token for itself": _router_alone,
             "the top_k most probable experts": _router_choices,
             "gates sum to 1": _router_sums,

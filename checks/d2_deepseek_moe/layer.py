@@ -1,7 +1,6 @@
 """The check of D2.3d: DeepSeek's complete layer."""
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,6 @@ from torch import Tensor, nn
 
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
-from checks.d1_moe.modules import in_both_modes, left_to_the_caller
 from checks.d2_deepseek_moe.cases import Biased
 from checks.d2_deepseek_moe.layer_slips import SlowLayer
 from checks.d2_deepseek_moe.router import check_biased_router
@@ -19,6 +17,7 @@ from checks.d2_deepseek_moe.shared import check_shared_experts
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import in_both_modes, made_in_type_in_force
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from checks.grading.strided import strided
@@ -152,11 +151,6 @@ def _layer_use(answer: type, case: Biased) -> Used:
     return lambda: layer(x), lambda: {"x": x, **state(layer)}
 
 
-def _layer_made(answer: type, case: Biased) -> tuple[Callable[[], Built], Callable]:
-    x = _x(case).float()
-    return lambda: _new_layer(answer, case), lambda layer: layer(x)
-
-
 def _layer_rows(answer: type, case: Biased) -> None:
     """Counted where experts are modules; another form of them is judged by D1's checks."""
     layer, x, rows = _layer(answer, case), _x(case), []
@@ -205,7 +199,7 @@ check_deepseek_moe = Check(
             "shapes, types and last_experts": _layer_shapes,
             "x, weights and bias untouched": untouched(_layer_use),
             "as many weights as its parts": _layer_weights,
-            "type and seed left to the caller": left_to_the_caller(_layer_made),
+            "type left to the caller": made_in_type_in_force(_new_layer),
             "one segment: routed plus shared": _layer_one,
             "segments, and whole tokens for the shared": _layer_segments,
             "experts see T·m·K rows, no more": _layer_rows,

@@ -1,6 +1,5 @@
 """The check of D2.3b: the router whose bias chooses and never weighs."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -8,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.d1_moe.cases import dense_gates
-from checks.d1_moe.modules import in_both_modes, left_to_the_caller
 from checks.d2_deepseek_moe.cases import Biased, affinities, biased_cases, logits_of
 from checks.d2_deepseek_moe.choice import biased_choices, biased_groups
 from checks.d2_deepseek_moe.groups import check_keep_top_groups
@@ -25,6 +23,7 @@ from checks.d2_deepseek_moe.routing import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import in_both_modes, made_in_type_in_force
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d2_deepseek_moe as reference
@@ -188,11 +187,6 @@ def _of_the_best(scores: Tensor, experts: Tensor, case: Biased) -> Tensor:
     return dense_gates(gates / total, experts, case.num_experts)
 
 
-def _biased_made(answer: type, case: Biased) -> tuple[Callable[[], Built], Callable]:
-    x = case.x().float()
-    return lambda: new_router(answer, case), lambda router: router(x)
-
-
 def _biased_use(answer: type, case: Biased) -> Used:
     router, x = router_with_bias(answer, case, case.bias()), case.x()
     return lambda: router(x), lambda: {"x": x, **state(router)}
@@ -236,7 +230,7 @@ check_biased_router = Check(
             "shapes and types, different experts": _biased_shapes,
             "x, weights and bias untouched": untouched(_biased_use),
             "weights, and the bias a buffer of zeros": _biased_buffer,
-            "type and seed left to the caller": left_to_the_caller(_biased_made),
+            "type left to the caller": made_in_type_in_force(new_router),
             "affinities of all experts": _biased_affinities,
             "chosen by affinity + bias": biased_choices,
             "chosen from the best groups": biased_groups,

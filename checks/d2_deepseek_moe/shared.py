@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.d1_moe.cases import reached
-from checks.d1_moe.modules import (
-    expect_other_starts,
-    expect_own_memory,
-    in_both_modes,
-    left_to_the_caller,
-)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import (
+    expect_other_starts,
+    expect_own_memory,
+    in_both_modes,
+    made_in_type_in_force,
+)
 from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
@@ -221,11 +221,6 @@ def _shared_use(answer: type, case: _Shared) -> Used:
     return lambda: layer(x), lambda: {"x": x}
 
 
-def _shared_made(answer: type, case: _Shared) -> tuple[Callable[[], Built], Callable]:
-    x = case.x().float()
-    return lambda: _new_layer(answer, case), lambda layer: layer(x)
-
-
 def _shared_gradients(answer: type, case: _Shared) -> None:
     """With drawn weights, so that a start from zeros hides nothing."""
     layer, x = _layer(answer, case).double(), case.x().double().requires_grad_()
@@ -257,7 +252,7 @@ check_shared_experts = Check(
             "shapes and types, any leading dimensions": _shared_shapes,
             "inputs untouched": untouched(_shared_use),
             "as many weights as num_shared experts, all registered": _shared_registered,
-            "type and seed left to the caller": left_to_the_caller(_shared_made),
+            "type left to the caller": made_in_type_in_force(_new_layer),
             "the sum of num_shared SwiGLUs within 1e-5": _shared_sum,
             "different starts": _shared_starts,
             "gradients reach x and every weight": _shared_gradients,

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.fresh import unseeding
 from checks.d3_mla.projections import check_latent_projections
 from checks.grading import expect
 from checks.grading.check import Check
@@ -369,7 +368,7 @@ check_latents_from_mha = Check(
         "values: the smallest squared error": _best_values,
         "joint: one latent of 2 · d_latent for both": _kind_joint,
         "joint: the smallest squared error of both together": _best_joint,
-        "weights and activations untouched": untouched(unseeding(_use, "a call")),
+        "weights and activations untouched": untouched(_use),
     },
     hints=(
         "The activations lie mostly along a few directions. Does a direction of W_K matter along "

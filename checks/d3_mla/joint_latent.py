@@ -18,10 +18,10 @@ from checks.d3_mla.cases import (
     slow_heads,
     slow_latent,
 )
-from checks.d3_mla.fresh import fresh, unseeding
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from checks.grading.strided import strided
@@ -31,7 +31,7 @@ from solutions import d3_mla as reference
 def _joint(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_value, case.d_latent
-    layer = fresh(answer, "JointLatent", *sizes)
+    layer = new_module(answer, "JointLatent", *sizes)
     randomise(layer.to(case.dtype), case.generator()).train(case.training)
     shapes = {
         "kv_down.weight": (case.d_latent, case.d_model),
@@ -168,7 +168,7 @@ check_joint_latent = Check(
         "shapes and types": _joint_shapes,
         "down: the normed latent within 1e-5": _joint_down,
         "up: keys and values of every head within 1e-5": _joint_up,
-        "x, latent and weights untouched": untouched(unseeding(_joint_use, "a call")),
+        "x, latent and weights untouched": untouched(_joint_use),
         "gradients reach x, latent and every weight": _joint_gradients,
     },
     hints=(

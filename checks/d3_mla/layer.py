@@ -11,7 +11,6 @@ from torch import Tensor
 from checks.d3_mla.attend import check_attend
 from checks.d3_mla.cache import check_latent_cache
 from checks.d3_mla.cases import POSITIONS, Latent, bound_of, in_single
-from checks.d3_mla.fresh import as_taken, unseeding
 from checks.d3_mla.joint_latent import check_joint_latent
 from checks.d3_mla.layer_cases import (
     SlowAttention,
@@ -24,6 +23,7 @@ from checks.d3_mla.layer_cases import (
     slips_of_parts,
     slow,
 )
+from checks.d3_mla.older_parts import as_taken
 from checks.d3_mla.queries import check_query_path
 from checks.d3_mla.rotary_key import check_rotary_key
 from checks.grading import expect
@@ -307,7 +307,7 @@ check_mla = Check(
             "cached: the normed latent and the rotated key": _layer_cached,
             "one by one and in chunks": _layer_chunks,
             "nothing kept but in the cache": _layer_stateless,
-            "x and weights untouched": untouched(unseeding(_layer_use, "the call")),
+            "x and weights untouched": untouched(_layer_use),
             "gradients reach x and every weight": _layer_gradients,
         },
         "angles",

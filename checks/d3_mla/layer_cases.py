@@ -23,8 +23,8 @@ from checks.d3_mla.cases import (
     slow_attend,
     slow_turn,
 )
-from checks.d3_mla.fresh import fresh
 from checks.grading import expect
+from checks.grading.modules import new_module
 from solutions import d3_mla as reference
 
 NAME = "MultiHeadLatentAttention"
@@ -43,7 +43,7 @@ def made(answer: type, case: Latent) -> nn.Module:
     options |= {"d_value": case.d_value} if case.d_value != case.d_head else {}
     options |= case.settings("theta", "angles", "scale")
     sizes = case.d_model, case.num_heads, case.d_head, case.d_latent, case.d_rope
-    layer = fresh(answer, NAME, *sizes, **options)
+    layer = new_module(answer, NAME, *sizes, **options)
     return randomise(layer, case.generator()).to(case.dtype).train(case.training)
 
 

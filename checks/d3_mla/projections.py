@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
-from checks.d3_mla.fresh import fresh, unseeding
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
@@ -85,7 +85,7 @@ def _squeezeds(rng: random.Random) -> list[_Squeezed]:
 
 def _projections(answer: type, case: _Squeezed) -> Built:
     sizes = case.d_model, case.d_latent, case.num_heads, case.d_head
-    return fresh(answer, "LatentProjections", *sizes).to(case.dtype).train(case.training)
+    return new_module(answer, "LatentProjections", *sizes).to(case.dtype).train(case.training)
 
 
 def _down(made: Built, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:
@@ -262,7 +262,7 @@ check_latent_projections = Check(
         "the weights of four projections": _weights_held,
         "each latent from its own projection of x": _down_values,
         "each head from its own latent": _up_values,
-        "inputs and weights untouched": untouched(unseeding(_use, "a call")),
+        "inputs and weights untouched": untouched(_use),
         "gradients reach x and every weight": _gradients,
     },
     hints=(

@@ -20,10 +20,11 @@ from checks.d3_mla.cases import (
     slow_turn,
     theta_angles,
 )
-from checks.d3_mla.fresh import as_taken, fresh, unseeding
+from checks.d3_mla.older_parts import as_taken
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
@@ -33,7 +34,7 @@ def _queries(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_rope
     options = case.settings("theta", "angles", "scale")
-    layer = fresh(answer, "QueryPath", *sizes, q_latent=case.q_latent, **options)
+    layer = new_module(answer, "QueryPath", *sizes, q_latent=case.q_latent, **options)
     randomise(layer.to(case.dtype), case.generator()).train(case.training)
     rows = case.num_heads * (case.d_head + case.d_rope)
     shapes: dict[str, tuple[int, ...]] = {"q_up.weight": (rows, case.q_latent or case.d_model)}
@@ -217,7 +218,7 @@ check_query_path = Check(
             "turning keeps the length of each pair": _query_lengths,
             "the rotary part turned by its position, within 1e-5": _query_turned,
             "start shifts the positions, and no content": _query_start,
-            "x and weights untouched": untouched(unseeding(_query_use, "the call")),
+            "x and weights untouched": untouched(_query_use),
             "gradients reach x and every weight": _query_gradients,
         },
         "angles",

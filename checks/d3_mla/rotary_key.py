@@ -15,10 +15,11 @@ from checks.d3_mla.cases import (
     slow_norm,
     slow_turn,
 )
-from checks.d3_mla.fresh import as_taken, fresh, unseeding
+from checks.d3_mla.older_parts import as_taken
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
@@ -27,7 +28,7 @@ from solutions import d3_mla as reference
 def _key(answer: type, case: Latent) -> tuple[Built, Tensor]:
     """The answer with a random weight, and that weight in float64."""
     options = case.settings("theta", "angles")
-    layer = fresh(answer, "RotaryKey", case.d_model, case.d_rope, **options)
+    layer = new_module(answer, "RotaryKey", case.d_model, case.d_rope, **options)
     randomise(layer.to(case.dtype), case.generator()).train(case.training)
     shapes = {"k_down.weight": (case.d_rope, case.d_model)}
     return layer, given_weights(layer, "RotaryKey", shapes)["k_down.weight"]
@@ -136,7 +137,7 @@ check_rotary_key = Check(
             "turning keeps the length of each pair": _key_lengths,
             "turned by its position, within 1e-5": _key_turned,
             "start shifts the positions": _key_start,
-            "x and weight untouched": untouched(unseeding(_key_use, "the call")),
+            "x and weight untouched": untouched(_key_use),
             "gradients reach x and the weight": _key_gradients,
         },
         "angles",

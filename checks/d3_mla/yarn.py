@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.fresh import as_taken
+from checks.d3_mla.older_parts import as_taken
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from checks.d2_deepseek_moe.layer import check_deepseek_moe
 from checks.d3_mla.cases import POSITIONS
-from checks.d3_mla.fresh import fresh, unseeding
 from checks.d3_mla.layer import check_mla
 from checks.d4_deepseek.block_mistakes import slips_of_block, slips_of_chunks
 from checks.d4_deepseek.cases import (
@@ -32,6 +31,7 @@ from checks.d4_deepseek.parts import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from helpers.model.deepseek_config import DeepSeekConfig
@@ -55,7 +55,7 @@ def _blocks(rng: random.Random) -> list[Deep]:
 
 def made(answer: type, case: Deep) -> Built:
     """A block of the case, every weight and bias drawn anew."""
-    return randomised(fresh(answer, "DeepSeekBlock", case.config, case.layer), case)
+    return randomised(new_module(answer, "DeepSeekBlock", case.config, case.layer), case)
 
 
 def _output(block: Built, x: Tensor, *cache: Built) -> Tensor:
@@ -64,7 +64,7 @@ def _output(block: Built, x: Tensor, *cache: Built) -> Tensor:
 
 
 def _block_shapes(answer: type, case: Deep) -> None:
-    block, x = fresh(answer, "DeepSeekBlock", case.config, case.layer), case.x()
+    block, x = new_module(answer, "DeepSeekBlock", case.config, case.layer), case.x()
     kept_block(block, case.config, case.layer)
     randomised(block, case)
     _output(block, x)
@@ -217,7 +217,7 @@ check_deepseek_block = Check(
         "with one part silent, x and the other": _block_alone,
         "within 1e-5 of both, each called once": _block_values,
         "with a cache: all at once, one by one and in chunks": _block_cached,
-        "x, weights and biases untouched": untouched(unseeding(_block_use, "the call")),
+        "x, weights and biases untouched": untouched(_block_use),
         "gradients reach x and every part in use": _block_gradients,
     },
     hints=(

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.fresh import unseeded
 from checks.d4_deepseek.generation_cases import Text, Watched, texts
 from checks.d4_deepseek.sample import check_sample, expect_shares, wrong_shares
 from checks.grading import expect
@@ -222,7 +221,7 @@ def _mixed(first: Tensor, after: Tensor) -> Tensor:
 
 def _untouched(answer, case: Text) -> None:
     model, ids = case.model(), case.ids()
-    with expect.untouched(lambda: {"ids": ids}), unseeded("a call"):
+    with expect.untouched(lambda: {"ids": ids}):
         for kind in (_CACHED, _UNCACHED):
             answer(model, ids, case.new, temperature=0, **kind)
     expect.require(

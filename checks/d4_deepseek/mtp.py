@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
-from checks.d3_mla.fresh import fresh, unseeding
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,
@@ -33,6 +32,7 @@ from checks.d4_deepseek.parts import (
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from helpers.model.deepseek_config import DeepSeekConfig
@@ -57,7 +57,7 @@ def _predictions(rng: random.Random) -> list[Deep]:
 
 def made(answer: type, case: Deep) -> Built:
     """A layer of the case, every weight and bias drawn anew."""
-    return randomised(fresh(answer, "MultiTokenPrediction", case.config), case)
+    return randomised(new_module(answer, "MultiTokenPrediction", case.config), case)
 
 
 def _kept_layer(layer: Built, config: DeepSeekConfig) -> None:
@@ -84,7 +84,7 @@ def _output(layer: Built, inputs: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _mtp_shapes(answer: type, case: Deep) -> None:
-    layer, inputs = fresh(answer, "MultiTokenPrediction", case.config), _inputs(case)
+    layer, inputs = new_module(answer, "MultiTokenPrediction", case.config), _inputs(case)
     _kept_layer(layer, case.config)
     randomised(layer, case)
     _output(layer, inputs)
@@ -267,7 +267,7 @@ check_mtp = Check(
         "parts, shapes and types": _mtp_shapes,
         "both normed and joined, embedding first": _mtp_joined,
         "through the block, and no later position seen": _mtp_values,
-        "inputs, weights and biases untouched": untouched(unseeding(_mtp_use, "the call")),
+        "inputs, weights and biases untouched": untouched(_mtp_use),
         "gradients reach both inputs and every part": _mtp_gradients,
     },
     hints=(

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import POSITIONS
-from checks.d3_mla.fresh import fresh, unseeded
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,
@@ -31,6 +30,7 @@ from checks.d4_deepseek.stack_mistakes import slips_of_stack, true_stack
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import state
 from helpers.model.deepseek_config import DeepSeekConfig
@@ -55,7 +55,7 @@ def _models(rng: random.Random) -> list[Deep]:
 
 def made(answer: type, case: Deep) -> Built:
     """A model of the case, every weight and bias drawn anew."""
-    return randomised(fresh(answer, "DeepSeek", case.config), case)
+    return randomised(new_module(answer, "DeepSeek", case.config), case)
 
 
 def _kept_model(model: Built, config: DeepSeekConfig) -> None:
@@ -86,7 +86,7 @@ def _logits(model: Built, ids: Tensor, case: Deep, *caches: object) -> Tensor:
 
 
 def _stack_shapes(answer: type, case: Deep) -> None:
-    model, ids = fresh(answer, "DeepSeek", case.config), case.ids()
+    model, ids = new_module(answer, "DeepSeek", case.config), case.ids()
     _kept_model(model, case.config)
     randomised(model, case)
     _logits(model, ids, case)
@@ -206,7 +206,7 @@ def _expect_own_caches(caches: Sequence, wanted: Sequence) -> None:
 
 def _stack_stateless(answer: type, case: Deep) -> None:
     model, ids, caches = made(answer, case), case.ids(), _caches(case)
-    with expect.untouched(lambda: {"ids": ids, **state(model)}), unseeded("the call"):
+    with expect.untouched(lambda: {"ids": ids, **state(model)}):
         first = model(ids)
         model(ids.flip(1), caches)
         again = model(ids)

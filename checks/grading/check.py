@@ -15,6 +15,7 @@ from checks.grading.stage_run import Stage, StageRun, fixed_torch_state
 from checks.grading.verdicts import Verdicts, read_by
 from checks.learner_files import progress, this_notebook
 from checks.learner_files.answers import code_of
+from checks.learner_files.plain_python import plain
 
 SECONDS = 8.0  # a stage that computes longer than this on one case is stopped
 COMPARE_SECONDS = 30.0
@@ -63,7 +64,7 @@ class Check:
         return result
 
     def _code(self, answer: object) -> str:
-        return code_of(source_of(answer) or "", self.name)
+        return code_of(plain(source_of(answer) or "")[0], self.name)
 
     def hint(self, level: int | None = None) -> Source:
         """The next hint, or that of a level: 1 a question, 2 the tensor to look at, 3 the words."""
@@ -150,6 +151,7 @@ class Check:
             stage=failed.stage,
             lines=(first,),
             details=failed.details,
+            lasts=failed.lasts and cause.lasts,
         )
 
     def failure(self, answer: object) -> CheckFailed | None:
@@ -162,7 +164,7 @@ class Check:
             self._run(answer, seed=0)
         except CheckFailed as failed:
             failure = self._earlier_part(answer, failed) or failed
-        if failure is None or failure.state != "stopped":  # a quieter machine may not stop it
+        if failure is None or failure.lasts:  # a quieter machine may not stop it
             self._verdicts[read] = failure
         return failure
 

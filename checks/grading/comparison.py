@@ -41,8 +41,10 @@ class Compared:
 
     def difference(self) -> list[str]:
         """A unified diff of the sources without their docstrings; empty where they are the same."""
-        texts = [_without_docstrings(text).splitlines() for text in (self.yours, self.reference)]
-        return list(difflib.unified_diff(*texts, "yours", "reference", lineterm="", n=2))
+        yours, reference = (
+            _without_docstrings(text).splitlines() for text in (self.yours, self.reference)
+        )
+        return [*difflib.unified_diff(yours, reference, "yours", "reference", lineterm="", n=2)]
 
     def __repr__(self) -> str:
         return "\n".join([self.sentence, "", *(self.difference() or ["The sources are the same."])])

@@ -50,6 +50,7 @@ class CheckResult:
 class CheckFailed(Exception):
     """A check that did not pass. `.state` says how, `.stage` where, `.details` with what numbers.
 
+    It `.lasts` where the same answer would fail again: not for want of time, memory or a module.
     IPython shows `lines` instead of a traceback; `str()` makes sense alone.
     """
 
@@ -63,10 +64,12 @@ class CheckFailed(Exception):
         stage: str | None = None,
         lines: tuple[str, ...] = (),
         details: dict | None = None,
+        lasts: bool = True,
     ):
         super().__init__(f"{exercise} {name}: {message}")
         self.exercise, self.name, self.state, self.message = exercise, name, state, message
         self.stage, self.lines, self.details = stage, lines, details or {}
+        self.lasts = lasts and state != "stopped"
 
     @property
     def passed(self) -> bool:

@@ -43,9 +43,13 @@ class StageRun:
         try:
             with fixed_torch_state(self.seed):
                 self.stage(self.answer, self.case)
-                require_own_seed(self.seed)
-        except (KeyboardInterrupt, time_limit.TooSlow):
+                require_own_seed(OWN_SEEDS + self.seed)
+        except time_limit.TooSlow:
             raise
+        except KeyboardInterrupt as interrupt:
+            if not traceback.raised_by_learner(interrupt):
+                raise
+            raise self._explained(interrupt) from None
         except Wrong as wrong:
             raise self._failure("wrong", str(wrong)) from None
         except BaseException as error:
@@ -62,7 +66,8 @@ class StageRun:
             )
         said, place = traceback.sentence(error), traceback.place(error, codes)
         if place is not None:
-            return self._failure("raised", f"your code raised {said}", place)
+            lasts = not isinstance(error, ImportError | MemoryError)
+            return self._failure("raised", f"your code raised {said}", place, lasts=lasts)
         if isinstance(error, TypeError) and "argument" in said:
             return self._failure(
                 "wrong", f"your code does not accept the arguments the lesson passes ({said})"
@@ -71,7 +76,7 @@ class StageRun:
             return self._failure("wrong", f"what your code made failed outside your code ({said})")
         return self._failure("wrong", f"what your code returned cannot be used here ({said})")
 
-    def _failure(self, state: State, message: str, *lines: str) -> CheckFailed:
+    def _failure(self, state: State, message: str, *lines: str, lasts: bool = True) -> CheckFailed:
         return CheckFailed(
             self.id,
             self.name,
@@ -80,6 +85,7 @@ class StageRun:
             stage=self.title,
             lines=(*lines, *self._where(), f"{self.case} · seed={self.seed} reproduces this case"),
             details={"seed": self.seed, "case": self.case},
+            lasts=lasts,
         )
 
     def _where(self) -> list[str]:
@@ -90,9 +96,9 @@ class StageRun:
 
 
 def require_own_seed(seed: int) -> None:
-    """Raise Wrong unless torch still has the seed of this run: a set seed makes draws repeat."""
+    """Raise Wrong unless torch still has this seed: one that is set anew makes draws repeat."""
     require(
-        torch.initial_seed() == OWN_SEEDS + seed,
+        torch.initial_seed() == seed,
         "your code sets torch's random seed, so whatever is drawn after it is always the same",
         "Can the `torch.manual_seed` go? The set-up cell has one.",
     )

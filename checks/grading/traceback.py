@@ -1,5 +1,6 @@
 """Which lines of a traceback are the learner's, and how to say in one sentence what was raised."""
 
+import dis
 import linecache
 import sysconfig
 from collections.abc import Collection
@@ -33,6 +34,18 @@ def innermost_code(error: BaseException) -> CodeType:
     """The code whose statement raised."""
     *_, (frame, _) = walk_tb(error.__traceback__)
     return frame.f_code
+
+
+def raised_by_learner(error: BaseException) -> bool:
+    """Whether a `raise` of the learner's raised it, and not Python or a stop button in between."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code
+    raised = dis.opname[code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
+    return raised and is_learners(code.co_filename)
 
 
 def place(error: BaseException, answer: Collection[CodeType] = ()) -> str | None:

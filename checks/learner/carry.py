@@ -4,29 +4,21 @@ One namespace serves all parts, so every mixture works: a learner's layer finds 
 dispatch under the same global name, and the other way round.
 """
 
-import hashlib
 import html
 import importlib
-import json
-import linecache
-import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from types import ModuleType
-
-from IPython.core.inputtransformer2 import TransformerManager
 
 import checks
-from checks.grading import time_limit, traceback
 from checks.grading.check import Check
-from checks.learner_files import paths, progress
+from checks.grading.result import State
+from checks.learner import remembered
+from checks.learner.shared_names import SharedNames
+from checks.learner_files import paths, progress, this_notebook
+from checks.learner_files.answers import Answer, answers, definitions
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
-from helpers.atomic_file import write_atomically
-
-SECONDS = 8.0  # a cell that only defines things computes no longer
 
 
 @dataclass(frozen=True)
@@ -63,19 +55,20 @@ def _row(texts: Sequence[str]) -> str:
 def carry(*lessons: str, yours: Sequence[str] = (), reference: Sequence[str] = ()) -> Carried:
     """Every part of `lessons`, in order: the learner's where it passes, else the reference's.
 
-    `yours` and `reference` name parts to take from one side whatever the checks say. Outside
-    `work/` all parts are the reference's.
+    `yours` and `reference` name parts to take from one side whatever the checks say. In a notebook
+    outside `work/` all parts are the reference's.
     """
     _refuse_unknown(lessons, {"yours": yours, "reference": reference})
-    namespace = _fresh_namespace()
-    origin: dict[str, str] = {}
-    notes: list[str] = []
-    told: list[str] = []
+    forced = {**dict.fromkeys(yours, "yours"), **dict.fromkeys(reference, "reference")}
+    if this_notebook.is_learners():
+        return saved_parts(lessons, forced)
+    names, origin = SharedNames(), dict[str, str]()
     for lesson in lessons:
-        _bind_reference(lesson, namespace, list(origin))
-        forced = {**dict.fromkeys(yours, "yours"), **dict.fromkeys(reference, "reference")}
-        notes += _bind_learners(lesson, namespace, origin, forced, told)
-    return Carried({name: namespace[name] for name in origin}, origin, tuple(notes))
+        _run_reference(lesson, names, list(origin))
+        origin |= {check.name: "reference" for check in checks.LESSONS[lesson]}
+    why = this_notebook.why_not()
+    notes = (f"All parts are the reference's: {why}.",) if why else ()
+    return Carried({name: names[name] for name in origin}, origin, notes)
 
 
 def _refuse_unknown(lessons: Sequence[str], forced: dict[str, Sequence[str]]) -> None:
@@ -89,129 +82,120 @@ def _refuse_unknown(lessons: Sequence[str], forced: dict[str, Sequence[str]]) ->
                 raise ValueError(f"{side} must name parts among {', '.join(known)}, got {name!r}")
 
 
-def _fresh_namespace() -> dict[str, object]:
-    module = ModuleType("carried")
-    sys.modules["carried"] = module  # dataclasses and pickle look a class's module up there
-    return vars(module)
+def saved_parts(lessons: Sequence[str], forced: Mapping[str, str]) -> Carried:
+    """The same from anywhere, of the notebooks saved in `work/`; `forced` is a side by part."""
+    carrying = _Carrying(SharedNames(), forced, {}, [], [])
+    for lesson in lessons:
+        carrying.add(lesson)
+    carrying.names.show_modules()
+    parts = {name: carrying.names[name] for name in carrying.origin}
+    return Carried(parts, carrying.origin, tuple(carrying.notes))
 
 
-def _bind_reference(lesson: str, namespace: dict, earlier: list[str]) -> None:
-    """Run the reference's code in `namespace`; the parts carried before it stay."""
-    kept = {name: namespace[name] for name in earlier}
+def _run_reference(lesson: str, names: SharedNames, earlier: Sequence[str]) -> None:
+    """Run the reference's code in `names`; the parts carried before it stay."""
+    kept = {name: names[name] for name in earlier}
     path = Path(str(importlib.import_module(f"solutions.{lesson}").__file__))
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), namespace)
-    namespace.update(kept)
+    names.run(path.read_text(encoding="utf-8"), str(path), f"carried_{lesson}", limited=False)
+    names.update(kept)
 
 
-def _bind_learners(
-    lesson: str, namespace: dict, origin: dict, forced: dict, told: list[str]
-) -> list[str]:
-    """Bind the learner's parts in place of the reference's where they pass; the notes for the rest.
+@dataclass(frozen=True)
+class _Carrying:
+    """What is bound so far: the names, whose each part is, notes, and the cells that were read."""
 
-    `told` are the cells of the earlier lessons, and afterwards those of this one too.
-    """
-    graded = checks.LESSONS[lesson]
-    origin.update({check.name: "reference" for check in graded})
-    if not progress.in_work():
-        return []
-    try:
-        cells = read(paths.WORK / f"{lesson}.ipynb")
-    except UnreadableNotebook as error:
-        return [f"{error}. All parts of this lesson are the reference's."]
-    told += [cell.source for cell in cells if cell.role != "plain" or cell.only_defines]
-    notes = _run_definitions(lesson, cells, namespace, list(origin))
-    told += notes  # a verdict without a cell that was left out is no verdict on the whole
-    exercises = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
-    for check in graded:
-        if forced.get(check.name) == "reference":
-            continue
-        source = exercises.get(check.id)
-        digest = _digest(told, source, origin)
-        problem = _bind_one(lesson, check, source, namespace, forced, digest)
-        whose = f"reference (yours: {problem})" if problem else "yours"
-        origin[check.name] = whose
-    return notes
+    names: SharedNames
+    forced: Mapping[str, str]
+    origin: dict[str, str]
+    notes: list[str]
+    told: list[str]
 
+    def add(self, lesson: str) -> None:
+        """Bind the lesson's parts: the reference's, and over it the learner's that pass."""
+        graded = checks.LESSONS[lesson]
+        _run_reference(lesson, self.names, list(self.origin))
+        self.origin.update({check.name: "reference" for check in graded})
+        try:
+            cells = read(paths.WORK / f"{lesson}.ipynb")
+        except UnreadableNotebook as error:
+            self.notes.append(f"{error}. All parts of this lesson are the reference's.")
+            return
+        found = answers(cells, {check.id: check.name for check in graded})
+        self._run_definitions(lesson, definitions(cells, found))
+        for check in graded:
+            if self.forced.get(check.name) != "reference":
+                self._add_part(lesson, check, found.get(check.id))
 
-def _run_definitions(
-    lesson: str, cells: list[CodeCell], namespace: dict, parts: list[str]
-) -> list[str]:
-    """Notes of what failed of set-up and the cells that only define, which replace no part."""
-    notes = []
-    for number, cell in enumerate(cells):
-        if cell.role == "setup" or (cell.role == "plain" and cell.only_defines):
-            kept = {name: namespace[name] for name in parts}
-            problem = _execute(cell.source, f"<{lesson}.ipynb, code cell {number + 1}>", namespace)
-            namespace.update(kept)
+    def _run_definitions(self, lesson: str, cells: Mapping[int, CodeCell]) -> None:
+        """Run set-up and what only defines, which replace no part; note what was left out.
+
+        The notes are told too: a verdict without a cell that was left out is no verdict on all.
+        """
+        for number, cell in cells.items():
+            place = f"code cell {number + 1}"
+            kept = {name: self.names[name] for name in self.origin}
+            limited = cell.role != "setup"
+            problem = self._run(cell.python, f"{lesson}.ipynb, {place}", lesson, limited=limited)
+            self.names.update(kept)
+            self._note_left_out(f"{lesson}.ipynb, {place}", cell.left_out)
             if problem:
-                notes.append(f"Code cell {number + 1} of {lesson}.ipynb was left out: {problem}.")
-    return notes
+                self.notes.append(
+                    f"{place.capitalize()} of {lesson}.ipynb was left out: {problem}."
+                )
+            self.told.extend([cell.python, problem])
 
+    def _add_part(self, lesson: str, check: Check, answer: Answer | None) -> None:
+        if answer is None:
+            self.origin[check.name] = "reference (yours: its cell is missing)"
+            return
+        place = f"{lesson}.ipynb, {check.id}"
+        self.notes.extend([f"{place}: {answer.choice}"] if answer.choice else [])
+        self._note_left_out(place, answer.left_out)
+        problem = self._bind(lesson, check, answer)
+        if self.forced.get(check.name) != "yours":
+            progress.record_saved(check.id, _state(problem), answer.code)
+        self.origin[check.name] = f"reference (yours: {problem})" if problem else "yours"
 
-def _bind_one(
-    lesson: str, check: Check, source: str | None, namespace: dict, forced: dict, digest: str
-) -> str:
-    """Empty once the learner's part is bound, else why it is not; the reference's then stays."""
-    if source is None:
-        return "its cell is missing"
-    known = _verdicts().get(digest)
-    wanted = forced.get(check.name) == "yours"
-    if known and not wanted:
-        return known
-    reference = namespace[check.name]
-    namespace.pop(check.name)
-    problem = _execute(source, f"<{lesson}.ipynb, {check.id}>", namespace)
-    if not problem and check.name not in namespace:
-        problem = f"its cell defines no {check.name}"
-    if not problem and not wanted and known is None:
-        failure = check.failure(namespace[check.name])
+    def _note_left_out(self, place: str, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.notes.append(f"{place}: `{line}` is left out, since only a notebook can run it.")
+
+    def _bind(self, lesson: str, check: Check, answer: Answer) -> str:
+        """Empty once the learner's part is bound, else why the reference's stays."""
+        digest = remembered.digest(self.told, answer.source, self.origin)
+        known = remembered.verdict(digest)
+        wanted = self.forced.get(check.name) == "yours"
+        if known and not wanted:
+            return known
+        kept = {name: self.names[name] for name in self.origin}
+        del self.names[check.name]
+        problem = self._run(answer.source, f"{lesson}.ipynb, {check.id}", f"{lesson}_{check.name}")
+        part = self.names.get(check.name)
+        self.names.update(kept)
+        if not problem and part is None:
+            problem = f"its cell defines no {check.name}"
+        if not problem:
+            self.names[check.name] = part
+            problem = "" if wanted else self._judge(check, part, digest, known)
+        if problem:
+            self.names[check.name] = kept[check.name]
+        return problem
+
+    def _run(self, source: str, place: str, module: str, *, limited: bool = True) -> str:
+        return self.names.run(source, f"<{place}>", f"carried_{module}", limited=limited)
+
+    def _judge(self, check: Check, part: object, digest: str, known: str | None) -> str:
+        """Why the part does not pass, or an empty text; remembered unless it was bad luck."""
+        if known is not None:
+            return known
+        failure = check.failure(part)
         problem = failure.message.rstrip(".") if failure else ""
-        if failure is None or failure.state != "stopped":  # a slow moment is no verdict
-            _remember(digest, problem)
-    if problem:
-        namespace[check.name] = reference
-    return problem
+        if failure is None or failure.lasts:
+            remembered.remember(digest, problem)
+        return problem
 
 
-def _execute(source: str, file: str, namespace: dict) -> str:
-    """Empty once `source` ran in `namespace`, else what it raised, in one sentence."""
-    plain = TransformerManager().transform_cell(source)
-    linecache.cache[file] = (len(plain), None, plain.splitlines(True), file)
-    try:
-        code = compile(plain, file, "exec", dont_inherit=True)
-        time_limit.call(lambda: exec(code, namespace), SECONDS)
-    except KeyboardInterrupt:
-        raise
-    except time_limit.TooSlow as slow:
-        return f"it {slow}"
-    except BaseException as error:
-        return traceback.sentence(error)
-    return ""
-
-
-def _digest(told: list[str], source: str | None, origin: dict) -> str:
-    """A digest of what a verdict depends on: the cells, whose the other parts are, the course."""
-    everything = [*told, source or "", json.dumps(origin), _course()]
-    return hashlib.sha256("\0".join(everything).encode()).hexdigest()
-
-
-def _course() -> str:
-    """A digest of the code of the course, without the bank of answers."""
-    folders = (paths.ROOT / name for name in ("checks", "solutions", "helpers"))
-    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
-    code = (file.read_bytes() for file in files if not file.is_relative_to(paths.BANK))
-    return hashlib.sha256(b"\0".join(code)).hexdigest()
-
-
-def _verdicts() -> dict[str, str]:
-    try:
-        kept = json.loads((paths.WORK / "verdicts.json").read_text(encoding="utf-8"))
-        return {str(digest): str(problem) for digest, problem in kept.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}  # only a memory: what is lost is judged again
-
-
-def _remember(digest: str, problem: str) -> None:
-    with suppress(OSError):  # on a full disk the verdict is not remembered, and the part is carried
-        verdicts = json.dumps({**_verdicts(), digest: problem})
-        write_atomically(paths.WORK / "verdicts.json", verdicts)
+def _state(problem: str) -> State:
+    if problem == "not written yet":
+        return "unwritten"
+    return "wrong" if problem else "passed"

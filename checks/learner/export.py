@@ -8,8 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 import checks
-from checks.learner.carry import Carried, carry
+from checks.learner.carry import Carried, saved_parts
 from checks.learner_files import paths
+from checks.learner_files.answers import answers, definitions
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 from helpers import solution_markers
 from helpers.atomic_file import write_atomically
@@ -94,10 +95,14 @@ Bool = Float = Int = Shape
 
 
 def export() -> Path:
-    """The path of `work/my_deepseek.py`, written anew; a file of that name is replaced."""
+    """The path of `work/my_deepseek.py`, written anew; a file of that name is replaced.
+
+    Prints what carrying the parts had to leave out.
+    """
     paths.WORK.mkdir(exist_ok=True)
-    with chdir(paths.WORK):
-        carried = carry(*checks.STEMS)
+    with chdir(paths.WORK):  # a set-up cell may read files that lie beside its notebook
+        carried = saved_parts(checks.STEMS, {})
+    print("".join(f"{note}\n" for note in carried.notes), end="")
     path = paths.WORK / NAME
     write_atomically(path, text(carried))
     return path
@@ -112,14 +117,16 @@ def text(carried: Carried) -> str:
     ]
     pieces: list[str] = []
     for lesson, names in PARTS.items():
-        cells = _cells(lesson, carried)
-        own = {cell.exercise: cell.source for cell in cells if cell.role == "exercise"}
+        cells = _cells(lesson)
         ids = {check.name: check.id for check in checks.LESSONS[lesson]}
+        own = answers(cells, {ids[name]: name for name in ids})
         chosen = [
-            own[ids[name]] if carried.origin[name] == "yours" else _reference(lesson, name)
+            own[ids[name]].source if carried.origin[name] == "yours" else _reference(lesson, name)
             for name in names
         ]
-        pieces += [*_used(cells, chosen), *chosen]
+        chosen = list(dict.fromkeys(chosen))  # one cell may hold the answers to two exercises
+        around = [cell for cell in definitions(cells, own).values() if cell.role == "plain"]
+        pieces += [*_used(around, chosen), *chosen]
     pieces = [*helpers, *_old_names(pieces), *pieces]
     more, bodies = _imports_apart([*pieces, _text_of(MAIN).partition('"""\n\n')[2]])
     return "\n\n\n".join([_head(carried, more).strip("\n"), *bodies]) + "\n"
@@ -143,7 +150,7 @@ def _head(carried: Carried, more: str) -> str:
     return HEAD.format(whose=whose, name=NAME, more=more)
 
 
-def _cells(lesson: str, carried: Carried) -> list[CodeCell]:
+def _cells(lesson: str) -> list[CodeCell]:
     try:
         return read(paths.WORK / f"{lesson}.ipynb")
     except UnreadableNotebook:
@@ -151,9 +158,9 @@ def _cells(lesson: str, carried: Carried) -> list[CodeCell]:
 
 
 def _used(cells: list[CodeCell], chosen: list[str]) -> list[str]:
-    """The learner's cells that only define something which the chosen parts name."""
+    """Those of the learner's definitions that the chosen parts name."""
     wanted = "\n".join(chosen)
-    plain = [cell.source for cell in cells if cell.role == "plain" and cell.only_defines]
+    plain = [cell.python.strip("\n") for cell in cells]
     return [s for s in plain if any(re.search(rf"\b{name}\b", wanted) for name in _defined(s))]
 
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -14,63 +15,104 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import checks
 from checks.grading.check import Check
+from checks.grading.result import State
 from checks.learner.dead_kernel import DIED
-from checks.learner_files import paths
+from checks.learner_files import paths, progress
+from checks.learner_files.answers import Answer, answers, definitions
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 
 CELL_SECONDS = 300
+NOT_RUN = "it did not run, because an earlier cell ran out of time or ended the kernel"
 DEAD_BEFORE = "pytest plugin exception: Kernel dead on test start"  # nbval, of later cells
 
 
 def validate(lessons: Sequence[str], *, everything: bool = False) -> int:
     """0 if every exercise of the lessons' notebooks in `work/` passes; prints a line for each.
 
-    Only set-up, definitions, exercises and the lessons' own checks run, without stored outputs;
-    with `everything` all cells do, as they stand.
+    Set-up, definitions and exercises run without stored outputs, and then the lessons' own checks,
+    whose verdicts the board learns; with `everything` all cells run, as they stand.
     """
     failed = 0
     for lesson in lessons:
         print(lesson)
         try:
             cells = read(paths.WORK / f"{lesson}.ipynb")
-            failed += _validate(lesson, cells if everything else _graded(lesson, cells))
+            failed += _run_all(lesson, cells) if everything else _grade(lesson, cells)
         except UnreadableNotebook as error:
             print(f"  {error}.")
             failed += 1
     return 1 if failed else 0
 
 
-def _graded(lesson: str, cells: list[CodeCell]) -> list[CodeCell]:
-    """The cells that decide; a check runs as the lesson has it, even if its cell was changed."""
+def _run_all(lesson: str, cells: list[CodeCell]) -> int:
+    """Runs all cells and prints a line for each check and each failure; how many failed."""
+    return sum(map(_told, cells, _failures(lesson, cells)))
+
+
+def _grade(lesson: str, cells: list[CodeCell]) -> int:
+    """Runs what decides, prints a line for each exercise and writes the board; how many failed.
+
+    A check runs as the lesson has it, even if its cell was changed, and after all definitions: the
+    last one counts.
+    """
     if not any(cell.role == "exercise" for cell in cells):
         raise UnreadableNotebook(
             f"{lesson}.ipynb in work/ has no exercise; move it away and `python3 course.py lab` "
             "copies a fresh one"
         )
-    own = {check.id: _check_cell(check) for check in checks.LESSONS[lesson]}
-    kept = [cell for cell in cells if cell.role != "plain" or cell.only_defines]
-    graded = [own.pop(cell.exercise or "", cell) if cell.role == "check" else cell for cell in kept]
-    return [*graded, *own.values()]
+    graded = checks.LESSONS[lesson]
+    found = answers(cells, {check.id: check.name for check in graded})
+    for exercise, answer in found.items():
+        print(f"  {exercise}: {answer.choice}\n" if answer.choice else "", end="")
+    run = [*_defining(cells, found), *map(_check_cell, graded)]
+    failures = _failures(lesson, run)
+    for check, failure in zip(graded, failures[-len(graded) :], strict=True):
+        if check.id in found and failure not in (DIED, NOT_RUN):
+            progress.record_saved(check.id, _state(failure), found[check.id].code)
+    return sum(map(_told, run, failures))
+
+
+def _defining(cells: list[CodeCell], found: Mapping[str, Answer]) -> list[CodeCell]:
+    """Set-up, definitions and exercises in their order, and of other cells the answers in them."""
+    elsewhere = {answer.cell: answer.source for answer in found.values()}
+    around = definitions(cells, found)
+    return [
+        cell if cell.role == "exercise" or cell.only_defines else replace(cell, source=source)
+        for i, cell in enumerate(cells)
+        for source in [elsewhere.get(i, cell.source)]
+        if i in around or i in elsewhere or cell.role == "exercise"
+    ]
+
+
+def _state(failure: str) -> State:
+    if failure.endswith("not written yet."):
+        return "unwritten"
+    return "wrong" if failure else "passed"
 
 
 def _check_cell(check: Check) -> CodeCell:
     return CodeCell(f"import checks\nchecks.CHECKS[{check.id!r}]({check.name})", "check", check.id)
 
 
-def _validate(lesson: str, cells: list[CodeCell]) -> int:
+def _told(cell: CodeCell, failure: str) -> bool:
+    """Whether the cell failed; prints a line for a check and for a failure."""
+    if cell.role == "check" or failure:
+        print(f"  {_line(cell, failure)}")
+    return bool(failure)
+
+
+def _failures(lesson: str, cells: list[CodeCell]) -> list[str]:
+    """For each cell an empty text, or the one sentence with which it failed in a fresh kernel."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / f"{lesson}.ipynb"
-        notebook = new_notebook(cells=[new_code_cell(cell.source) for cell in cells])
-        nbformat.write(notebook, path)
-        outcomes = _nbval(path)
-    if len(outcomes) != len(cells):
-        raise UnreadableNotebook(f"nbval ran {len(outcomes)} of the {len(cells)} cells of {lesson}")
-    failed = 0
-    for cell, failure in zip(cells, outcomes, strict=True):
-        if cell.role == "check" or failure:
-            print(f"  {_line(cell, failure)}")
-            failed += bool(failure)
-    return failed
+        sources = [f"import os\nos.chdir({str(paths.WORK)!r})", *(cell.source for cell in cells)]
+        nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
+        outcomes = _nbval(path, as_if=paths.WORK / path.name)
+    if len(outcomes) != len(sources):
+        raise UnreadableNotebook(
+            f"nbval ran {len(outcomes)} of the {len(sources)} cells of {lesson}"
+        )
+    return outcomes[1:]
 
 
 def _line(cell: CodeCell, failure: str) -> str:
@@ -81,8 +123,8 @@ def _line(cell: CodeCell, failure: str) -> str:
     return f"✗ {failure}" if failure.startswith(name) else f"✗ {name}: {failure}"
 
 
-def _nbval(notebook: Path) -> list[str]:
-    """For each cell an empty text, or the one sentence with which it failed."""
+def _nbval(notebook: Path, as_if: Path) -> list[str]:
+    """The failures of the cells; their kernel takes itself for that of the notebook `as_if`."""
     report = notebook.with_suffix(".xml")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
     command += ["-p", "checks.learner.dead_kernel"]
@@ -91,7 +133,7 @@ def _nbval(notebook: Path) -> list[str]:
     run = subprocess.run(
         command,
         cwd=notebook.parent,
-        env={**os.environ, "PYTHONUTF8": "1"},
+        env={**os.environ, "PYTHONUTF8": "1", "JPY_SESSION_NAME": str(as_if)},
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -110,7 +152,7 @@ def _failure(case: ElementTree.Element) -> str:
     if DIED in (problem.text or ""):
         return DIED
     if problem.tag == "skipped" or lines[-1:] == [DEAD_BEFORE]:
-        return "it did not run, because an earlier cell ran out of time or ended the kernel"
+        return NOT_RUN
     if "Traceback:" in lines:
         return _last_words(lines[lines.index("Traceback:") + 1 :])
     said = [line.partition(": ")[2] for line in lines if re.match(r"Cell \d+: ", line)]

@@ -20,13 +20,15 @@ class Answer:
     """The answer to one exercise: its Python, and where it stands among the code cells.
 
     `code` is a digest of the definition without comments and docstrings, "" where nothing is
-    defined. `note` says in a sentence what was chosen where there was a choice.
+    defined. `choice` says in a sentence what was chosen where there was a choice, and `left_out`
+    which lines only a notebook can run.
     """
 
     source: str
     cell: int
     code: str
-    note: str = ""
+    choice: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def answers(cells: Sequence[CodeCell], names: Mapping[str, str]) -> dict[str, Answer]:
@@ -35,16 +37,27 @@ def answers(cells: Sequence[CodeCell], names: Mapping[str, str]) -> dict[str, An
     return {exercise: answer for exercise, answer in found.items() if answer is not None}
 
 
+def definitions(cells: Sequence[CodeCell], found: Mapping[str, Answer]) -> dict[int, CodeCell]:
+    """The cells around the answers `found`, by index: set-up, and what only defines something."""
+    taken = {answer.cell for answer in found.values()}
+    return {
+        i: cell
+        for i, cell in enumerate(cells)
+        if cell.role == "setup" or (cell.role == "plain" and cell.only_defines and i not in taken)
+    }
+
+
 def _answer(cells: Sequence[CodeCell], exercise: str, name: str) -> Answer | None:
     own = [i for i, cell in enumerate(cells) if cell.is_of(exercise)]
     defining = [i for i, cell in enumerate(cells) if _defines(cell, name, i in own)]
     if not own and not defining:
         return None
     last = (defining or own)[-1]
-    pieces = [i for i in own if i < last and i not in defining]
-    parts = [*(cells[i].python for i in pieces), _part(cells[last], name, last in own)]
-    note = _note(name, defining, last, last in own)
-    return Answer("\n\n".join(parts), last, code_of(parts[-1], name), note)
+    pieces = [cells[i] for i in own if i < last and i not in defining]
+    parts = [*(cell.python for cell in pieces), _part(cells[last], name, last in own)]
+    choice = _choice(name, defining, last, last in own)
+    lines = tuple(line for cell in (*pieces, cells[last]) for line in cell.left_out)
+    return Answer("\n\n".join(parts), last, code_of(parts[-1], name), choice, lines)
 
 
 def _defines(cell: CodeCell, name: str, is_own: bool) -> bool:
@@ -86,10 +99,10 @@ def _imports(node: ast.stmt) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom)
 
 
-def _note(name: str, defining: list[int], last: int, is_own: bool) -> str:
+def _choice(name: str, defining: list[int], last: int, is_own: bool) -> str:
     if len(defining) > 1:
         others = " and ".join(str(i + 1) for i in defining)
-        return f"Code cells {others} define {name}: the last of them counts."
+        return f"code cells {others} define {name}; the last of them counts."
     if not is_own:
         return f"{name} is taken from code cell {last + 1}, which is not its exercise's."
     return ""

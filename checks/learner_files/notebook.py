@@ -32,6 +32,11 @@ class CodeCell:
         """Its Python, without what only a notebook can run."""
         return plain(self.source)[0]
 
+    @property
+    def left_out(self) -> list[str]:
+        """The lines that only a notebook can run, as they stand there."""
+        return plain(self.source)[1]
+
     @cached_property
     def tree(self) -> ast.Module:
         """Its statements; none where it has a syntax error."""

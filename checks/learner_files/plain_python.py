@@ -1,7 +1,6 @@
 """What is left of a notebook's cell outside a notebook: Python, without magics and commands."""
 
 import ast
-import re
 
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -41,7 +40,7 @@ def _without_commands(source: str) -> tuple[str, list[str]]:
 
 
 def _as_written(source: str, lines: list[str], number: int) -> str:
-    """The learner's line where the transformation kept the count of lines, else what became of it."""
+    """The learner's line where the count of lines was kept, else what became of it."""
     own = source.splitlines()
     return (own if len(own) == len(lines) else lines)[number - 1].strip()
 

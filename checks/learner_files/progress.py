@@ -61,15 +61,19 @@ def record(exercise: str, name: str, state: str, code: str = "") -> None:
     Elsewhere one line says, once, why nothing is recorded.
     """
     if this_notebook.is_learners():
-        record_saved(exercise, name, state, code)
+        saved = saved_codes({exercise: name}).get(exercise)
+        _write(exercise, state=state, code=code, saved=saved)
     else:
         _say_once(this_notebook.why_not())
 
 
-def record_saved(exercise: str, name: str, state: str, code: str) -> None:
-    """The same from anywhere, of code that lies in `work/`."""
-    saved = saved_codes({exercise: name}).get(exercise)
-    _write(exercise, state=state, code=code, saved=saved)
+def record_saved(exercise: str, state: str, code: str) -> None:
+    """The same from anywhere, of code that lies in `work/`; what was borrowed stays so."""
+    kept = read().get(exercise, {})
+    borrowed = state == "unwritten" and kept.get("state") == "borrowed"
+    news = {"state": state, "code": code, "saved": code}
+    if not borrowed and {**kept, **news} != kept:
+        _write(exercise, **news)
 
 
 @cache

@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import checks.grading.check
 from checks import LESSONS
-from checks.learner import carry
+from checks.learner import carry, shared_names
 from checks.learner_files import paths
 from helpers import solution_markers
 from solutions import d1_moe
@@ -218,7 +218,7 @@ def test_a_part_that_was_stopped_is_told_and_judged_again(work: Path, monkeypatc
 def test_what_fails_without_a_cell_that_was_stopped_is_judged_again(
     work: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(carry, "SECONDS", 0.3)
+    monkeypatch.setattr(shared_names, "SECONDS", 0.3)
     load = "def expert_load(experts, num_experts):\n    return count(experts, num_experts)"
     write(work, {"expert_load": load}, HELPER_IN_SLOW_MOMENTS)
     (work / "slow").touch()

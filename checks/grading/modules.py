@@ -8,7 +8,7 @@ from torch import nn
 
 from checks.grading import expect
 from checks.grading.result import Built, Wrong
-from checks.grading.stage_run import Stage
+from checks.grading.stage_run import Stage, require_own_seed
 
 
 def in_both_modes(stages: Mapping[str, Stage]) -> dict[str, Stage]:
@@ -39,8 +39,10 @@ def _in_both_modes(stage: Stage) -> Stage:
 
 
 def _slip(stage: Stage, answer: Callable, case: object) -> Wrong | None:
+    seed = torch.initial_seed()
     try:
         stage(answer, case)
+        require_own_seed(seed)
     except Wrong as wrong:
         return wrong
     return None
@@ -56,23 +58,9 @@ def _evaluating(answer: Callable) -> Callable:
     return made
 
 
-Used = tuple[Callable[[], Built], Callable[[Built], object]]
-
-
-def left_to_the_caller(use: Callable[[Any, Any], Used]) -> Stage:
-    """A stage in which neither the constructor nor a call fixes a type or sets torch's seed.
-
-    `use(answer, case)` returns what makes the module and what calls it, in float32.
-    """
-
-    def stage(answer: Callable, case: object) -> None:
-        make, call = use(answer, case)
-        module = make()
-        expect_type_in_force(module)
-        _expect_seed_left_alone(make, "making one")
-        _expect_seed_left_alone(lambda: call(module), "calling it")
-
-    return stage
+def made_in_type_in_force(make: Callable[[Any, Any], Built]) -> Stage:
+    """A stage in which `make(answer, case)` returns a module of torch's default type."""
+    return lambda answer, case: expect_type_in_force(make(answer, case))
 
 
 def expect_type_in_force(module: nn.Module) -> None:
@@ -85,20 +73,6 @@ def expect_type_in_force(module: nn.Module) -> None:
             f"{expect.shown(value)}",
             "Does the constructor fix a type (`.double()`, `.bfloat16()`, `dtype=`)?",
         )
-
-
-def _expect_seed_left_alone(call: Callable[[], object], what: str) -> None:
-    """Raise Wrong if torch's random numbers after the call do not depend on those before it."""
-    after = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        call()
-        after.append(torch.get_rng_state())
-    expect.require(
-        not torch.equal(*after),
-        f"{what} must leave torch's seed alone: now every random number after it is the same again",
-        "Is there a `torch.manual_seed` inside?",
-    )
 
 
 def expect_other_starts(make: Callable[[], nn.Module], what: str) -> None:
@@ -126,3 +100,11 @@ def expect_own_memory(module: nn.Module) -> None:
                 f"{name} and {other} lie in the same memory: what one learns overwrites the other",
                 "Is the `.data` of one handed to the other?",
             )
+
+
+def new_module(answer: Callable, name: str, *sizes: object, **options: object) -> Built:
+    """The module that `answer` makes, once it is one and in torch's default type."""
+    made = answer(*sizes, **options)
+    expect.module(made, name)
+    expect_type_in_force(made)
+    return made
