@@ -20,6 +20,9 @@ from checks.learner_files import paths, progress, this_notebook
 from checks.learner_files.answers import Answer, answers, definitions
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 
+NOT_WRITTEN = "not written yet"
+BORROWED = "borrowed from the reference"
+
 
 @dataclass(frozen=True)
 class Carried:
@@ -152,6 +155,7 @@ class _Carrying:
         self.notes.extend([f"{place}: {answer.choice}"] if answer.choice else [])
         self._note_left_out(place, answer.left_out)
         problem = self._bind(lesson, check, answer)
+        self.told.append(answer.source)
         if self.forced.get(check.name) != "yours":
             progress.record_saved(check.id, _state(problem), answer.code)
         self.origin[check.name] = f"reference (yours: {problem})" if problem else "yours"
@@ -174,6 +178,8 @@ class _Carrying:
         self.names.update(kept)
         if not problem and part is None:
             problem = f"its cell defines no {check.name}"
+        if part is check.reference_answer and not wanted:
+            problem = BORROWED
         if not problem:
             self.names[check.name] = part
             problem = "" if wanted else self._judge(check, part, digest, known)
@@ -196,6 +202,5 @@ class _Carrying:
 
 
 def _state(problem: str) -> State:
-    if problem == "not written yet":
-        return "unwritten"
-    return "wrong" if problem else "passed"
+    known: dict[str, State] = {"": "passed", NOT_WRITTEN: "unwritten", BORROWED: "borrowed"}
+    return known.get(problem, "wrong")

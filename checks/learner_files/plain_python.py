@@ -21,8 +21,8 @@ def plain(source: str) -> tuple[str, list[str]]:
     if magic and magic[0].startswith("%%"):
         if magic[0] not in RUN_THEIR_BODY:
             return "", [lines[first]]
-        lines[first] = ""
-    return _without_commands("\n".join(lines))
+        first += 1
+    return _without_commands("\n".join(lines[first:]))
 
 
 def _without_commands(source: str) -> tuple[str, list[str]]:

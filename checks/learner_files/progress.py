@@ -70,7 +70,8 @@ def record(exercise: str, name: str, state: str, code: str = "") -> None:
 def record_saved(exercise: str, state: str, code: str) -> None:
     """The same from anywhere, of code that lies in `work/`; what was borrowed stays so."""
     kept = read().get(exercise, {})
-    borrowed = state == "unwritten" and kept.get("state") == "borrowed"
+    nothing_new = state == "unwritten" or (state == "passed" and not code)
+    borrowed = nothing_new and kept.get("state") == "borrowed"
     news = {"state": state, "code": code, "saved": code}
     if not borrowed and {**kept, **news} != kept:
         _write(exercise, **news)

@@ -1,5 +1,6 @@
 """Which files are the checks' own, wherever they lie, and that the machinery needs no lesson."""
 
+import os
 import subprocess
 import sys
 
@@ -40,3 +41,14 @@ def test_the_machinery_loads_no_lesson_until_one_is_asked_for():
     command = [sys.executable, "-c", f"{MACHINERY}\n{LOADED}\nprint(len(checks.CHECKS))"]
     run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n40\n"
+
+
+@pytest.mark.parametrize("first", ["import helpers, solutions.d1_moe", "import helpers, checks"])
+def test_a_file_that_hides_the_helpers_is_named(tmp_path, first):
+    (tmp_path / "helpers.py").write_text("mine = 1\n", encoding="utf-8")
+    path = f"import sys\nsys.path.append({str(paths.ROOT)!r})\n"
+    command = [sys.executable, "-c", path + first]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    said = run.stderr.splitlines()[-1]
+    assert said.startswith(f"ImportError: {tmp_path / 'helpers.py'} has the name of the course's")
