@@ -12,10 +12,15 @@ from checks import CHECKS, CheckFailed
 from checks.learner import carry, validate
 from checks.learner_files import paths, this_notebook
 
-RIGHT = (
-    "def load_cv(load):\n    return float(load.float().std(correction=0) / load.float().mean())\n"
-)
-GUARDED = RIGHT.replace("    return", "    if not load.any():\n        return 0.0\n    return")
+GUARDED = """\
+def load_cv(load):
+    load = load.float()
+    if not load.any():
+        return 0.0
+    return float(load.std(correction=0) / load.mean())
+"""
+HELPER = "def some(x):\n    return x.any()"
+NEEDS_HELPER = GUARDED.replace("load.any()", "some(load)")
 WRONG = GUARDED.replace("correction=0", "correction=1")
 STUB = "def load_cv(load):\n    raise NotImplementedError\n"
 
@@ -108,35 +113,40 @@ def test_what_validation_and_carrying_find_is_on_the_board(work, capfd):
     assert board() == "· load_cv: not written yet"
 
 
-@pytest.mark.parametrize(
-    ("cells", "tagged", "passes"),
-    [
-        ((STUB, GUARDED), 1, True),  # a right answer in a new cell
-        ((GUARDED, STUB), 2, False),  # a copy of the cell, made by Split Cell
-        ((WRONG, GUARDED), 2, True),
-        ((GUARDED,), 0, True),  # without its tag
-        (("def mean(load):\n    return 1\n", GUARDED), 2, True),
-        ((f"%%time\n!true\n{GUARDED}",), 1, True),
-        ((f"%time\n{GUARDED}",), 1, True),
-        ((f"import asyncio\nawait asyncio.sleep(0)\n{GUARDED}",), 1, True),
-        ((f"{GUARDED}\nprint(load_cv)",), 0, True),  # of no exercise, and it does more
-        (
-            (GUARDED.replace("load.any()", "some(load)"), "def some(x):\n    return x.any()"),
-            1,
-            True,
-        ),
-    ],
-)
-def test_one_answer_for_all_however_the_cells_lie(work, capfd, cells, tagged, passes):
+LAYOUTS = {  # the cells, how many of them are tagged, and whether the answer passes
+    "a new cell": ((STUB, GUARDED), 1, True),
+    "a copy by Split Cell": ((GUARDED, STUB), 2, False),
+    "two answers": ((WRONG, GUARDED), 2, True),
+    "no tag, and it does more": ((f"{GUARDED}\nprint(load_cv)",), 0, True),
+    "the upper half of a split cell": ((HELPER, NEEDS_HELPER), 2, True),
+    "a helper below": ((NEEDS_HELPER, HELPER), 1, True),
+    "a cell's magic": ((f"%%time\n!true\n{GUARDED}",), 1, True),
+    "a line's magic": ((f"%time\n{GUARDED}",), 1, True),
+    "an await": ((f"import asyncio\nawait asyncio.sleep(0)\n{GUARDED}",), 1, True),
+}
+
+
+def save_layout(work: Path, layout: str) -> bool:
+    """Whether the answer passes in the notebook, which has one more exercise."""
+    cells, tagged, passes = LAYOUTS[layout]
     save(work, *cells, tagged=tagged)
-    if tagged == 0:  # validation wants an exercise
-        notebook = nbformat.read(work / "d1_moe.ipynb", as_version=4)
-        metadata = {"tags": ["exercise"], "exercise": "D1.4a"}
-        notebook.cells.append(new_code_cell("x = 1", metadata=metadata))
-        nbformat.write(notebook, work / "d1_moe.ipynb")
+    notebook = nbformat.read(work / "d1_moe.ipynb", as_version=4)
+    metadata = {"tags": ["exercise"], "exercise": "D1.4a"}
+    notebook.cells.append(new_code_cell("x = 1", metadata=metadata))
+    nbformat.write(notebook, work / "d1_moe.ipynb")
+    return passes
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_carrying_takes_the_one_answer_however_the_cells_lie(work, layout):
+    passes = save_layout(work, layout)
     assert (carried() == "yours") is passes
     assert board().startswith("✓") is passes
-    (work / "progress.json").unlink()
+
+
+@pytest.mark.parametrize("layout", ["a copy by Split Cell", "no tag, and it does more", "an await"])
+def test_validation_judges_the_same_answer(work, capfd, layout):
+    passes = save_layout(work, layout)
     assert validated(capfd).startswith("✓") is passes
     assert board().startswith("✓") is passes
 
