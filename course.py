@@ -285,7 +285,11 @@ COMMANDS = {
     "validate": ("[--all] [lesson ...]", "checks your notebooks in work/", checks("validate")),
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),
-    "audit": ("[lesson ...] [--json]", "tests the checks on right and wrong code", checks("audit")),
+    "audit": (
+        "[lesson ...] [--seeds N]",
+        "tests the checks on right and wrong code",
+        checks("audit"),
+    ),
     "build": ("[--check]", "makes the notebooks from lessons/ and solutions/", build),
 }
 

@@ -32,7 +32,7 @@ def _audit(options: argparse.Namespace) -> int:
     from checks.audit import audit
 
     lessons = options.lesson or checks.STEMS
-    verdicts = {lesson: audit.audit(lesson, options.processes) for lesson in lessons}
+    verdicts = {lesson: audit.audit(lesson, options.processes, options.seeds) for lesson in lessons}
     if options.json:
         print(json.dumps({_short(name): audit.summary(v) for name, v in verdicts.items()}))
     else:
@@ -52,6 +52,12 @@ def _lesson(word: str) -> str:
     raise argparse.ArgumentTypeError(f"lesson must be one of {known}, got {word}")
 
 
+def _count(word: str) -> int:
+    if not word.isdecimal() or not 3 <= int(word) <= 1000:
+        raise argparse.ArgumentTypeError(f"seeds must be a number from 3 to 1000, got {word}")
+    return int(word)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="status | validate | export | audit")
@@ -67,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("lesson", nargs="*", type=_lesson)
     audit.add_argument("--json", action="store_true", help="print the counts as JSON")
     audit.add_argument("--processes", type=int, default=2, choices=(1, 2), help="at once")
+    audit.add_argument("--seeds", type=_count, default=3, help="of each answer; 3 if not given")
     audit.set_defaults(run=_audit)
     return parser
 

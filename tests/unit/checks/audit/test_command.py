@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from checks import CHECKS, LESSONS, __main__, progress
-from checks.audit import audit
+from checks.audit import audit, kept_verdicts
 from checks.audit.answers import Answers
 from checks.learner_files import paths
 
@@ -78,7 +78,7 @@ def test_the_audit_fails_on_an_answer_misjudged(poor_bank, capsys):
     assert "accepted, and wrong: D1.4b is_right, seed 2" in shown
     assert run("audit", "d1", "--json") == 1
     counts = json.loads(capsys.readouterr().out)["d1"]
-    assert len(counts["refused_right"]) == len(counts["accepted_wrong"]) == len(audit.SEEDS)
+    assert len(counts["refused_right"]) == len(counts["accepted_wrong"]) == audit.SEEDS
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,20 @@ def test_a_console_without_ticks_shows_the_board_all_the_same():
     done = subprocess.run(words, capture_output=True, cwd=paths.ROOT, env=ascii_only)
     assert done.returncode == 0
     assert b"of 14 subtasks done" in done.stdout
+
+
+def test_a_long_audit_goes_on_where_it_was_broken_off(one_exercise, monkeypatch, tmp_path):
+    monkeypatch.setattr(kept_verdicts, "FOLDER", tmp_path / "kept")
+    first = audit.audit("d1_moe", seeds=4)
+    monkeypatch.setattr(audit, "_verdict", None)  # from here on nothing is judged anew
+    assert audit.audit("d1_moe", seeds=4) == first
+    monkeypatch.setattr(kept_verdicts, "_course", lambda: "another course")
+    with pytest.raises(TypeError):
+        audit.audit("d1_moe", seeds=4)
+
+
+@pytest.mark.parametrize("seeds", ["2", "many", "-50", "1001"])
+def test_too_few_seeds_cost_a_sentence(seeds, capsys):
+    with pytest.raises(SystemExit):
+        run("audit", "--seeds", seeds)
+    assert f"seeds must be a number from 3 to 1000, got {seeds}" in capsys.readouterr().err
