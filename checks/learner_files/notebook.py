@@ -81,8 +81,8 @@ def _advice(path: Path, error: Exception) -> str:
     kept = path.parent / ".ipynb_checkpoints" / f"{path.stem}-checkpoint.ipynb"
     older = f"take {kept.name} from work/.ipynb_checkpoints, or " if kept.is_file() else ""
     return (
-        f"{said} ({_where(lines, error)}). Copy it aside, then {older}let `python3 course.py lab` "
-        "copy a fresh one and paste your cells from the copy, which any text editor opens"
+        f"{said} ({_where(lines, error)}). Move it aside, then {older}let `python3 course.py lab` "
+        "copy a fresh one and paste your cells from the old file, which any text editor opens"
     )
 
 
