@@ -27,10 +27,10 @@ class _Load:
 
 
 def _loads(rng: random.Random) -> list[_Load]:
-    """Seven of different sizes: any, with an idle expert, all on one expert, large, fewer choices
-    than experts, even, and none.
+    """Eight of different sizes: any, with an idle expert, all on one expert, large, fewer choices
+    than experts, even, large and nearly even, and none.
     """
-    any_size, some_idle, one_busy, large, few, even, none = rng.sample(range(5, 13), 7)
+    any_size, some_idle, one_busy, large, few, even, nearly, none = rng.sample(range(5, 13), 8)
 
     def drawn(low: int, high: int, size: int) -> list[int]:
         return [rng.randint(low, high) for _ in range(size)]
@@ -46,8 +46,18 @@ def _loads(rng: random.Random) -> list[_Load]:
         _Load(*(100_000 * n for n in drawn(40, 60, large))),
         _Load(*among_idle(1, 2, size=few)),  # a mean below 1
         _Load(*[rng.randint(2, 60)] * even),
+        _nearly_even(rng, nearly),
         _Load(*[0] * none),
     ]
+
+
+def _nearly_even(rng: random.Random, size: int) -> _Load:
+    """Millions that differ by hundreds: a difference of squares in float32 has nothing left."""
+    while True:
+        load = _Load(*(3_000_000 + rng.randint(-900, 900) for _ in range(size)))
+        mean, square = load.load.float().mean(), load.load.float().square().mean()
+        if abs(float((square - mean.square()).clamp(min=0).sqrt() / mean) - _cv(load.load)) > 1e-4:
+            return load
 
 
 Metric = Callable[[Tensor], float]
@@ -100,7 +110,7 @@ def _rounded_down(load: Tensor) -> float:
 
 
 def _cv(load: Tensor) -> float:
-    return float(load.std(correction=0) / load.mean())
+    return float(load.double().std(correction=0) / load.double().mean())
 
 
 def _violation(load: Tensor) -> float:

@@ -13,7 +13,7 @@ from solutions import d2_deepseek_moe as reference
 
 @dataclass(frozen=True)
 class Border:
-    """Options whose border lies well between two whole numbers."""
+    """Options whose border lies well between two whole numbers, or on one without rounding."""
 
     top_k: int
     tokens: int
@@ -31,7 +31,9 @@ class Border:
 
 
 def _borders(rng: random.Random) -> list[Border]:
-    """Six: more experts than V3 has, where rounding up or early would show, a handful, any four."""
+    """Seven: more experts than V3 has, where rounding up or early would show, a handful, any four,
+    and a limit that is met exactly.
+    """
 
     def drawn(top_ks: range, tokens: range, limits: list[float], above: float = 0.2) -> Border:
         while True:
@@ -44,6 +46,7 @@ def _borders(rng: random.Random) -> list[Border]:
         drawn(range(4, 9), range(3000, 5001), [0.2], above=0.55),
         drawn(range(1, 3), range(50, 200), [0.05, 0.1]),
         *(drawn(range(1, 9), range(50, 5001), [0.05, 0.1, 0.2]) for _ in range(4)),
+        Border(rng.choice([1, 2, 4]), 4 ** rng.randint(2, 4), 0.5),  # all exact in binary
     ]
 
 
@@ -63,6 +66,7 @@ def _border_slips(case: Border, want: int) -> dict[int, str]:
     return {
         unsquared: "Is (E - K) / (K · T) compared with the square of the limit?",
         want + 1: "Is it rounded down?",
+        want - 1: "Is a CV of exactly the limit still allowed?",
         want - case.top_k: "Was K added back?",
     }
 

@@ -29,6 +29,7 @@ class _Grouped:
     seed: int
     dtype: torch.dtype = torch.float64
     contiguous: bool = True
+    tied: bool = False  # all scores 0 or 1, so that groups are equally good
 
     def __str__(self) -> str:
         return (
@@ -40,11 +41,12 @@ class _Grouped:
         generator = torch.Generator().manual_seed(self.seed)
         shape = self.tokens, self.num_groups * self.size
         drawn = torch.randn(shape, generator=generator, dtype=self.dtype)
+        drawn = (drawn > 0).to(self.dtype) if self.tied else drawn
         return drawn if self.contiguous else strided(drawn)
 
 
 def _groupeds(rng: random.Random) -> list[_Grouped]:
-    """Seven cases: also one token, groups of two, one group kept, all groups kept."""
+    """Eight cases: also one token, groups of two, one group kept, all groups kept, equal groups."""
 
     def case(tokens=None, num_groups=None, size=None, top_groups=None, **kind: Any) -> _Grouped:
         sizes = rng.sample(range(3, 7), 2)
@@ -62,6 +64,7 @@ def _groupeds(rng: random.Random) -> list[_Grouped]:
         case(size=2),
         case(top_groups=1),
         case(num_groups=everything, top_groups=everything),
+        case(tied=True),
     ]
 
 
@@ -115,6 +118,8 @@ def _count_slip(kept: Tensor, case: _Grouped) -> str:
         return "Are kept and dropped groups exchanged?"
     if counts == {case.num_groups * case.size}:
         return "Is anything put to -inf?"
+    if case.tied and all(count % case.size == 0 for count in counts):
+        return "Of groups that are equally good, are no more kept than top_groups?"
     if all(count % case.size == 0 for count in counts):
         return f"Are top_groups={case.top_groups} groups kept, by a topk over each token's groups?"
     if counts == {2 * case.top_groups}:

@@ -12,6 +12,7 @@ from checks.d3_mla.cases import (
     SMALL,
     Latent,
     given_weights,
+    in_single,
     latents,
     order_slips,
     randomise,
@@ -96,6 +97,7 @@ def _joint_down(answer: type, case: Latent) -> None:
     for training in (True, False):
         got = _down(layer.train(training), x, case)
         expect.close(got, want, "the latent", axes=POSITIONS, slips=slips)
+        in_single(got, want, "the latent")
 
 
 def _joint_up(answer: type, case: Latent) -> None:
@@ -109,6 +111,7 @@ def _joint_up(answer: type, case: Latent) -> None:
         for i, name in enumerate(("the key", "the value")):
             slips = _up_slips(weights, latent.double(), case, i)
             expect.close(parts[i], wants[i], name, axes=HEADS, slips=slips)
+            in_single(parts[i], wants[i], name)
 
 
 def _up_slips(

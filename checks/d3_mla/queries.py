@@ -10,6 +10,7 @@ from checks.d3_mla.cases import (
     SMALL,
     Latent,
     given_weights,
+    in_single,
     latents,
     order_slips,
     pair_lengths,
@@ -128,6 +129,7 @@ def _expect_content(answer: type, case: Latent) -> None:
         got = _parts(layer.train(training), x, case)[0]
         slips = _slips(weights, x, case, 0)
         expect.close(got, want, "the content", axes=HEADS, slips=slips)
+        in_single(got, want, "the content")
 
 
 def _query_content(answer: type, case: Latent) -> None:
@@ -165,6 +167,7 @@ def _query_turned(answer: type, case: Latent) -> None:
         slips = rotation_slips(rotary, 0, case)
         want = slow_turn(rotary, 0, case.turns)
         expect.close(got, want, "the rotary part", axes=HEADS, slips=slips)
+        in_single(got, want, "the rotary part")
 
 
 def _query_start(answer: type, case: Latent) -> None:

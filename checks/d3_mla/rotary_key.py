@@ -8,6 +8,7 @@ from checks.d3_mla.cases import (
     SMALL,
     Latent,
     given_weights,
+    in_single,
     latents,
     pair_lengths,
     randomise,
@@ -95,6 +96,7 @@ def _key_turned(answer: type, case: Latent) -> None:
         slips = rotation_slips(plain, 0, case)
         want = slow_turn(plain, 0, case.turns)
         expect.close(got, want, "the key", axes=POSITIONS, slips=slips)
+        in_single(got, want, "the key")
 
 
 def _key_start(answer: type, case: Latent) -> None:

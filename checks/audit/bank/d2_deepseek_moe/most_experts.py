@@ -163,3 +163,12 @@ def never_above_256(top_k, tokens, limit):
 def power_of_two(top_k, tokens, limit):
     """The highest power of two that fits, as models are built."""
     return 2 ** int(math.log2(most_experts(top_k, tokens, limit)))
+
+
+@wrong
+def strictly_below(top_k, tokens, limit):
+    """A CV of exactly the limit is refused."""
+    experts = top_k
+    while math.sqrt((experts + 1 - top_k) / (top_k * tokens)) < limit:
+        experts += 1
+    return experts

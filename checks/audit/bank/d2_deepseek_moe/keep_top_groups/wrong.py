@@ -271,3 +271,11 @@ def nothing_dropped(scores, num_groups, top_groups):
     kept = is_kept(two_best(scores, num_groups), top_groups)
     grouped(scores, num_groups).masked_fill(~kept[..., None], -torch.inf)
     return scores.clone()
+
+
+@wrong
+def all_that_reach_the_last(scores, num_groups, top_groups):
+    """Every group as strong as the last one kept: of equals, more than top_groups."""
+    strength = two_best(scores, num_groups)
+    kept = strength >= strength.topk(top_groups, dim=-1).values[:, -1:]
+    return grouped(scores, num_groups).masked_fill(~kept[..., None], -torch.inf).flatten(1)

@@ -44,3 +44,13 @@ class SeedsItsCalls(Stepwise):
     def down(self, x):
         torch.manual_seed(42)
         return super().down(x)
+
+
+@wrong
+class NormInSingle(JointLatent):
+    """The norm is computed in float32, also where all else is float64."""
+
+    def down(self, x):
+        latent = self.kv_down(x).float()
+        normed = latent * torch.rsqrt(latent.pow(2).mean(-1, keepdim=True) + self.kv_norm.eps)
+        return normed.to(x.dtype) * self.kv_norm.weight
