@@ -1,24 +1,30 @@
 """The check of D3.3f: latents for a trained attention, with the smallest squared error."""
 
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from checks.d3_mla.conversion_cases import (
+    ALONE,
+    Trained,
+    least_lost,
+    lost,
+    main_directions,
+    own_of,
+    rank_of,
+    slips_of_directions,
+    traineds,
+)
 from checks.d3_mla.projections import check_latent_projections
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
-from checks.grading.strided import strided
 from solutions import d3_mla as reference
 
 _BOUND = 1e-6  # the largest share that may be lost beside the smallest one
-_CLEAR = 0.005  # how much more of the whole a slip loses, so that no rounding hides it
 _BACK = "Is down the weights along orthonormal directions, and up the way back along the same?"
 _SIZED = (
     "Up leads back along the best directions, and what it gets along them has other sizes. Is down "
@@ -32,144 +38,9 @@ _CHOICE = (
     "down and up fit each other, along directions that are not the strongest of {name}. Are they "
     "the last columns of the eigenvectors, and of y.T @ y with all rows y as they come?"
 )
-_ALONE = {"keys": 0, "values": 1}
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """One case: weights `(width, d_model)`, and inputs with a mean and a few strong directions."""
-
-    rows: int
-    d_model: int
-    width: int
-    d_latent: int
-    seed: int
-    dtype: torch.dtype = torch.float64
-    learnable: bool = False
-
-    def __str__(self) -> str:
-        return (
-            f"W_K and W_V of shape {(self.width, self.d_model)}, activations of shape "
-            f"{(self.rows, self.d_model)}, d_latent={self.d_latent}"
-        )
-
-    def _drawn(self, offset: int, *shape: int) -> Tensor:
-        generator = torch.Generator().manual_seed(self.seed + offset)
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    def weights(self) -> tuple[Tensor, Tensor]:
-        """W_K and W_V, which read some directions of x far more than others; they need a gradient,
-        as an `nn.Linear`'s do, in a case that says so.
-        """
-        drawn = (
-            self._drawn(0, 2, self.width, self.d_model) * (0.7 * self._drawn(1, self.d_model)).exp()
-        )
-        pair = (drawn @ self._turn()).to(self.dtype)
-        return tuple(weight.clone().requires_grad_(self.learnable) for weight in pair)
-
-    def activations(self) -> Tensor:
-        """`(N, D)`; not contiguous."""
-        strength = (0.7 * self._drawn(2, self.d_model)).exp()
-        drawn = (self._drawn(3, self.rows, self.d_model) + self._drawn(4, self.d_model)) * strength
-        return strided((drawn @ self._turn()).to(self.dtype))
-
-    def _turn(self) -> Tensor:
-        """Axes that belong to no single number of x."""
-        return torch.linalg.qr(self._drawn(5, self.d_model, self.d_model)).Q
-
-    def outputs(self) -> list[Tensor]:
-        """Keys and values `(N, W)` of the activations."""
-        return [self.activations().double() @ w.detach().double().T for w in self.weights()]
-
-
-def _traineds(rng: random.Random) -> list[_Trained]:
-    """Six cases: fewer outputs than inputs and more, float32, one direction, fewer activations than
-    inputs are wide, one row of weights; none in which a slip loses hardly more than the best
-    directions do.
-    """
-
-    def case(width: int, d_latent: int | None = None, few: bool = False, **kind: Any) -> _Trained:
-        while True:
-            rank = d_latent or rng.randint(2, 3)
-            rows = rng.randint(8, 9) if few else rng.randint(30, 50)
-            d_model = rng.choice([n for n in range(10, 15) if n != width])
-            drawn = _Trained(rows, d_model, width, rank, rng.randrange(10**6), **kind)
-            if drawn.width == 1 or _is_clear(drawn):
-                return drawn
-
-    return [
-        case(rng.randint(8, 10)),
-        case(rng.randint(8, 10), dtype=torch.float32),
-        case(rng.randint(14, 16)),
-        case(rng.randint(8, 10), 1, learnable=True),
-        case(rng.randint(8, 9), few=True),
-        case(1, 1),
-    ]
-
-
-def _is_clear(case: _Trained) -> bool:
-    """Whether each slip loses more than the best directions, of keys, values and both together."""
-    for part in ("keys", "values", "both"):
-        least = _least(case, part)
-        if any(loss() < least + _CLEAR for loss in _slips(case, part).values()):
-            return False
-    return True
-
-
-def _own(pair: Sequence[Tensor], part: str, dim: int = 0) -> Tensor:
-    """What belongs to the keys, to the values, or to both side by side."""
-    return torch.cat(list(pair), dim) if part == "both" else pair[_ALONE[part]]
-
-
-def _rank(case: _Trained, part: str) -> int:
-    return 2 * case.d_latent if part == "both" else case.d_latent
-
-
-def _main(matrix: Tensor) -> Tensor:
-    """The directions of the rows, one per column, strongest first: `(W, W)`."""
-    return torch.linalg.eigh(matrix.T @ matrix).eigenvectors.flip(-1)
-
-
-def _lost(outputs: Tensor, directions: Tensor) -> float:
-    """The share of the squared length that these orthonormal directions do not keep."""
-    return 1 - float((outputs @ directions).square().sum() / outputs.square().sum())
-
-
-def _least(case: _Trained, part: str) -> float:
-    """What the best directions lose: the squares of the singular values that are left."""
-    squares = torch.linalg.svdvals(_own(case.outputs(), part, 1)).square()
-    return float(squares[_rank(case, part) :].sum() / squares.sum())
-
-
-def _slips(case: _Trained, part: str) -> dict[str, Callable[[], float]]:
-    """What the directions of a slip lose, by the question that asks about it."""
-    outputs, rank = _own(case.outputs(), part, 1), _rank(case, part)
-    weights = _own(case.weights(), part).detach().double()
-    whole, inputs = part == "both", case.activations().double()
-    name = "keys and values" if whole else part
-    found = {
-        f"Are these the directions of the weights alone? It is the {name} that these activations "
-        "give which must be kept.": lambda: _lost(outputs, _main(weights.T)[:, :rank]),
-        f"Is the mean of the {name} taken off before? down and up have no bias to put it "
-        "back.": lambda: _lost(outputs, _main(outputs - outputs.mean(0))[:, :rank]),
-        "Are these the weakest directions? Which end does eigh begin with?": lambda: _lost(
-            outputs, _main(outputs)[:, -rank:]
-        ),
-        f"Are these the directions of the activations, and not of the {name}?": lambda: _lost(
-            outputs, torch.linalg.qr(weights @ _main(inputs)[:, :rank]).Q
-        ),
-    }
-    return found if whole else found | _exchanged(case, part, rank)
-
-
-def _exchanged(case: _Trained, part: str, rank: int) -> dict[str, Callable[[], float]]:
-    own, other = _own(case.outputs(), part), case.outputs()[1 - _ALONE[part]]
-    return {
-        f"Do the {part} have directions of their own?": lambda: _lost(own, _main(other)[:, :rank])
-    }
-
-
-def _made(answer, case: _Trained, d_latent: int, joint: bool) -> tuple[list[Tensor], list[Tensor]]:
+def _made(answer, case: Trained, d_latent: int, joint: bool) -> tuple[list[Tensor], list[Tensor]]:
     """Both latents of the activations, and the keys and values `(N, W)` they are expanded to."""
     W_K, W_V = case.weights()
     options = {"joint": True} if joint else {}
@@ -183,7 +54,7 @@ def _made(answer, case: _Trained, d_latent: int, joint: bool) -> tuple[list[Tens
     return latents, [value.detach().double().reshape(case.rows, -1) for value in expanded]
 
 
-def _of_kind(pair: Built, name: str, last: tuple[int, ...], case: _Trained) -> list[Tensor]:
+def _of_kind(pair: Built, name: str, last: tuple[int, ...], case: Trained) -> list[Tensor]:
     names = f"the {name} of the keys", f"the {name} of the values"
     ask = "One head holds the whole width W, and with joint a latent is 2 · d_latent wide."
     for value, each in zip(expect.pair(pair, names), names, strict=True):
@@ -191,11 +62,11 @@ def _of_kind(pair: Built, name: str, last: tuple[int, ...], case: _Trained) -> l
     return list(pair)
 
 
-def _kind(answer, case: _Trained) -> None:
+def _kind(answer, case: Trained) -> None:
     _made(answer, case, case.d_latent, joint=False)
 
 
-def _kind_joint(answer, case: _Trained) -> None:
+def _kind_joint(answer, case: Trained) -> None:
     latents, _ = _made(answer, case, case.d_latent, joint=True)
     k, v = (latent.detach()[0] for latent in latents)
     ask = "Is there one weight down, for keys and values side by side, used for both?"
@@ -203,14 +74,14 @@ def _kind_joint(answer, case: _Trained) -> None:
     expect.close(v, k, name, slips={ask: lambda: v}, bound=1e-4)
 
 
-def _all_kept(answer, case: _Trained) -> None:
+def _all_kept(answer, case: Trained) -> None:
     """As many directions as there are: nothing is lost, whichever basis is taken."""
     if case.width > case.d_model:
         return  # more directions than keys can have: another stage grades these sizes
     _, got = _made(answer, case, case.width, joint=False)
-    for part, outputs, came in zip(_ALONE, case.outputs(), got, strict=True):
+    for part, outputs, came in zip(ALONE, case.outputs(), got, strict=True):
         slips = {
-            "Are keys and values exchanged?": lambda part=part: case.outputs()[1 - _ALONE[part]],
+            "Are keys and values exchanged?": lambda part=part: case.outputs()[1 - ALONE[part]],
             _unlike(came, outputs): lambda came=came: came,
         }
         name = f"with d_latent={case.width} nothing is lost: a number of the {part}"
@@ -225,29 +96,29 @@ def _unlike(came: Tensor, outputs: Tensor) -> str:
 
 def _is_sized(mixed: Tensor, outputs: Tensor) -> bool:
     """Whether outputs @ mixed only stretches the outputs along their own directions."""
-    own = _main(outputs)
+    own = main_directions(outputs)
     stretched = own.T @ mixed @ own
     crossed = stretched - stretched.diagonal().diag()
     return float(crossed.abs().max()) < 1e-3 * float(stretched.abs().max())
 
 
-def _expect_best(came: Tensor, case: _Trained, part: str) -> None:
+def _expect_best(came: Tensor, case: Trained, part: str) -> None:
     """The loss is the smallest possible; another basis of the same directions loses as much."""
-    outputs, least = _own(case.outputs(), part, 1), _least(case, part)
+    outputs, least = own_of(case.outputs(), part, 1), least_lost(case, part)
     loss = float((outputs - came).square().sum() / outputs.square().sum())
     if loss <= least * (1 + 1e-3) + _BOUND:
         return
     near = 1e-3 * loss + _BOUND
-    slips = _slips(case, part) | _columns(case, part)
+    slips = slips_of_directions(case, part) | _columns(case, part)
     slips |= _of_both(case) if part == "both" else {}
     asks = [ask for ask, slip in slips.items() if abs(slip() - loss) <= near]
     name = "keys and values together" if part == "both" else f"the {part}"
     digits = 2 if f"{least:.2%}" != f"{loss:.2%}" else 6
     expect.require(
         False,
-        f"the best {_rank(case, part)} directions lose {least:.{digits}%} of the squared length of "
-        f"{name} on these activations, and yours {loss:.{digits}%}",
-        asks[0] if asks else _where(came, outputs, _rank(case, part), least, name),
+        f"the best {rank_of(case, part)} directions lose {least:.{digits}%} of the squared length "
+        f"of {name} on these activations, and yours {loss:.{digits}%}",
+        asks[0] if asks else _where(came, outputs, rank_of(case, part), least, name),
     )
 
 
@@ -258,26 +129,26 @@ def _where(came: Tensor, outputs: Tensor, rank: int, least: float, name: str) ->
     """
     basis = torch.linalg.svd(came, full_matrices=False).Vh[:rank].T  # (W, rank)
     kept = outputs @ basis  # what the best latent along these directions holds
-    if _lost(outputs, basis) <= least * (1 + 1e-2) + 1e-4:
+    if lost(outputs, basis) <= least * (1 + 1e-2) + 1e-4:
         mixed = torch.linalg.lstsq(kept, came @ basis).solution
         return _SIZED if _is_sized(mixed, kept) else _DOWN
     fits = expect.near(came, kept @ basis.T, 1e-3)
     return _CHOICE.format(name=name) if fits else _BACK
 
 
-def _of_both(case: _Trained) -> dict[str, Callable[[], float]]:
+def _of_both(case: Trained) -> dict[str, Callable[[], float]]:
     """What slips with one latent for both lose."""
     whole, rank = torch.cat(case.outputs(), 1), 2 * case.d_latent
     sizes = torch.cat([part.norm().expand(case.width) for part in case.outputs()])
 
     def scaled_alike() -> float:
         even = whole / sizes
-        kept = even @ _main(even)[:, :rank] @ _main(even)[:, :rank].T * sizes
+        kept = even @ main_directions(even)[:, :rank] @ main_directions(even)[:, :rank].T * sizes
         return float((whole - kept).square().sum() / whole.square().sum())
 
     def of_each() -> float:
-        bases = [_main(part)[:, : case.d_latent] for part in case.outputs()]
-        return _lost(whole, torch.block_diag(*bases))
+        bases = [main_directions(part)[:, : case.d_latent] for part in case.outputs()]
+        return lost(whole, torch.block_diag(*bases))
 
     return {
         "Are keys and values brought to one size first? Larger ones count for more.": scaled_alike,
@@ -286,58 +157,58 @@ def _of_both(case: _Trained) -> dict[str, Callable[[], float]]:
     }
 
 
-def _columns(case: _Trained, part: str) -> dict[str, Callable[[], float]]:
+def _columns(case: Trained, part: str) -> dict[str, Callable[[], float]]:
     """What other choices among the right eigenvectors lose."""
-    outputs, rank = _own(case.outputs(), part, 1), _rank(case, part)
-    strongest = _main(outputs)  # (W, W), strongest first
+    outputs, rank = own_of(case.outputs(), part, 1), rank_of(case, part)
+    strongest = main_directions(outputs)  # (W, W), strongest first
     upwards = strongest.flip(-1)  # as eigh returns them
     return {
-        "Is the best direction left out? The last column of eigh is the strongest.": lambda: _lost(
+        "Is the best direction left out? The last column of eigh is the strongest.": lambda: lost(
             outputs, strongest[:, 1 : rank + 1]
         ),
-        "Are rows taken, where directions are the columns of eigh's eigenvectors?": lambda: _lost(
+        "Are rows taken, where directions are the columns of eigh's eigenvectors?": lambda: lost(
             outputs, torch.linalg.qr(upwards[-rank:].T).Q
         ),
-        "Are columns of Vh taken, where directions are its rows?": lambda: _lost(
+        "Are columns of Vh taken, where directions are its rows?": lambda: lost(
             outputs, torch.linalg.svd(outputs).Vh[:, :rank]
         ),
-        "Are these coordinates as they stand, and not directions?": lambda: _lost(
+        "Are these coordinates as they stand, and not directions?": lambda: lost(
             outputs, torch.eye(outputs.shape[1]).to(outputs)[:, :rank]
         ),
-        "Is every row brought to one length first? Long ones count for more.": lambda: _lost(
-            outputs, _main(torch.nn.functional.normalize(outputs, dim=1))[:, :rank]
+        "Is every row brought to one length first? Long ones count for more.": lambda: lost(
+            outputs, main_directions(torch.nn.functional.normalize(outputs, dim=1))[:, :rank]
         ),
-        "Is every coordinate brought to one size first? Large ones count for more.": lambda: _lost(
-            outputs, _main(torch.nn.functional.normalize(outputs, dim=0))[:, :rank]
+        "Is every coordinate brought to one size first? Large ones count for more.": lambda: lost(
+            outputs, main_directions(torch.nn.functional.normalize(outputs, dim=0))[:, :rank]
         ),
-        "Do all activations count, and not a part of them?": lambda: _lost(
-            outputs, _main(outputs[: (len(outputs) + 1) // 2])[:, :rank]
+        "Do all activations count, and not a part of them?": lambda: lost(
+            outputs, main_directions(outputs[: (len(outputs) + 1) // 2])[:, :rank]
         ),
     }
 
 
-def _best_keys(answer, case: _Trained) -> None:
+def _best_keys(answer, case: Trained) -> None:
     _expect_best(_made(answer, case, case.d_latent, joint=False)[1][0], case, "keys")
 
 
-def _best_values(answer, case: _Trained) -> None:
+def _best_values(answer, case: Trained) -> None:
     _expect_best(_made(answer, case, case.d_latent, joint=False)[1][1], case, "values")
 
 
-def _best_joint(answer, case: _Trained) -> None:
+def _best_joint(answer, case: Trained) -> None:
     _, expanded = _made(answer, case, case.d_latent, joint=True)
     exchanged = torch.cat(expanded[::-1], dim=1)
     whole = torch.cat(case.outputs(), dim=1)
     lost = float((whole - exchanged).square().sum() / whole.square().sum())
     expect.require(
-        lost > _least(case, "both") * (1 + 1e-3) + _BOUND,
+        lost > least_lost(case, "both") * (1 + 1e-3) + _BOUND,
         "with joint=True keys come where values belong, and values where keys do",
         "Are the first W rows of the basis the keys', as in torch.cat([W_K, W_V])?",
     )
     _expect_best(torch.cat(expanded, dim=1), case, "both")
 
 
-def _use(answer, case: _Trained) -> Used:
+def _use(answer, case: Trained) -> Used:
     values = dict(zip(("W_K", "W_V"), case.weights(), strict=True))
     values["activations"] = case.activations()
 
@@ -360,7 +231,7 @@ check_latents_from_mha = Check(
     name="latents_from_mha",
     minutes=25,
     reference_answer=reference.latents_from_mha,
-    draw=_traineds,
+    draw=traineds,
     stages={
         "a LatentProjections of one head": _kind,
         "with d_latent = W nothing is lost": _all_kept,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from checks.d2_deepseek_moe.layer import check_deepseek_moe
+from checks.d3_mla.attention.layer import check_mla
 from checks.d3_mla.cases import POSITIONS
-from checks.d3_mla.layer import check_mla
 from checks.d4_deepseek.block_mistakes import slips_of_block, slips_of_chunks
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,

@@ -4,12 +4,18 @@ import numbers
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from checks.d4_deepseek.block import compared_config
 from checks.d4_deepseek.cases import V2_OPTIONS, V3_OPTIONS, Deep, draw_case, draw_config, sizes
+from checks.d4_deepseek.count_slips import (
+    counted_parts,
+    idle_weights,
+    norm_slips,
+    share_slips,
+    total_with,
+)
 from checks.d4_deepseek.stack import check_deepseek, made
 from checks.grading import expect
 from checks.grading.check import Check
@@ -56,7 +62,7 @@ def _beyond_float32(rng: random.Random) -> _Counted:
         sizes = {"d_model": rng.choice((11, 13)), "expert_dim": 2 * rng.randint(150_000, 160_000)}
         kind = {"num_layers": 1, "num_experts": 4, "top_k": 2, "num_shared": 1} | sizes
         config = draw_config(rng, **kind)
-        total, idle = sum(counted_parts(config).values()), _idle(config)
+        total, idle = sum(counted_parts(config).values()), idle_weights(config)
         if total % 2 and (total - idle) % 2:
             return _Counted(config)
 
@@ -96,66 +102,24 @@ def _count_kind(answer: Callable, case: _Counted) -> None:
     )
 
 
-def counted_parts(config: DeepSeekConfig) -> dict[str, int]:
-    """How many numbers the weights of each kind hold, in all layers together."""
-    sparse = config.num_layers - config.dense_layers
-    expert = 3 * config.d_model // config.num_segments * config.expert_dim
-    return {
-        "embedding": config.vocab_size * config.d_model,
-        "head": config.vocab_size * config.d_model,
-        "norms": (2 * config.num_layers + 1) * config.d_model,
-        "attention": config.num_layers * _attention(config),
-        "dense": config.dense_layers * 3 * config.d_model * config.dense_dim,
-        "router": sparse * config.num_experts * config.d_model // config.num_segments,
-        "shared": sparse * config.num_shared * 3 * config.d_model * config.expert_dim,
-        "routed": sparse * config.num_experts * expert,
-    }
-
-
-def _attention(config: DeepSeekConfig) -> int:
-    """Query path, latent with its norm, rotary key and output of one layer."""
-    key = config.d_head + config.d_rope
-    value = config.d_head if config.d_value is None else config.d_value
-    queries = config.num_heads * key * (config.q_latent or config.d_model)
-    if config.q_latent is not None:
-        queries += config.d_model * config.q_latent + config.q_latent
-    latent = config.d_model * config.d_latent + config.d_latent
-    latent += config.d_latent * config.num_heads * (config.d_head + value)
-    return (
-        queries
-        + latent
-        + config.d_model * config.d_rope
-        + config.num_heads * value * config.d_model
-    )
-
-
-def _idle(config: DeepSeekConfig, used: int | None = None) -> int:
-    """The numbers in the experts that a token leaves alone, of all layers with experts."""
-    if used is None:
-        used = min(config.num_experts, config.top_k * config.num_segments)
-    one_layer = counted_parts(replace(config, dense_layers=config.num_layers - 1))["routed"]
-    sparse = config.num_layers - config.dense_layers
-    return sparse * one_layer // config.num_experts * (config.num_experts - used)
-
-
 def _expect_total(answer: Callable, case: _Counted) -> None:
     config, parts = case.config, counted_parts(case.config)
     total = sum(parts.values())
     sparse = config.num_layers - config.dense_layers
     slips = {
-        "Is the total the first of the two?": total - _idle(config),
+        "Is the total the first of the two?": total - idle_weights(config),
         "Does the input embedding count?": total - parts["embedding"],
         "Does the head count? Its weights are its own.": total - parts["head"],
         "Do the norms count?": total - parts["norms"],
         "Does the last norm count?": total - config.d_model,
-        **_norm_slips(config, total),
+        **norm_slips(config, total),
         "Are embedding, last norm and head counted, beside the blocks?": total
         - parts["embedding"]
         - parts["head"]
         - config.d_model,
         "Are experts as wide as a segment, d_model / m, and not as a token?": total
         + (config.num_segments - 1) * parts["routed"],
-        "Has the model num_layers blocks, and no more?": _total_with(
+        "Has the model num_layers blocks, and no more?": total_with(
             config, num_layers=config.num_layers + 1
         ),
         "Are these bytes? A number takes four.": 4 * total,
@@ -168,10 +132,10 @@ def _expect_total(answer: Callable, case: _Counted) -> None:
         "Do the shared experts count?": total - parts["shared"],
         "Does the router count?": total - parts["router"],
         "Do all experts count, chosen or not?": total - parts["routed"],
-        "Do the first dense_layers have a dense part, and no experts?": _total_with(
+        "Do the first dense_layers have a dense part, and no experts?": total_with(
             config, dense_layers=0
         ),
-        "Which layers have experts, those from dense_layers on?": _total_with(
+        "Which layers have experts, those from dense_layers on?": total_with(
             config, dense_layers=config.num_layers
         ),
     }
@@ -187,29 +151,6 @@ def _nearest(got: int, want: int) -> str:
     return ""
 
 
-def _norm_slips(config: DeepSeekConfig, total: int) -> dict[str, int]:
-    """What is counted where some weights with one dimension are forgotten."""
-    blocks, layers = 2 * config.num_layers * config.d_model, config.num_layers
-    latents, queries = layers * config.d_latent, layers * (config.q_latent or 0)
-    inside = "Do the norms inside attention count, those of the latents?"
-    return {
-        "Do the norms of the blocks count, two in each?": total - blocks,
-        "Does each block have two norms, and do both count?": total - blocks // 2,
-        inside: total - latents - queries,
-        "Does kv_norm count, in every layer?": total - latents,
-        "Does q_norm count, in every layer?": total - queries,
-        "Do all norms count, those inside attention too?": total
-        - blocks
-        - config.d_model
-        - latents
-        - queries,
-    }
-
-
-def _total_with(config: DeepSeekConfig, **fields: Any) -> int:
-    return sum(counted_parts(replace(config, **fields)).values())
-
-
 def _expect_number(got: int, want: int, name: str, slips: dict[str, int]) -> None:
     asks = (ask for ask, value in slips.items() if value == got != want)
     ask = next(asks, None) or _nearest(got, want)
@@ -219,23 +160,23 @@ def _expect_number(got: int, want: int, name: str, slips: dict[str, int]) -> Non
 def _expect_active(answer: Callable, case: _Counted) -> None:
     config, parts = case.config, counted_parts(case.config)
     total, sparse = sum(parts.values()), config.num_layers - config.dense_layers
-    used, idle = config.top_k * config.num_segments, _idle(config)
-    expert, whole = _idle(config, config.num_experts - 1) // max(sparse, 1), 0
+    used, idle = config.top_k * config.num_segments, idle_weights(config)
+    expert, whole = idle_weights(config, config.num_experts - 1) // max(sparse, 1), 0
     if sparse:
         whole = sum(parts[kind] for kind in ("router", "shared", "routed")) // sparse
     slips = {
         "What of the experts that a token does not use?": total,
         "Does a token use only top_k experts? Each of its segments chooses its own.": total
-        - _idle(config, config.top_k),
-        "Can a token use more experts than there are?": total - _idle(config, used),
+        - idle_weights(config, config.top_k),
+        "Can a token use more experts than there are?": total - idle_weights(config, used),
         "Does top_k count the routed experts alone? The shared ones are no part of it.": total
-        - _idle(config, min(used + config.num_shared, config.num_experts)),
-        "Does a token use one expert per layer?": total - _idle(config, 1),
+        - idle_weights(config, min(used + config.num_shared, config.num_experts)),
+        "Does a token use one expert per layer?": total - idle_weights(config, 1),
         "Do all layers with experts leave some idle, and not only one?": total
         - idle // max(sparse, 1),
         "Do the dense layers leave anything idle?": total
-        - config.num_layers * _idle(replace(config, dense_layers=config.num_layers - 1)),
-        **_share_slips(config, total - idle),
+        - config.num_layers * idle_weights(replace(config, dense_layers=config.num_layers - 1)),
+        **share_slips(config, total - idle),
         "Do the shared experts count? Every token uses them.": total - idle - parts["shared"],
         "Does the router count? Every token uses it.": total - idle - parts["router"],
         "Does the input embedding count? Here all of it does.": total - idle - parts["embedding"],
@@ -252,25 +193,6 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         "Is it the idle ones, or those in use, that are asked for?": idle,
     }
     _expect_number(_pair(answer, case)[1], total - idle, "active", slips)
-
-
-def _share_slips(config: DeepSeekConfig, active: int) -> dict[str, int]:
-    """What is counted where more than the routed experts is taken by the share of those in use."""
-    parts, sparse = counted_parts(config), config.num_layers - config.dense_layers
-    unused = config.num_experts - min(config.num_experts, config.top_k * config.num_segments)
-
-    def by_share(numbers: int) -> int:
-        return active - sparse * (numbers // max(sparse, 1) * unused // config.num_experts)
-
-    blocks = sparse * (_attention(config) + 2 * config.d_model)
-    blocks += parts["router"] + parts["shared"]
-    return {
-        "Is all of the router used, and not the rows of the chosen experts alone?": by_share(
-            parts["router"]
-        ),
-        "Are all shared experts used, and not a share of them?": by_share(parts["shared"]),
-        "Are the routed experts alone idle, and not a share of whole layers?": by_share(blocks),
-    }
 
 
 def _count_dense(answer: Callable, case: _Counted) -> None:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from checks.d3_mla.attend import check_attend
+from checks.d3_mla.attention.attend import check_attend
+from checks.d3_mla.attention.layer import check_mla
 from checks.d3_mla.cases import latents
 from checks.d3_mla.joint_latent import check_joint_latent
-from checks.d3_mla.layer import check_mla
 from checks.d3_mla.queries import check_query_path
 from checks.d3_mla.rotary_key import check_rotary_key
 from checks.grading.check import CheckFailed

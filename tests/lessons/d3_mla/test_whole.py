@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from checks import CheckFailed
-from checks.d3_mla.absorbed import check_absorbed_decode
-from checks.d3_mla.layer import check_mla
+from checks.d3_mla.attention.absorbed import check_absorbed_decode
+from checks.d3_mla.attention.layer import check_mla
 from solutions import d3_mla as reference
 
 ALONE = replace(check_mla, needs=())  # says what it sees itself, whatever its parts' checks say

@@ -113,7 +113,7 @@ def test_a_circle_and_an_arrow_upwards_would_be_seen():
 def test_importing_checks_loads_no_lesson():
     names = imported(ROOT / "checks" / "__init__.py")
     assert not [
-        name for name in names if name.startswith(("checks.d", "checks.audit", "solutions"))
+        name for name in names if name.startswith(("checks.d", "checks.audit", "solutions."))
     ]
 
 

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from checks.d3_mla.cases import POSITIONS, Angles, Latent, randomise, slow_turn
-from checks.d3_mla.layer_cases import (
+from checks.d3_mla.attention.layer_cases import (
     SlowAttention,
     WatchedCache,
     as_it_is,
     attentions,
     made,
-    slips_of_merging,
-    slips_of_parts,
     slow,
 )
+from checks.d3_mla.attention.layer_slips import slips_of_merging, slips_of_parts
+from checks.d3_mla.cases import POSITIONS, Angles, Latent, randomise, slow_turn
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from checks.d3_mla.attend_cases import NAMES, Attending, attendings
+from checks.d3_mla.attention.attend_cases import NAMES, Attending, attendings
 from checks.d3_mla.cases import HEADS, SMALL, bound_of, in_single, slow_attend
 from checks.grading import expect
 from checks.grading.check import Check

@@ -8,21 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.attend import check_attend
-from checks.d3_mla.cache import check_latent_cache
-from checks.d3_mla.cases import POSITIONS, Latent, bound_of, in_single
-from checks.d3_mla.joint_latent import check_joint_latent
-from checks.d3_mla.layer_cases import (
+from checks.d3_mla.attention.attend import check_attend
+from checks.d3_mla.attention.layer_cases import (
     SlowAttention,
     WatchedCache,
     as_it_is,
     attentions,
     made,
-    slips_of_chunks,
-    slips_of_merging,
-    slips_of_parts,
     slow,
 )
+from checks.d3_mla.attention.layer_slips import slips_of_chunks, slips_of_merging, slips_of_parts
+from checks.d3_mla.cache import check_latent_cache
+from checks.d3_mla.cases import POSITIONS, Latent, bound_of, in_single
+from checks.d3_mla.joint_latent import check_joint_latent
 from checks.d3_mla.older_parts import as_taken
 from checks.d3_mla.queries import check_query_path
 from checks.d3_mla.rotary_key import check_rotary_key
