@@ -1,5 +1,7 @@
 """The check of the investigation into capacity: the share of choices that find no room."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -31,7 +33,39 @@ def _dropped_values(answer, case: Routing) -> None:
         want = _fills(experts, case.num_experts, factor)
         with expect.untouched(lambda: {"experts": experts}):
             got = expect.number(answer(experts, case.num_experts, factor), "the dropped share")
-            expect.number_close(got, want, name, {_ROWS_OF_ONE: got}, bound=1e-6)
+            slips = {**_slips(load, experts.shape[1], factor), _ROWS_OF_ONE: got}
+            expect.number_close(got, want, name, slips, bound=1e-6)
+
+
+def _slips(load: list[int], top_k: int, factor: float) -> dict[str, float]:
+    """Other shares of a load by the question that each calls for."""
+    choices, num_experts = sum(load), len(load)
+    even = factor * choices / num_experts
+
+    def beyond(capacity: float) -> float:
+        return sum(max(rows - capacity, 0) for rows in load) / choices
+
+    return {
+        "Is it a share of the T·K choices, and not of the T tokens?": beyond(int(even)) * top_k,
+        "Is the capacity rounded down to whole rows?": beyond(even),
+        "Is the capacity rounded down, which may be 0, and neither up nor to at least 1?": beyond(
+            math.ceil(even) if even < 1 else 0
+        ),
+        "Is the capacity rounded down, and not up?": beyond(math.ceil(even)),
+        "Is the even share T·K / num_experts rounded before it is multiplied by capacity_factor? "
+        "Only the product is rounded.": beyond(int(factor * (choices // num_experts))),
+        "Is the even share that of the T·K choices, and not of the T tokens?": beyond(
+            int(even / top_k)
+        ),
+        "Does capacity_factor reach the capacity?": beyond(choices // num_experts),
+        "Is it the dropped share, and not the kept one?": 1 - beyond(int(even)),
+        "Are choices counted, and not the experts that are too full?": (
+            sum(rows > int(even) for rows in load) / num_experts
+        ),
+        "Does an expert with room to spare drop fewer than none? Cut off at 0 for each expert.": (
+            max(choices - num_experts * int(even), 0) / choices
+        ),
+    }
 
 
 _ROWS_OF_ONE = "How many rows does one expert take at most, and is it a share of the T·K choices?"
@@ -41,11 +75,11 @@ def _dropped_none(answer, case: Routing) -> None:
     experts = case.routing()[1]
     share = answer(experts, case.num_experts, float(case.num_experts))
     got = expect.number(share, "the dropped share")
-    expect.require(
-        abs(got) < 1e-9,
-        f"the dropped share for capacity_factor = num_experts must be 0, got {got:.4g}",
-        "Does an expert that is not full drop any choice, or fewer than none?",
-    )
+    load = reference.expert_load(experts, case.num_experts).tolist()
+    slips = _slips(load, experts.shape[1], float(case.num_experts))
+    slips["Does an expert that is not full drop any choice, or fewer than none?"] = got
+    name = "the dropped share for capacity_factor = num_experts"
+    expect.number_close(got, 0.0, name, slips, bound=1e-9)
 
 
 check_dropped_share = Check(

@@ -123,7 +123,14 @@ def _by_remainder(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> 
 
 def whose_row(got: Tensor, want: Tensor, x: Tensor, experts: Tensor, array: Experts) -> str:
     """The question about the first wrong row, where it is an expert's output for some token."""
-    t = int((got - want).abs().amax(-1).gt(1e-5).nonzero()[0, 0])
+    wrong = (got - want).abs().amax(-1).gt(1e-5).nonzero().flatten().tolist()
+    runs = [(experts[:, 0] == i).nonzero().flatten().tolist() for i in experts.unique()]
+    t = wrong[0]
+    if not got[wrong].any() and len(wrong) < len(x):
+        if wrong == sorted(run[-1] for run in runs):
+            return "Does every expert's run of rows end one row too early?"
+        if wrong == sorted(run[0] for run in runs):
+            return "Does every expert's run of rows begin one row too late?"
     if not got[t].any():
         return f"Is expert {int(experts[t, 0])} left out, or some of its tokens?"
     for i in range(int(experts.max()) + 1):

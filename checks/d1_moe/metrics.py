@@ -198,6 +198,8 @@ check_max_violation = Check(
             "Is that which expert is the busiest, and not by how much?": lambda x: float(
                 x.argmax()
             ),
+            "Is argmax taken where max is meant? It is the busiest expert's number, and not its "
+            "load.": lambda x: float((x.argmax() - x.mean()) / x.mean()),
             _ALL_EXPERTS: lambda x: _violation(_busy(x)),
             _NOT_ROUNDED: lambda x: float(x.max()) / _rounded_down(x) - 1,
             _BELOW_ONE: lambda x: float((x.max() - x.mean()) / x.mean().clamp(min=1)),

@@ -71,6 +71,11 @@ def _border_slips(case: Border, want: int) -> dict[int, str]:
     }
 
 
+def _default_ask(got: int, want: int) -> str:
+    solved = "Is CV² = (E - K) / (K · T) solved for E?"
+    return f"{solved} Or does a search end before it gets there?" if got < want else solved
+
+
 def _border_value(answer, case: Border) -> None:
     got = int(answer(case.top_k, case.tokens, case.limit))
     want = case.top_k
@@ -80,7 +85,7 @@ def _border_value(answer, case: Border) -> None:
         got == want,
         f"with {case}, {want} experts have an expected CV of {case.expected_cv(want):.6f} and "
         f"{want + 1} of {case.expected_cv(want + 1):.6f}: the answer must be {want}, got {got}",
-        _border_slips(case, want).get(got, "Is CV² = (E - K) / (K · T) solved for E?"),
+        _border_slips(case, want).get(got, _default_ask(got, want)),
     )
 
 

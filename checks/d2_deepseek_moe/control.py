@@ -111,6 +111,12 @@ def _control_slips(case: Control, want: Tensor) -> dict[str, Callable[[], Tensor
             [torch.zeros_like(want[:1]), want[:-1]]
         ),
         "Is every row the same tensor, changed in place later?": lambda: want[-1:].expand_as(want),
+        "Is each step made from this batch's load, and not from the one before?": lambda: (
+            _other_steps(case, late=True)
+        ),
+        "Is the mean taken off the bias? It is free to drift.": lambda: _other_steps(
+            case, centred=True
+        ),
         "Does a batch's own load steer it?": lambda: _control_path(case, seen=own_load),
         "Does the bias take part in the choice?": lambda: _control_path(
             case, seen=lambda scores, path: scores
@@ -147,6 +153,18 @@ def _control_slips(case: Control, want: Tensor) -> dict[str, Callable[[], Tensor
             case, seen=lambda scores, path: scores, from_zero=True
         ),
     }
+
+
+def _other_steps(case: Control, late: bool = False, centred: bool = False) -> Tensor:
+    """The path of biases that are moved a batch late, or freed of their mean."""
+    path, before = [[0.0] * case.num_experts], [0] * case.num_experts
+    for scores in case.affinity():
+        load = _chosen_load(_with_last(scores, path), case.top_k)
+        new = moved(path[-1], before if late else load, case.step)
+        mean = sum(new) / len(new) if centred else 0.0
+        path.append([each - mean for each in new])
+        before = load
+    return torch.tensor(path[1:])
 
 
 def _proportional(case: Control) -> Tensor:

@@ -90,6 +90,9 @@ class SlowLayer:
             "Do the shared experts read x, and not what the routed ones made?": lambda: (
                 self.layer.shared(routed).detach()
             ),
+            "Do the shared experts read the token x, and not the routed experts' output?": lambda: (
+                routed + self.layer.shared(routed).detach()
+            ),
             "Do the routed experts read x, and not what the shared ones made?": lambda: (
                 SlowLayer(self.layer, shared[None], self.case).routed() + shared
             ),

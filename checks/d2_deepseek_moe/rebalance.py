@@ -183,6 +183,9 @@ def _rebalance_bias(answer, case: Batch) -> None:
     )
     slips = {
         "Does the load that steers count padding?": lambda: padded,
+        "Is there one step for the whole batch, and not one for each sequence?": lambda: (
+            _step_per_sequence(layer, real, bias, case)
+        ),
         "Does it go down where an expert has too few?": lambda: 2 * bias - want,
         "Is the step taken twice?": lambda: 2 * want - bias,
         "Does the step go on from the bias there is, and not from zero?": lambda: want - bias,
@@ -199,6 +202,16 @@ def _rebalance_bias(answer, case: Batch) -> None:
         "bias must stay a buffer of the router: it is saved with the model and has no gradient",
         "Is it put there by copy_, and not replaced by an nn.Parameter?",
     )
+
+
+def _step_per_sequence(layer: Built, real: Tensor, bias: Tensor, case: Batch) -> Tensor:
+    """The bias after a step for each sequence's own load."""
+    rows = layer.last_experts.reshape(case.rows, -1, case.top_k)
+    marks, now = real.repeat_interleave(case.num_segments, dim=1), bias.tolist()
+    for chosen, marked in zip(rows, marks, strict=True):
+        load = torch.bincount(chosen[marked].flatten(), minlength=case.num_experts)
+        now = moved(now, load.tolist(), case.step)
+    return torch.tensor(now)
 
 
 def moved(bias: list[float], load: list[int], step: float) -> list[float]:

@@ -126,6 +126,12 @@ def _is_of_linear(answer: type, router: Built, case: Biased) -> None:
     expect.close(both - none, a + b - 2 * none, name, bound=1e-4)
 
 
+_NOT_RENORMALISED = (
+    "Did you renormalise after top-k?",
+    "Is one gate alone renormalised too? Divided by itself it is 1, and then scale.",
+)
+
+
 def _biased_gates(answer: type, case: Biased) -> None:
     router, x = router_with_bias(answer, case, case.bias()), case.x()
     gates, experts = route(router, x, case)
@@ -150,7 +156,7 @@ def _biased_gates(answer: type, case: Biased) -> None:
         "Does the bias leak into the sum that divides?": lambda: dense(
             chosen / (scores + bias).gather(1, experts).sum(-1, keepdim=True)
         ),
-        "Did you renormalise after top-k?": lambda: of(scores, renormalise=False),
+        _NOT_RENORMALISED[top_k == 1]: lambda: of(scores, renormalise=False),
         "With renormalise=False, are the gates left as they are?": lambda: of(scores, True),
         "Where does scale come in? It comes last.": lambda: want / case.scale,
         "Is scale applied twice?": lambda: want * case.scale,

@@ -34,6 +34,8 @@ def _append(cache: Built, parts: list[Tensor], seen: int, case: Cached) -> list[
     got = _parts(cache.append(*parts), case)
     for i, (part, width) in enumerate(zip(got, case.widths, strict=True)):
         shape, ask = (case.batch, seen, width), "All positions so far come back, the new ones last."
+        if isinstance(part, Tensor) and part.shape == shape:
+            ask = "Do the buffers take type and device of what is appended first?"
         expect.tensor(part, f"part {i}", shape, case.dtype, ask)
     _expect_length(cache, seen, f"after {seen} positions")
     return [part.detach() for part in got]
@@ -56,12 +58,20 @@ def _together(turns: Sequence[list[Tensor]]) -> list[Tensor]:
     ]
 
 
-def _expect_parts(got: Sequence[Tensor], turns: Sequence[list[Tensor]], when: str) -> None:
-    """Bit by bit what was appended."""
+def _expect_parts(
+    got: Sequence[Tensor],
+    turns: Sequence[list[Tensor]],
+    when: str,
+    changed: Sequence[list[Tensor]] = (),
+) -> None:
+    """Bit by bit what was appended; `changed` is what became of it outside."""
     wants, turned = _together(turns), _together(turns[::-1])
     for i, part in enumerate(got):
         others = [want for j, want in enumerate(wants) if j != i and want.shape == part.shape]
         slips = {"Do the new positions come last?": lambda i=i: turned[i]}
+        if changed:
+            ask = "Is the appended tensor itself kept, and not copied into a buffer?"
+            slips[ask] = lambda i=i: _together(changed)[i]
         if others:
             ask = "Are the parts exchanged, or is one of them used twice?"
             slips[ask] = lambda others=others: others[0]
@@ -128,7 +138,8 @@ def _own_copy(answer: type, case: Cached) -> None:
         with torch.no_grad():
             for part in parts:
                 part.add_(1)
-        _expect_parts(got, kept[: i + 1], "after the appended tensor was changed in place")
+        when = "after the appended tensor was changed in place"
+        _expect_parts(got, kept[: i + 1], when, changed=given[: i + 1])
 
 
 def _views(answer: type, case: Cached) -> None:

@@ -275,7 +275,8 @@ def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[]
     }
     return (own if case.angles is not None else {}) | {
         "Is it turned by start + position?": lambda: turned(x, range(length)),
-        "Is it turned at all, and every row by its own angle?": lambda: x,
+        "Is it turned at all? Or is every position turned as position 0 is, since the positions "
+        "are not in dimension 1 of what `rotate` gets?": lambda: x,
         "Is the first row's position start, and not one more?": lambda: turned(
             x, range(start + 1, start + 1 + length)
         ),

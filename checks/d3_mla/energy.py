@@ -100,8 +100,18 @@ def _rises(answer, case: _Spread) -> None:
     expect.require(
         abs(shares[-1] - 1) <= 1e-5,
         f"the last share must be 1, for all that there is, got {shares[-1]:.4g}",
-        _CENTRED if case.rows == 1 else "Is it divided by the sum of all squares?",
+        _CENTRED if case.rows == 1 else _why_not_whole(shares, case),
     )
+
+
+def _why_not_whole(shares: list[float], case: _Spread) -> str:
+    columns = case.outputs().double().square().sum(0).sort(descending=True).values
+    best = columns.cumsum(0)[: len(shares)] / columns.sum()
+    if expect.near(torch.tensor(shares), best.float(), 1e-4):
+        return "Are these the squared lengths of columns? The best directions lie along no axis."
+    if abs(shares[0]) < 1e-6:
+        return "Does entry i hold the first i + 1 squares, its own among them?"
+    return "Is it divided by the sum of all squares, and does it hold all of them?"
 
 
 def _known(answer, case: _Spread) -> None:

@@ -74,6 +74,9 @@ def _joint_shapes(answer: type, case: Latent) -> None:
         _up(layer, latent, case)
 
 
+_LAYER_NORM = "Is kv_norm an RMSNorm? A LayerNorm takes the mean off."
+
+
 def _joint_down(answer: type, case: Latent) -> None:
     layer, weights = _joint(answer, case)
     x, (down, norm) = case.x(), (weights["kv_down.weight"], weights["kv_norm.weight"])
@@ -90,9 +93,8 @@ def _joint_down(answer: type, case: Latent) -> None:
         "Does the norm run over the d_latent numbers of each token alone?": lambda: (
             plain / (plain**2).mean().sqrt() * norm
         ),
-        "Is no mean taken off? RMSNorm only divides.": lambda: F.layer_norm(
-            plain, norm.shape, norm
-        ),
+        _LAYER_NORM: lambda: F.layer_norm(plain, norm.shape, norm),
+        f"{_LAYER_NORM} It only divides.": lambda: F.layer_norm(plain, norm.shape, norm, eps=1e-6),
     }
     for training in (True, False):
         got = _down(layer.train(training), x, case)

@@ -118,8 +118,17 @@ def _up_shapes(answer: type, case: _Squeezed) -> None:
 
 
 def _weights_held(answer: type, case: _Squeezed) -> None:
-    held = sum(p.numel() for p in _projections(answer, case).parameters())
-    width = case.num_heads * case.d_head
+    made, width = _projections(answer, case), case.num_heads * case.d_head
+    held = sum(p.numel() for p in made.parameters())
+    own = dict(made.named_parameters())
+    up, down = (width, case.d_latent), (case.d_latent, case.d_model)
+    for name, shape in {"k_down": down, "v_down": down, "k_up": up, "v_up": up}.items():
+        came = own.get(f"{name}.weight")
+        expect.require(
+            came is None or came.shape == shape,
+            f"{name} must have a weight of shape {shape}, and it has {expect.shown(came)}",
+            "Down leads from d_model to d_latent, up from d_latent to num_heads × d_head.",
+        )
     want = 2 * case.d_latent * (case.d_model + width)
     expect.require(
         held == want,
@@ -257,9 +266,9 @@ check_latent_projections = Check(
     reference_answer=reference.LatentProjections,
     draw=_squeezeds,
     stages={
+        "the weights of four projections": _weights_held,
         "down: two latents of width d_latent": _down_shapes,
         "up: keys and values of every head": _up_shapes,
-        "the weights of four projections": _weights_held,
         "each latent from its own projection of x": _down_values,
         "each head from its own latent": _up_values,
         "inputs and weights untouched": untouched(_use),

@@ -38,8 +38,10 @@ def _key(answer: type, case: Latent) -> tuple[Built, Tensor]:
 def _rows(layer: Built, x: Tensor, case: Latent, *start: int) -> Tensor:
     """The key, once it has the right kind."""
     shape = *x.shape[:2], case.d_rope
-    ask = "It is one key per token, without a dimension for heads."
-    return expect.tensor(layer(x.clone(), *start), "the key", shape, x.dtype, ask)
+    ask, got = "It is one key per token, without a dimension for heads.", layer(x.clone(), *start)
+    if isinstance(got, Tensor) and got.ndim < 3:
+        ask = "Is squeeze told which dimension to take off? Alone it takes off all of size 1."
+    return expect.tensor(got, "the key", shape, x.dtype, ask)
 
 
 def _key_shapes(answer: type, case: Latent) -> None:

@@ -136,6 +136,7 @@ def _mixed(case: _Stretched, ramp: Callable[[int], float] | None = None) -> Call
 
 def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
     first, last = case.ends()
+    cut = min(last, case.d_rope // 2 - 1)
 
     def harmonic(pair: int) -> float:
         share = case.ramp(pair)
@@ -151,6 +152,18 @@ def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
             case.plain(i) * (1 - case.ramp(i)) + case.plain(i) * case.factor * case.ramp(i)
         ),
         "Does the ramp stay between 0 and 1?": _mixed(case, lambda i: (i - first) / (last - first)),
+        "Does the ramp begin one pair early? It is 0 at pair `first`.": _mixed(
+            case, lambda i: min(max((i - first + 1) / (last - first), 0.0), 1.0)
+        ),
+        "Does the ramp begin one pair late? It is 0 at pair `first` and 1 at pair `last`.": _mixed(
+            case, lambda i: min(max((i - first - 1) / (last - first), 0.0), 1.0)
+        ),
+        "Does the ramp end one pair late? It is 1 at pair `last`.": _mixed(
+            case, lambda i: min(max((i - first) / (last - first + 1), 0.0), 1.0)
+        ),
+        "Is `last` cut off at the last pair, d_rope / 2 - 1? It may lie behind it.": _mixed(
+            case, lambda i: min(max((i - first) / max(cut - first, 0.001), 0.0), 1.0)
+        ),
         "Is it a ramp, and not a step?": _mixed(case, lambda i: float(i >= last)),
         "Is it a ramp, and not a step from the first pair on?": _mixed(
             case, lambda i: float(i > first)

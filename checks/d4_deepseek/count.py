@@ -152,8 +152,8 @@ def _nearest(got: int, want: int) -> str:
 
 
 def _expect_number(got: int, want: int, name: str, slips: dict[str, int]) -> None:
-    asks = (ask for ask, value in slips.items() if value == got != want)
-    ask = next(asks, None) or _nearest(got, want)
+    asks = [ask for ask, value in slips.items() if value == got != want]
+    ask = " Or: ".join(asks[:2]) or _nearest(got, want)
     expect.require(got == want, f"{name} must be {want:,}, got {got:,}", ask)
 
 
@@ -166,6 +166,7 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         whole = sum(parts[kind] for kind in ("router", "shared", "routed")) // sparse
     slips = {
         "What of the experts that a token does not use?": total,
+        "Are the experts of a segment as narrow as it is?": total - idle * config.num_segments,
         "Does a token use only top_k experts? Each of its segments chooses its own.": total
         - idle_weights(config, config.top_k),
         "Can a token use more experts than there are?": total - idle_weights(config, used),
@@ -185,7 +186,6 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         - parts["embedding"]
         + config.d_model,
         "Do embedding and head count?": total - idle - parts["embedding"] - parts["head"],
-        "Are the experts of a segment as narrow as it is?": total - idle * config.num_segments,
         "Are the idle experts taken off, and not those in use?": total - sparse * used * expert,
         "Is one expert a share of the experts' parameters alone?": total
         - sparse * (whole // config.num_experts * (config.num_experts - used)),

@@ -123,6 +123,13 @@ def _kind(answer, case: _Scored) -> None:
     _loss(answer, *case.draw(), case.everything())
 
 
+def _reshaped(logits: Tensor, targets: Tensor, real: Tensor) -> float:
+    """The loss of logits `(B, L, V)` that were reshaped to `(B, V, L)`."""
+    batch, length, vocab = logits.shape
+    mixed = F.cross_entropy(logits.reshape(batch, vocab, length), targets, reduction="none")
+    return float(mixed[real].mean())
+
+
 def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callable) -> None:
     logits, targets = case.draw()
     got = _loss(answer, logits, targets, real)
@@ -154,6 +161,8 @@ def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callab
             shortest.mean()
         ),
         "Is the sign turned? A loss is above 0.": -want,
+        "Are dimensions exchanged by transpose, and not by reshape, which mixes positions and "
+        "ids?": _reshaped(logits.double(), targets, real),
         "Is it in bits? The natural logarithm gives nats.": want / 0.6931471805599453,
         "Is it the perplexity? The loss is its logarithm.": math.exp(want),
         "Is a softmax taken before the cross-entropy, which has one?": float(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from checks.d3_mla.cases import POSITIONS
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
@@ -181,6 +182,11 @@ def _slips_of_joining(
         "Does the embedding come in?": side_by_side(h(hidden), h(hidden)),
         "Does the hidden state come in?": side_by_side(e(embedding), e(embedding)),
         f"Is the embedding moved by a position? {one_further}": shifted(-1, 1),
+        "Is next_embedding moved by a position? It is already that of the next token.": lambda: (
+            true(hidden, torch.cat([embedding[:, 1:], embedding[:, -1:]], dim=1))
+        ),
+        "Is next_embedding moved by a position and filled up with zeros? It is already that of the "
+        "next token.": lambda: true(hidden, F.pad(embedding[:, 1:], (0, 0, 0, 1))),
         f"Is the embedding moved on by a position? {one_further}": shifted(1, 1),
         f"Is the hidden state moved by a position? {one_further}": shifted(-1, 0),
         f"Is the hidden state moved on by a position? {one_further}": shifted(1, 0),

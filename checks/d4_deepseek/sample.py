@@ -120,7 +120,7 @@ def _nearly_greedy(answer, case: _Scores) -> None:
         ask = "All others are at least 20 below it. Is each row's draw by its own softmax?"
         _expect_best(answer, case.logits(200) + 500, 1.0, ask)
     for temperature in (0.01, 0.001) * 3:
-        ask = "Are the logits divided by temperature, before the softmax?"
+        ask = "Are the logits divided by temperature, before a softmax over each row's tokens?"
         _expect_best(answer, case.logits(), temperature, ask)
 
 
@@ -167,9 +167,8 @@ def wrong_shares(logits: Tensor, temperature: float) -> dict[str, Callable[[], T
             logits * temperature
         ).softmax(-1),
         "Where does temperature come in?": lambda: logits.softmax(-1),
-        "Is the best token always taken? That is for temperature 0.": lambda: torch.eye(
-            vocab, dtype=torch.float64
-        )[logits.argmax()],
+        "Is the best token always taken, as for temperature 0, or is temperature made a whole "
+        "number?": lambda: torch.eye(vocab, dtype=torch.float64)[logits.argmax()],
         "Are all tokens as likely as each other?": lambda: torch.full_like(logits, 1 / vocab),
         "Is the softmax taken before temperature comes in, or twice?": lambda: (
             logits.softmax(-1) / temperature
@@ -281,9 +280,9 @@ check_sample = Check(
     stages={
         "one id per row": _shape,
         "temperature 0: the best": _greedy,
-        "a token with -inf never comes": _impossible,
         "a small temperature, and large logits": _nearly_greedy,
         "every token as often as softmax(logits / temperature) says": _shares,
+        "a token with -inf never comes": _impossible,
         "unlikely tokens come too": _unlikely,
         "each row and each call draws anew": _anew,
         "inputs untouched": untouched(_use),

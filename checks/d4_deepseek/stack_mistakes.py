@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from checks.d4_deepseek.cases import Deep
 from checks.d4_deepseek.parts import Part, true_norm
 from checks.grading.result import Built
+from helpers.model.llama import RMSNorm
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Stack:
         for block in self.blocks:
             x = block(x)
         return x
+
+
+def _normed_by_default(norm: Any, x: Tensor) -> Tensor:
+    """RMSNorm with the weight of `norm` and the epsilon that nobody chose."""
+    return F.rms_norm(x, norm.weight.shape, norm.weight, RMSNorm(1).eps)
 
 
 def true_stack(model: Built, case: Deep) -> Stack:
@@ -64,6 +71,9 @@ def slips_of_stack(true: Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Is x added to the output of a block? Its residuals are inside.": through(
             *[lambda x, block=block: x + block(x) for block in blocks]
         ),
+        "Is the last norm made with config.norm_eps?": lambda: replace(
+            true, norm=partial(_normed_by_default, true.norm)
+        )(ids),
         "Does the last norm come once, behind all blocks, and not behind each?": through(*normed),
         "Does the last norm come behind all blocks, and not behind each?": lambda: true.head(
             replace(true, blocks=normed).hidden(ids)

@@ -76,7 +76,9 @@ def _mean(answer, case: _Seeds) -> None:
         ),
         "Is it the difference of the best seeds?": float(without.min() - with_part.min()),
     }
-    asks = {"Do mean and error come in this order?": mean} if abs(error - want) < 1e-5 else {}
+    both = "Do mean and error come in this order, and are the differences left as they are?"
+    ask = both if case.count == 2 else "Do mean and error come in this order?"
+    asks = {ask: mean} if abs(error - want) < 1e-5 else {}
     expect.number_close(mean, want, "the mean difference", asks | slips)
 
 
@@ -105,6 +107,10 @@ def _error(answer, case: _Seeds) -> None:
         "Is n - 1 counted twice? The sample deviation has it already.": std / max(n - 1, 1) ** 0.5,
         "Is that the variance? The root is taken before it is divided.": std**2 / n**0.5,
         "Is the root taken of the variance alone, before it is divided by n?": std**2 / n,
+        "Are differences taken seed by seed, and not of sorted losses?": (
+            float((without.double().sort().values - with_part.double().sort().values).std())
+            / n**0.5
+        ),
         "Is it twice the standard error?": 2 * std / n**0.5,
         "Is it a share of the mean?": std / n**0.5 / abs(float(saved.mean())),
     }

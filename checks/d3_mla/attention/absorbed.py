@@ -176,6 +176,10 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
             true.seeing(x, lambda i: max(i, 1)) if last else torch.zeros_like(true(x))
         ),
         "Is len(cache) read after the append?": placed(1, query, key),
+        "Is len(cache) read once more after the append, for the queries? The position is that "
+        "before it.": placed(1, query),
+        "Is len(cache) read once more after the append, for the key? The position is that before "
+        "it.": placed(1, key),
         "Do queries and rotary key get the position len(cache)?": placed(-last, query, key),
         "Do the queries get the position len(cache)?": placed(-last, query),
         "Does the rotary key get the position len(cache)?": placed(-last, key),
