@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
     steps = [*judged_steps(full), *unit_steps(), *quick_steps(), *(full_steps() if full else [])]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         outcomes = list(pool.map(run_step, sorted(steps, key=rank)))
+    outcomes += [run_step(step) for step in (lone_steps() if full else [])]
     passed = summary(outcomes)
     if passed and full:
         passed = judged_is_right()
@@ -104,6 +105,11 @@ def full_steps() -> list[Step]:
         *(Step(f"study {name}", ("pytest", "-q", path)) for name, path in named),
         Step("browser", ("pytest", "-q", "tests/browser"), has_chromium),
     ]
+
+
+def lone_steps() -> list[Step]:
+    """What would disturb the others: it keeps every core busy."""
+    return [Step("busy machine", ("pytest", "-q", "tests/busy"))]
 
 
 LONGEST = ["nbval d4", "audit d4", "browser", "audit d3", "nbval", "checks", "study", "audit"]

@@ -7,6 +7,7 @@ dispatch under the same global name, and the other way round.
 import html
 import importlib
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -86,10 +87,14 @@ def _refuse_unknown(lessons: Sequence[str], forced: dict[str, Sequence[str]]) ->
 
 
 def saved_parts(lessons: Sequence[str], forced: Mapping[str, str]) -> Carried:
-    """The same from anywhere, of the notebooks saved in `work/`; `forced` is a side by part."""
+    """The same from anywhere, of the notebooks saved in `work/`; `forced` is a side by part.
+
+    Cells run in `work/`, where their notebooks lie; afterwards the current folder is what it was.
+    """
     carrying = _Carrying(SharedNames(), forced, {}, [], [])
-    for lesson in lessons:
-        carrying.add(lesson)
+    with chdir(paths.WORK):
+        for lesson in lessons:
+            carrying.add(lesson)
     carrying.names.show_modules()
     parts = {name: carrying.names[name] for name in carrying.origin}
     return Carried(parts, carrying.origin, tuple(carrying.notes))

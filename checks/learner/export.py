@@ -3,7 +3,6 @@
 import ast
 import re
 import textwrap
-from contextlib import chdir
 from importlib import import_module
 from pathlib import Path
 
@@ -100,8 +99,7 @@ def export() -> Path:
     Prints what carrying the parts had to leave out.
     """
     paths.WORK.mkdir(exist_ok=True)
-    with chdir(paths.WORK):  # a set-up cell may read files that lie beside its notebook
-        carried = saved_parts(checks.STEMS, {})
+    carried = saved_parts(checks.STEMS, {})
     print("".join(f"{note}\n" for note in carried.notes), end="")
     path = paths.WORK / NAME
     write_atomically(path, text(carried))

@@ -189,6 +189,16 @@ def test_another_current_folder_changes_nothing(work, monkeypatch, tmp_path, cap
     assert board() == "✓ load_cv: passed" and capsys.readouterr().out == ""
 
 
+def test_a_carried_cell_that_changes_the_folder_changes_it_for_itself_alone(work, tmp_path):
+    save(work, GUARDED)
+    notebook = nbformat.read(work / "d1_moe.ipynb", as_version=4)
+    moves = f"import os\nos.chdir({str(tmp_path)!r})"
+    notebook.cells.insert(0, new_code_cell(moves, metadata={"tags": ["setup"]}))
+    nbformat.write(notebook, work / "d1_moe.ipynb")
+    assert carried() == "yours"
+    assert Path.cwd() == work and board() == "✓ load_cv: passed"
+
+
 def test_a_kernel_of_vs_code_that_starts_at_the_root_is_the_learners(work, monkeypatch):
     file = str(work / "d1_moe.ipynb")
     in_a_kernel(monkeypatch, paths.ROOT, __vsc_ipynb_file__=file)
