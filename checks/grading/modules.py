@@ -8,7 +8,7 @@ from torch import nn
 
 from checks.grading import expect
 from checks.grading.result import Built, Wrong
-from checks.grading.stage_run import Stage, require_own_seed
+from checks.grading.stage_run import Stage, require_unchanged_torch
 
 
 def in_both_modes(stages: Mapping[str, Stage]) -> dict[str, Stage]:
@@ -42,7 +42,7 @@ def _slip(stage: Stage, answer: Callable, case: object) -> Wrong | None:
     seed = torch.initial_seed()
     try:
         stage(answer, case)
-        require_own_seed(seed)
+        require_unchanged_torch(seed)
     except Wrong as wrong:
         return wrong
     return None

@@ -43,7 +43,7 @@ class StageRun:
         try:
             with fixed_torch_state(self.seed):
                 self.stage(self.answer, self.case)
-                require_own_seed(OWN_SEEDS + self.seed)
+                require_unchanged_torch(OWN_SEEDS + self.seed)
         except time_limit.TooSlow:
             raise
         except KeyboardInterrupt as interrupt:
@@ -95,12 +95,22 @@ class StageRun:
         return [run, f"not run: {later}"] if later else [run]
 
 
-def require_own_seed(seed: int) -> None:
-    """Raise Wrong unless torch still has this seed: one that is set anew makes draws repeat."""
+def require_unchanged_torch(seed: int) -> None:
+    """Raise Wrong unless torch still has this seed, float32 as default type, and gradients on."""
     require(
         torch.initial_seed() == seed,
         "your code sets torch's random seed, so whatever is drawn after it is always the same",
         "Can the `torch.manual_seed` go? The set-up cell has one.",
+    )
+    require(
+        torch.get_default_dtype() == torch.float32,
+        "your code changes torch's default type, so whatever is made after it has another",
+        "Can `torch.set_default_dtype` go? `.to` changes one module, `dtype=` one tensor.",
+    )
+    require(
+        torch.is_grad_enabled(),
+        "your code turns gradients off, and off they stay for everything after it",
+        "Is it `with torch.no_grad():` or `@torch.no_grad()`, which ends?",
     )
 
 

@@ -39,6 +39,32 @@ def test_an_answer_that_sets_the_seed_is_refused(exercise, answer, seed):
         CHECKS[exercise](answer, seed=seed)
 
 
+class DefaultTypeInConstructor(reference.ExpertArray):
+    def __init__(self, *sizes):
+        torch.set_default_dtype(torch.float64)
+        super().__init__(*sizes)
+
+
+def gradients_off(experts, num_experts):
+    torch.set_grad_enabled(False)
+    return reference.expert_load(experts, num_experts)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "says"),
+    [
+        ("D1.2", DefaultTypeInConstructor, "changes torch's default type"),
+        ("D1.4a", gradients_off, "turns gradients off"),
+    ],
+)
+def test_an_answer_that_changes_torch_for_all_is_refused_and_nothing_stays_changed(
+    exercise, answer, says
+):
+    with pytest.raises(CheckFailed, match=says):
+        CHECKS[exercise](answer, seed=0)
+    assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
+
+
 def test_a_generator_of_its_own_sets_no_seed():
     def expert_load(experts, num_experts):
         torch.Generator().manual_seed(0)
