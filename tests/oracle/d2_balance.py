@@ -146,6 +146,7 @@ LIMITS = [
     (8, 4096, 0.1),
     (6, 333, 0.061),
     (5, 40, 0.0),
+    (4, 64, 0.5),  # met exactly
 ]
 LOOKS = {
     "D2.3c": (at_update, BIASES),

@@ -154,7 +154,9 @@ def at_groups(answer, t, e, groups, top, shift, dtype):
     for token, numbers in enumerate(scores.tolist()):
         for i in set(range(e)) - allowed(numbers, groups, top):
             wanted[token, i] = -math.inf
-    return unchanged([given], [scores]) | tensor_faults(mine, wanted)
+    even = answer(torch.zeros(2, e, dtype=dtype), groups, top)
+    ties = set() if ((even == 0).sum(1) == top * e // groups).all() else {"equal groups"}
+    return ties | unchanged([given], [scores]) | tensor_faults(mine, wanted)
 
 
 def at_biased_router(answer, t, d, e, k, options, shift, dtype):

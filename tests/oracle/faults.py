@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+SEED = 2**40 + 7  # nobody sets this one
 Look = tuple[Callable[..., set[str]], list[tuple]]
 
 
@@ -33,10 +34,10 @@ def _faults_by_case(look: Look, answer: Callable) -> Iterator[set[str]]:
     """The faults of each case; an exception is a fault named after it."""
     at, cases = look
     for case in cases:
-        torch.manual_seed(0)
+        torch.manual_seed(SEED)
         try:
             faults = at(answer, *case)
-            faults |= set() if torch.initial_seed() == 0 else {"torch's seed"}
+            faults |= set() if torch.initial_seed() == SEED else {"torch's seed"}
         except Exception as error:
             faults = {f"raised {type(error).__name__}: {error}"}
         yield faults
