@@ -55,7 +55,7 @@ def test_whatever_comes_back_gets_a_message(check, value):
         "LatentCache": type("Answer", (LatentCache,), {"append": lambda s, *parts: value}),
     }.get(check.name, lambda *given, **options: value)
     stage, message = refused(check, answer)
-    assert stage == next(iter(check.stages)) and 20 < len(message) < 400
+    assert stage in list(check.stages)[:2] and 20 < len(message) < 400
 
 
 # D3.1

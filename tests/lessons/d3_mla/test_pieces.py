@@ -131,7 +131,7 @@ def test_joint_latent_asks():
         (
             lambda key, x, start: rotate(key.k_down(x).unsqueeze(-2), start, key.theta).squeeze(),
             "shapes and types",
-            "It is one key per token, without a dimension for heads.",
+            "Is squeeze told which dimension to take off?",
         ),
     ],
 )
