@@ -429,7 +429,7 @@ print(f"coherent: dense {dense_scores.coherent:.1%}, mixture {scores.coherent:.1
 print("the losses are within 0.01 nats of each other:", abs(of_dense - found.loss) < 0.01)
 
 # %% [markdown]
-# On stories this simple the extra weights buy little. `tests/studies/test_d4_seeds.py` trains both with three seeds and scores 200 stories of each; README holds what came out.
+# On stories this simple the extra weights buy little. `tests/studies/d4_seeds.json` holds three seeds of both, 200 stories of each scored; README says what came out.
 
 # %% [markdown]
 # ## Memory, plainly · 10 minutes
