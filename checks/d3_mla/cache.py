@@ -147,8 +147,22 @@ def _views(answer: type, case: Cached) -> None:
     cache, turns, views = _cache(answer, case), case.turns(), []
     for i, parts in enumerate(turns):
         views.append(_append(cache, parts, sum(case.lengths[: i + 1]), case))
+    _expect_one_place(views)
     for i, earlier in enumerate(views):
         _expect_parts(earlier, turns[: i + 1], f"of append {i + 1}, looked at after the last one,")
+
+
+def _expect_one_place(views: list[list[Tensor]]) -> None:
+    """Raise Wrong unless each append returned rows of the memory that the first one did."""
+    for i, view in enumerate(views):
+        for part, (first, now) in enumerate(zip(views[0], view, strict=True)):
+            expect.require(
+                now.data_ptr() == first.data_ptr(),
+                f"part {part} of append {i + 1} must be a view of the same buffer as after append "
+                "1, and it lies elsewhere: earlier positions were copied",
+                "Is the buffer made once, are only the new rows written, and does a slice of it "
+                "come back?",
+            )
 
 
 def _two_caches(answer: type, case: Cached) -> None:
@@ -299,7 +313,7 @@ check_latent_cache = Check(
         "the first append comes back": _prefill,
         "then one and a chunk: all positions in order": _in_order,
         "later changes of what was appended do not reach it": _own_copy,
-        "what came back stays what it was": _views,
+        "what came back is one view per part, and stays what it was": _views,
         "two caches share nothing": _two_caches,
         "truncate forgets: the next append goes where `used` says": _truncated,
         "type and device of what is first appended": _like_the_first,

@@ -54,6 +54,7 @@ class Latent:
         if self.angles is not None:
             more += [f"angles=({', '.join(f'{angle:.3g}' for angle in self.angles)})"]
         more += [f"scale={self.scale:.3g}"] if self.scale != 1 else []
+        more += ["in bfloat16"] if self.dtype == torch.bfloat16 else []
         return ", ".join([sizes, *more, *([] if self.training else ["evaluation mode"])])
 
     @property
@@ -87,8 +88,8 @@ class Latent:
 
 
 def latents(rng: random.Random) -> list[Latent]:
-    """Seven cases: with and without a query latent, float32, one token, one head with one pair, a
-    batch of one with another theta, angles and a scale of their own. All but the fifth have two
+    """Seven cases: float32, one token, one head with one pair, a batch of one; another theta, and
+    angles and a scale of their own, with a query latent and without. All but the fifth have two
     rotary pairs or more; they take turns in training and evaluation mode.
     """
 
@@ -115,11 +116,13 @@ def latents(rng: random.Random) -> list[Latent]:
         return Latent(**(sizes | kind))
 
     return [
-        case(query_latent=False),
+        case(query_latent=False, theta=300.0),
         case(query_latent=True, contiguous=False, training=False),
         case(dtype=torch.float32),
         case(1, query_latent=True, training=False),
-        case(num_heads=1, d_rope=2, batch=rng.randint(3, 4)),
+        _with_settings(
+            case(query_latent=False, num_heads=1, d_rope=2, batch=rng.randint(3, 4)), rng
+        ),
         case(batch=1, query_latent=True, theta=500.0, training=False),
         _with_settings(case(query_latent=True), rng),
     ]
@@ -215,6 +218,19 @@ def order_slips(
         f"Do the rows of one head stand next to each other in {weight}?": innermost,
         "Does unflatten cut the last dimension alone, so that positions stay apart?": reshaped,
     }
+
+
+FAR = 5000  # a position behind any table of rotations of a fixed, small size
+
+
+def far_bound(case: Latent) -> float:
+    """How far a part turned by a far position may be off: angles may be kept in float32."""
+    return 1e-3 if case.dtype == torch.float32 else expect.BOUND
+
+
+def in_bfloat16(stage: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """The stage with every case in bfloat16, as released weights are."""
+    return lambda answer, case: stage(answer, replace(case, dtype=torch.bfloat16))
 
 
 Angles = Sequence[float]  # radians per position, one for each rotary pair

@@ -20,11 +20,15 @@ from checks.d3_mla.projections import check_latent_projections
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Built
+from checks.grading.result import Built, Wrong
 from checks.grading.stages import Used, untouched
 from solutions import d3_mla as reference
 
 _BOUND = 1e-6  # the largest share that may be lost beside the smallest one
+_FEW = (
+    "Are there as many directions as asked for where activations are few? A decomposition without "
+    "full matrices returns min(N, W)."
+)
 _BACK = "Is down the weights along orthonormal directions, and up the way back along the same?"
 _SIZED = (
     "Up leads back along the best directions, and what it gets along them has other sizes. Is down "
@@ -44,7 +48,15 @@ def _made(answer, case: Trained, d_latent: int, joint: bool) -> tuple[list[Tenso
     """Both latents of the activations, and the keys and values `(N, W)` they are expanded to."""
     W_K, W_V = case.weights()
     options = {"joint": True} if joint else {}
-    got = answer(W_K, W_V, case.activations(), d_latent, **options)
+    try:
+        got = answer(W_K, W_V, case.activations(), d_latent, **options)
+    except (RuntimeError, IndexError) as error:
+        if case.rows >= (2 * d_latent if joint else d_latent):
+            raise
+        raise Wrong(
+            f"{case.rows} activations and d_latent={d_latent}{', joint' * joint} must go in, and "
+            f"they end in {type(error).__name__}. {_FEW}"
+        ) from None
     wanted = f"the call must return a LatentProjections, got {expect.shown(got)}"
     expect.require(got is not None, wanted, "Did you forget a `return`?")
     expect.require(hasattr(got, "down") and hasattr(got, "up"), f"{wanted}, without down and up")

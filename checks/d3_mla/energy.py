@@ -1,5 +1,6 @@
 """The check of D3.I1: how much of keys or values the best directions keep."""
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class _Spread:
     seed: int
     dtype: torch.dtype = torch.float64
     contiguous: bool = True
+    weakest: float = 0.3  # the last column's size; the first one's is 2
 
     def __str__(self) -> str:
         return f"outputs of shape {(self.rows, self.width)}"
@@ -39,7 +41,8 @@ class _Spread:
     def outputs(self) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
         drawn = torch.randn(self.rows + 1, self.width, generator=generator, dtype=torch.float64)
-        drawn *= torch.linspace(2.0, 0.3, self.width, dtype=torch.float64)
+        sizes = torch.linspace(math.log(2.0), math.log(self.weakest), self.width)
+        drawn *= sizes.double().exp()
         outputs = (drawn[1:] + 0.8 * drawn[0]).to(self.dtype)
         return outputs if self.contiguous else strided(outputs)
 
@@ -58,7 +61,9 @@ class _Spread:
 
 
 def _spreads(rng: random.Random) -> list[_Spread]:
-    """Seven cases: more rows than width and fewer, float32, one row, width 1."""
+    """Eight cases: more rows than width and fewer, float32, one row, width 1, directions of which
+    the weakest hold next to nothing.
+    """
 
     def case(rows: int, width: int, **kind: Any) -> _Spread:
         return _Spread(rows, width, rng.randrange(10**6), **kind)
@@ -72,6 +77,7 @@ def _spreads(rng: random.Random) -> list[_Spread]:
         case(few, few),
         case(1, many),
         case(many, 1),
+        case(many + 20, 8, weakest=1e-3),
     ]
 
 

@@ -12,6 +12,7 @@ from checks.d3_mla.cases import (
     SMALL,
     Latent,
     given_weights,
+    in_bfloat16,
     in_single,
     latents,
     order_slips,
@@ -72,6 +73,18 @@ def _joint_shapes(answer: type, case: Latent) -> None:
     for x, latent in ((case.x(), _latent(case)), (0 * case.x(), 0 * _latent(case))):
         _down(layer, x, case)
         _up(layer, latent, case)
+
+
+def _joint_sizes(answer: type, case: Latent) -> None:
+    layer, _ = _joint(answer, case)
+    for name in ("num_heads", "d_head", "d_value"):
+        got, want = getattr(layer, name, None), getattr(case, name)
+        came = "" if got is None else f", got {expect.shown(got)}"
+        expect.require(
+            got == want,
+            f"the layer must keep its constructor's {name}, {want} here, as self.{name}{came}",
+            "D3.4 cuts kv_up by these three.",
+        )
 
 
 _LAYER_NORM = "Is kv_norm an RMSNorm? A LayerNorm takes the mean off."
@@ -171,6 +184,8 @@ check_joint_latent = Check(
     draw=latents,
     stages={
         "shapes and types": _joint_shapes,
+        "sizes kept by name": _joint_sizes,
+        "bfloat16 goes in and comes out": in_bfloat16(_joint_shapes),
         "down: the normed latent within 1e-5": _joint_down,
         "up: keys and values of every head within 1e-5": _joint_up,
         "x, latent and weights untouched": untouched(_joint_use),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.cases import POSITIONS
+from checks.d3_mla.cases import POSITIONS, given_weights, in_bfloat16
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -17,7 +17,6 @@ from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
 
-_WEIGHT = 0.3
 _LATENTS = ("the latent of the keys", "the latent of the values")
 _EXPANDED = ("the keys", "the values")
 
@@ -42,7 +41,7 @@ class _Squeezed:
         return (
             f"x of shape {(self.batch, self.length, self.d_model)}, latents of shape "
             f"{(self.batch, self.seen, self.d_latent)}, num_heads={self.num_heads}, "
-            f"d_head={self.d_head}"
+            f"d_head={self.d_head}" + (", in bfloat16" if self.dtype == torch.bfloat16 else "")
         )
 
     def generator(self) -> torch.Generator:
@@ -117,41 +116,22 @@ def _up_shapes(answer: type, case: _Squeezed) -> None:
     _up(made, case.latents(), case)
 
 
+def _both_shapes(answer: type, case: _Squeezed) -> None:
+    _down_shapes(answer, case)
+    _up_shapes(answer, case)
+
+
 def _weights_held(answer: type, case: _Squeezed) -> None:
-    made, width = _projections(answer, case), case.num_heads * case.d_head
-    held = sum(p.numel() for p in made.parameters())
-    own = dict(made.named_parameters())
-    up, down = (width, case.d_latent), (case.d_latent, case.d_model)
-    for name, shape in {"k_down": down, "v_down": down, "k_up": up, "v_up": up}.items():
-        came = own.get(f"{name}.weight")
-        expect.require(
-            came is None or came.shape == shape,
-            f"{name} must have a weight of shape {shape}, and it has {expect.shown(came)}",
-            "Down leads from d_model to d_latent, up from d_latent to num_heads × d_head.",
-        )
-    want = 2 * case.d_latent * (case.d_model + width)
-    expect.require(
-        held == want,
-        "two projections down and two up hold 2 × d_latent × (d_model + num_heads × d_head) = "
-        f"2 × {case.d_latent} × ({case.d_model} + {width}) = {want} numbers, and parameters() "
-        f"holds {held}",
-        "Has each of the four its own weight, and none a bias?",
+    _weights(_projections(answer, case), case)
+
+
+def _weights(made: Built, case: _Squeezed) -> dict[str, Tensor]:
+    """Those of the four projections, by the names that the docstring states."""
+    up, down = (case.num_heads * case.d_head, case.d_latent), (case.d_latent, case.d_model)
+    shapes = {"k_down": down, "v_down": down, "k_up": up, "v_up": up}
+    return given_weights(
+        made, "LatentProjections", {f"{name}.weight": shape for name, shape in shapes.items()}
     )
-
-
-def _given(made: Built, name: str, shape: tuple[int, int]) -> Tensor | None:
-    """The weight of the projection that the docstring names, or None where it is laid out
-    otherwise.
-    """
-    weight = dict(made.named_parameters()).get(f"{name}.weight")
-    return weight.detach() if weight is not None and weight.shape == shape else None
-
-
-def _both_given(made: Built, direction: str, shape: tuple[int, int]) -> list[Tensor] | None:
-    """The weights of keys and values, down or up."""
-    named = (_given(made, f"{part}_{direction}", shape) for part in "kv")
-    found = [weight for weight in named if weight is not None]
-    return found if len(found) == 2 else None
 
 
 def _product(weight: Tensor, rows: Tensor) -> Tensor:
@@ -159,54 +139,28 @@ def _product(weight: Tensor, rows: Tensor) -> Tensor:
     return torch.stack([torch.stack([weight @ row for row in line]) for line in rows])
 
 
-def _by_equal_weights(answer: type, case: _Squeezed) -> Built:
-    """With all weights one number the values are known in closed form, whatever the layout."""
-    made = _projections(answer, case)
-    with torch.no_grad():
-        for weight in made.parameters():
-            weight.fill_(_WEIGHT)
-    return made
-
-
 _close = partial(expect.close, axes=POSITIONS)
 
 
 def _down_values(answer: type, case: _Squeezed) -> None:
-    x, got = case.x(), _down(_by_equal_weights(answer, case), case.x(), case)
-    equal = (_WEIGHT * x.sum(-1, keepdim=True)).expand(-1, -1, case.d_latent)
-    for value, name in zip(got, _LATENTS, strict=True):
-        _close(value, equal, f"with every weight {_WEIGHT}, {name}")
-    made = _projections(answer, case)
-    weights = _both_given(made, "down", (case.d_latent, case.d_model))
-    if weights is None:
-        return  # laid out otherwise: equal weights and gradients judge it
-    wants = [_product(weight, x) for weight in weights]
-    for i, value in enumerate(_down(made, case.x(), case)):
+    made, x = _projections(answer, case), case.x()
+    weights = _weights(made, case)
+    wants = [_product(weights[f"{part}_down.weight"], x.double()) for part in "kv"]
+    for i, value in enumerate(_down(made, x, case)):
         slips = {"Are the two exchanged, or is one used twice?": lambda i=i: wants[1 - i]}
         _close(value, wants[i], f"{_LATENTS[i]}, {'kv'[i]}_down of x,", slips=slips)
 
 
 def _up_values(answer: type, case: _Squeezed) -> None:
-    latents = case.latents()
-    got = _up(_by_equal_weights(answer, case), case.latents(), case)
-    sums = [latent.sum(-1)[..., None, None] for latent in latents]
-    wants = [(_WEIGHT * total).expand(got[0].shape) for total in sums]
-    for i, value in enumerate(got):
-        slips = {
-            "Do they come from the other latent?": lambda i=i: wants[1 - i],
-            "Does unflatten cut the last dimension alone, positions apart?": lambda i=i: (
-                wants[i].reshape(wants[i].transpose(1, 2).shape).transpose(1, 2)
-            ),
-        }
-        _close(value, wants[i], f"with every weight {_WEIGHT}, {_EXPANDED[i]}", slips=slips)
     made = _projections(answer, case)
-    weights = _both_given(made, "up", (case.num_heads * case.d_head, case.d_latent))
-    if weights is not None:
-        for i, value in enumerate(_up(made, case.latents(), case)):
-            _expect_heads(value, weights, latents, i, case)
+    held = _weights(made, case)
+    weights = [held[f"{part}_up.weight"] for part in "kv"]
+    latents = [latent.double() for latent in case.latents()]
+    for i, value in enumerate(_up(made, case.latents(), case)):
+        _expect_heads(value, weights, latents, i, case)
 
 
-def _expect_heads(value: Tensor, weights: list, latents: tuple, i: int, case: _Squeezed) -> None:
+def _expect_heads(value: Tensor, weights: list, latents: list, i: int, case: _Squeezed) -> None:
     """Head h is what rows h·d_head to (h + 1)·d_head of the weight make of the latent."""
 
     def heads(weight: Tensor, latent: Tensor) -> Tensor:
@@ -218,6 +172,10 @@ def _expect_heads(value: Tensor, weights: list, latents: tuple, i: int, case: _S
         "Are the projections of keys and values exchanged, or is one used twice?": lambda: heads(
             weights[1 - i], latents[i]
         ),
+        "Do they come from the other latent?": lambda: heads(weights[i], latents[1 - i]),
+        "Does unflatten cut the last dimension alone, positions apart?": lambda: flat.reshape(
+            len(flat), case.num_heads, -1, case.d_head
+        ).transpose(1, 2),
         "Does head 0 take the first d_head numbers, and not every num_heads-th?": lambda: (
             flat.unflatten(-1, (case.d_head, case.num_heads)).transpose(-1, -2)
         ),
@@ -269,6 +227,7 @@ check_latent_projections = Check(
         "the weights of four projections": _weights_held,
         "down: two latents of width d_latent": _down_shapes,
         "up: keys and values of every head": _up_shapes,
+        "bfloat16 goes in and comes out": in_bfloat16(_both_shapes),
         "each latent from its own projection of x": _down_values,
         "each head from its own latent": _up_values,
         "inputs and weights untouched": untouched(_use),

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import (
+    FAR,
     HEADS,
     SMALL,
     Latent,
+    far_bound,
     given_weights,
+    in_bfloat16,
     in_single,
     latents,
     order_slips,
@@ -173,15 +176,17 @@ def _query_turned(answer: type, case: Latent) -> None:
 def _query_start(answer: type, case: Latent) -> None:
     """The last rows of a longer x, at their place; and rows far away from 0."""
     layer, weights = _queries(answer, case)
-    start, far = 1 + case.seed % 7, 20 + case.seed % 20
+    start, far = 1 + case.seed % 7, FAR + case.seed % 20
     x = case.draw(case.batch, start + case.length, case.d_model, offset=2)
     piece = x[:, start:]
     content, rotary = (part[:, start:] for part in _parts(layer, x, case))
     before = _unturned(weights, piece, case)[1]
-    for at, want in ((start, rotary), (far, slow_turn(before, far, case.turns))):
+    true = slow_turn(before, far, case.turns)
+    for at, want, bound in ((start, rotary, expect.BOUND), (far, true, far_bound(case))):
         got, when = _parts(layer, piece, case, at), f"with start={at}"
         slips = rotation_slips(before, at, case)
-        expect.close(got[1], want, "the rotary part", axes=HEADS, when=when, slips=slips)
+        name = "the rotary part"
+        expect.close(got[1], want, name, axes=HEADS, when=when, slips=slips, bound=bound)
         ask = {"Is the content left as it is, wherever x starts?": lambda got=got: got[0]}
         expect.close(got[0], content, "the content", axes=HEADS, when=when, slips=ask)
 
@@ -216,6 +221,7 @@ check_query_path = Check(
     stages=as_taken(
         {
             "shapes and types": _query_shapes,
+            "bfloat16 goes in and comes out": in_bfloat16(_query_shapes),
             "the content of every head, without a query latent": _query_content,
             "the content from a normed query latent": _query_normed,
             "turning keeps the length of each pair": _query_lengths,

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import (
+    FAR,
     POSITIONS,
     SMALL,
     Latent,
+    far_bound,
     given_weights,
+    in_bfloat16,
     in_single,
     latents,
     pair_lengths,
@@ -104,15 +107,17 @@ def _key_turned(answer: type, case: Latent) -> None:
 def _key_start(answer: type, case: Latent) -> None:
     """The last rows of a longer x, at their place; and rows far away from 0."""
     layer, down = _key(answer, case)
-    start, far = 1 + case.seed % 7, 20 + case.seed % 20
+    start, far = 1 + case.seed % 7, FAR + case.seed % 20
     x = case.draw(case.batch, start + case.length, case.d_model, offset=2)
     piece, whole = x[:, start:], _rows(layer, x, case)
     plain = piece.double() @ down.T
-    for at, want in ((start, whole[:, start:]), (far, slow_turn(plain, far, case.turns))):
+    true, here = slow_turn(plain, far, case.turns), whole[:, start:]
+    for at, want, bound in ((start, here, expect.BOUND), (far, true, far_bound(case))):
         slips = rotation_slips(plain, at, case)
         got = _rows(layer, piece, case, at)
         when = f"with start={at}"
-        expect.close(got, want, "the key", axes=POSITIONS, when=when, slips=slips)
+        name = "the key"
+        expect.close(got, want, name, axes=POSITIONS, when=when, slips=slips, bound=bound)
 
 
 def _key_use(answer: type, case: Latent) -> Used:
@@ -137,6 +142,7 @@ check_rotary_key = Check(
     stages=as_taken(
         {
             "shapes and types": _key_shapes,
+            "bfloat16 goes in and comes out": in_bfloat16(_key_shapes),
             "position 0 is not turned": _key_first,
             "turning keeps the length of each pair": _key_lengths,
             "turned by its position, within 1e-5": _key_turned,

@@ -13,6 +13,7 @@ from checks.d3_mla.older_parts import as_taken
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
 from solutions import d3_mla as reference
 
 _TYPES = torch.float32, torch.float64
@@ -63,12 +64,13 @@ class _Stretched:
 
     def ramp(self, pair: int) -> float:
         first, last = self.ends()
-        return min(max((pair - first) / (last - first), 0.0), 1.0)
+        return min(max((pair - first) / max(last - first, 0.001), 0.0), 1.0)
 
 
 def _stretcheds(rng: random.Random) -> list[_Stretched]:
-    """Ten cases: V3's own, other lengths and bases, no pair that keeps its angle, a ramp that goes
-    on behind the last pair, a ramp of one step, one pair, other borders of the ramp.
+    """Twelve cases: V3's own, other lengths and bases, no pair that keeps its angle, a ramp that
+    goes on behind the last pair, a ramp of one step, one pair, other borders of the ramp, a ramp
+    without length, all pairs before it.
     """
 
     def factor() -> float:
@@ -88,6 +90,8 @@ def _stretcheds(rng: random.Random) -> list[_Stretched]:
         _Stretched(4, factor(), trained=rng.randint(250, 600)),
         _Stretched(2, factor()),
         wide(beta_fast=rng.uniform(10, 20), beta_slow=rng.uniform(2, 4)),
+        _Stretched(8, factor(), trained=rng.randint(4, 6)),
+        _Stretched(8, factor(), trained=2**20, theta=2.0),
     ]
 
 
@@ -96,6 +100,12 @@ def _angles(answer, case: _Stretched, factor: float | None = None) -> Tensor:
     got = answer(case.d_rope, case.factor if factor is None else factor, **case.options())
     type_ = got.dtype if isinstance(got, Tensor) and got.dtype in _TYPES else torch.float64
     ask = "There is one angle for each of the d_rope / 2 pairs."
+    if isinstance(got, Tensor) and got.isnan().any():
+        first, last = case.ends()
+        raise Wrong(
+            f"with first={first} and last={last} the angles must be numbers, got NaN. Is anything "
+            "divided by last - first where that is 0? The ramp is a step then."
+        )
     return expect.tensor(got, "the angles", (case.d_rope // 2,), type_, ask).detach().double()
 
 
@@ -136,6 +146,7 @@ def _mixed(case: _Stretched, ramp: Callable[[int], float] | None = None) -> Call
 
 def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
     first, last = case.ends()
+    length = max(last - first, 0.001)
     cut = min(last, case.d_rope // 2 - 1)
 
     def harmonic(pair: int) -> float:
@@ -151,15 +162,17 @@ def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
         "Is it divided by factor, and not multiplied?": lambda i: (
             case.plain(i) * (1 - case.ramp(i)) + case.plain(i) * case.factor * case.ramp(i)
         ),
-        "Does the ramp stay between 0 and 1?": _mixed(case, lambda i: (i - first) / (last - first)),
+        "Does the ramp stay between 0 and 1?": _mixed(case, lambda i: (i - first) / length),
+        "Is something divided by last - first where first lies behind last? No pair is stretched "
+        "then.": _mixed(case, lambda i: min(max((i - first) / (last - first or 1), 0.0), 1.0)),
         "Does the ramp begin one pair early? It is 0 at pair `first`.": _mixed(
-            case, lambda i: min(max((i - first + 1) / (last - first), 0.0), 1.0)
+            case, lambda i: min(max((i - first + 1) / length, 0.0), 1.0)
         ),
         "Does the ramp begin one pair late? It is 0 at pair `first` and 1 at pair `last`.": _mixed(
-            case, lambda i: min(max((i - first - 1) / (last - first), 0.0), 1.0)
+            case, lambda i: min(max((i - first - 1) / length, 0.0), 1.0)
         ),
         "Does the ramp end one pair late? It is 1 at pair `last`.": _mixed(
-            case, lambda i: min(max((i - first) / (last - first + 1), 0.0), 1.0)
+            case, lambda i: min(max((i - first) / (length + 1), 0.0), 1.0)
         ),
         "Is `last` cut off at the last pair, d_rope / 2 - 1? It may lie behind it.": _mixed(
             case, lambda i: min(max((i - first) / max(cut - first, 0.001), 0.0), 1.0)
@@ -173,7 +186,7 @@ def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
         ),
         "Are the angles mixed, and not their inverses?": harmonic,
         "Is the ramp taken over pairs 0, 1, 2, …, and not over their dimensions 0, 2, 4, …?": (
-            _mixed(case, lambda i: min(max((2 * i - first) / (last - first), 0.0), 1.0))
+            _mixed(case, lambda i: min(max((2 * i - first) / length, 0.0), 1.0))
         ),
     }
 
@@ -201,9 +214,9 @@ def _fast(answer, case: _Stretched) -> None:
 
 
 def _slow(answer, case: _Stretched) -> None:
-    _, last = case.ends()
+    first, last = case.ends()
     why = f"has it divided by factor={case.factor:g}, as all from pair {last} on do"
-    pairs = [i for i in case.pairs if i >= last]
+    pairs = [i for i in case.pairs if i >= last and i > first]
     got = _angles(answer, case)
     _expect(got, case, lambda i: case.plain(i) / case.factor, pairs, why, _slips(case))
 
@@ -238,8 +251,8 @@ check_yarn_frequencies = Check(
         "dividing its angle by 40 do to the largest angle it sees?",
         "Look at pair, (d_rope / 2,): what must be taken off and by what must it be divided so "
         "that `first` becomes 0 and `last` becomes 1? And what of the pairs outside?",
-        "ramp is (pair - first) / (last - first), kept between 0 and 1; return angle × (1 - ramp) "
-        "+ angle / factor × ramp.",
+        "ramp is (pair - first) / max(last - first, 0.001), kept between 0 and 1: a step where the "
+        "two ends meet. Return angle × (1 - ramp) + angle / factor × ramp.",
     ),
     compared=Comparison(
         inputs=lambda: (64, 40.0),

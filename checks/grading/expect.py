@@ -208,6 +208,12 @@ def gradient(
         "Is there a `detach`, `.data`, `.item()` or `no_grad` on the way?",
     )
     groups = {k: [v] if isinstance(v, Tensor) else list(v) for k, v in inputs.items()}
+    for name, group in groups.items():
+        require(
+            all(leaf.requires_grad for leaf in group),
+            f"{name} must be learned, and its requires_grad is False",
+            "Is it frozen where it is made (`requires_grad_(False)`, `requires_grad=False`)?",
+        )
     leaves = [leaf for group in groups.values() for leaf in group]
     grads = torch.autograd.grad(value, leaves, allow_unused=True)
     known = {leaf: grad for leaf, grad in zip(leaves, grads, strict=True) if grad is not None}

@@ -25,5 +25,6 @@ def untouched(use: Callable[[Any, Any], Used]) -> Callable[[Any, Any], None]:
 
 
 def state(module: nn.Module) -> dict[str, Tensor]:
-    """What the module saves, but for the choices that layers of experts remember."""
-    return {name: v for name, v in module.state_dict().items() if "last_experts" not in name}
+    """The module's parameters and its routers' biases; masks and tables may grow with a call."""
+    biases = {name: v for name, v in module.named_buffers() if name.split(".")[-1] == "bias"}
+    return dict(module.named_parameters()) | biases

@@ -3,12 +3,14 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from checks.d3_mla.attention.attend import ASK_STEEP
 from checks.d3_mla.attention.layer_cases import (
     SlowAttention,
     WatchedCache,
@@ -16,9 +18,10 @@ from checks.d3_mla.attention.layer_cases import (
     attentions,
     made,
     slow,
+    steep,
 )
 from checks.d3_mla.attention.layer_slips import slips_of_merging, slips_of_parts
-from checks.d3_mla.cases import POSITIONS, Angles, Latent, randomise, slow_turn
+from checks.d3_mla.cases import POSITIONS, Angles, Latent, in_bfloat16, randomise, slow_turn
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -28,7 +31,7 @@ from checks.grading.stages import Used, untouched
 from checks.grading.time_limit import LAZY_TORCH
 from solutions import d3_mla as reference
 
-CONTEXTS = 12, 36  # cached tokens of the two runs whose work is counted
+CONTEXTS = 12, 300  # cached tokens of the two runs whose work is counted
 MOST = 8  # times the work of absorption; expansion is 20 times and more
 PRODUCTS = {"mm", "bmm", "mv", "dot", "vdot", "addmm", "addbmm", "baddbmm", "addmv"}
 
@@ -247,6 +250,45 @@ def _decode_work(answer: Callable, case: Latent) -> None:
     )
 
 
+def _decode_long(answer: Callable, case: Latent) -> None:
+    """Behind many cached tokens, what the expanded path returns."""
+    case = replace(case, length=1)
+    attention, (_, context), outputs = _attention(case), CONTEXTS, []
+    for step in (attention, partial(answer, attention)):
+        cache = WatchedCache(case, context + 1)
+        cache.append(
+            case.draw(case.batch, context, case.d_latent),
+            case.draw(case.batch, context, case.d_rope, offset=2),
+        )
+        outputs.append(step(case.x(), cache))
+    want, got = outputs
+    got = expect.tensor(got, "the output", want.shape, case.dtype)
+    when = f"behind {context} cached positions"
+    ask = "Is a mask or a table made for a fixed number of positions, and not for those cached?"
+    expect.close(got, want, "the output", axes=POSITIONS, when=when, slips={ask: got.clone})
+
+
+def _decode_steep(answer: Callable, case: Latent) -> None:
+    if case.dtype != torch.float64:
+        return
+    attention, x = steep(_attention(case)), case.x()
+    true, cache = slow(attention, case), WatchedCache(case, case.length)
+    _elsewhere(attention, x[:, :-1], cache, true)
+    raw, when = answer(attention, x[:, -1:], cache), "with queries a thousand times as large"
+    expect.require(
+        not isinstance(raw, Tensor) or raw.isfinite().all(),
+        f"the output must be finite {when}, got NaN or infinity",
+        ASK_STEEP,
+    )
+    expect.close(raw[:, 0], true(x)[:, -1], "the output", axes=("row",), when=when)
+
+
+def _decode_narrow(answer: Callable, case: Latent) -> None:
+    attention, x, cache = _attention(case), case.x(), WatchedCache(case, 2)
+    for i in range(2):
+        _step(answer, attention, x[:, i : i + 1], cache)
+
+
 def _counted(answer: Callable, case: Latent, context: int) -> int:
     """The work of one step behind `context` cached tokens, in a cache without spare rows."""
     attention, cache = _attention(case), WatchedCache(case, context + 1)
@@ -295,8 +337,11 @@ check_absorbed_decode = Check(
     stages={
         "the first token: shape, type and value": _decode_first,
         "one token more within 1e-5, in float64 1e-10": _decode_next,
+        "bfloat16 goes in and comes out": in_bfloat16(_decode_narrow),
         "x, weights and earlier rows untouched": untouched(_decode_use),
         "step after step, and what is cached": _decode_steps,
+        "behind 300 cached positions": _decode_long,
+        "scores of some thousands": _decode_steep,
         "no cached latent is expanded: work per cached token": _decode_work,
     },
     hints=(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.attention.attend_cases import NAMES, Attending, attendings
-from checks.d3_mla.cases import HEADS, SMALL, bound_of, in_single, slow_attend
+from checks.d3_mla.cases import HEADS, SMALL, bound_of, in_bfloat16, in_single, slow_attend
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -15,6 +15,9 @@ from checks.grading.result import Wrong
 from checks.grading.stages import Used, untouched
 from solutions import d3_mla as reference
 
+STEEP = 1000.0  # times a query: exp of such scores is infinite, and masks of -50 hide nothing
+ASK_STEEP = "exp of a large score is infinite. Is a row's largest taken off first, as softmax does?"
+ASK_HIDDEN = "Are later positions hidden by -inf, and not by a number that scores can fall below?"
 LONG = 130  # positions: more than a mask of a fixed, small size has
 
 
@@ -35,6 +38,10 @@ def _attend_shape(answer, case: Attending) -> None:
     """Where every query has something before it to see."""
     if case.length < case.seen:
         _attend(answer, case, case.parts())
+
+
+def _attend_narrow(answer, case: Attending) -> None:
+    _attend(answer, case, case.parts())
 
 
 def _attend_one(answer, case: Attending) -> None:
@@ -201,6 +208,24 @@ def _attend_values(answer, case: Attending) -> None:
         _expect_long(answer, replace(case, length=3, seen=LONG))
 
 
+def _attend_steep(answer, case: Attending) -> None:
+    """Scores of a thousand and more, of both signs."""
+    case = replace(case, dtype=torch.float64)
+    parts = case.parts()
+    for name in ("q_content", "q_rotary"):
+        parts[name] = STEEP * parts[name]
+    raw = _output(answer, parts)
+    expect.require(
+        not isinstance(raw, Tensor) or raw.isfinite().all(),
+        "the output must be finite with scores of some thousands, got NaN or infinity",
+        ASK_STEEP,
+    )
+    got, when = _attend(answer, case, parts), "with scores of some thousands"
+    slips = {ASK_HIDDEN: lambda: got}
+    want = slow_attend(*parts.values())
+    expect.close(got, want, "the output", axes=HEADS, when=when, slips=slips)
+
+
 def _expect_long(answer, case: Attending) -> None:
     """The last of many positions."""
     parts = case.parts()
@@ -246,6 +271,7 @@ check_attend = Check(
     draw=attendings,
     stages={
         "shape and type": _attend_shape,
+        "bfloat16 goes in and comes out": in_bfloat16(_attend_narrow),
         "one position seen: its value comes back": _attend_one,
         "weights sum to 1: values equal at all positions come back": _attend_constant,
         "L = S: a query sees itself and what came before": _attend_whole,
@@ -253,6 +279,7 @@ check_attend = Check(
         "the rotary part of every head counts": _attend_rotary,
         "scores are divided by sqrt(d + r)": _attend_scale,
         "within 1e-5 of the loop over queries, in float64 1e-10": _attend_values,
+        "scores of some thousands": _attend_steep,
         "inputs untouched": untouched(_attend_use),
         "gradients reach all five inputs": _attend_gradients,
     },

@@ -31,6 +31,7 @@ class Attending:
         return (
             f"B={self.batch}, L={self.length}, S={self.seen}, H={self.num_heads}, "
             f"d={self.d_head}, r={self.d_rope}, v={self.d_value}"
+            + (", in bfloat16" if self.dtype == torch.bfloat16 else "")
         )
 
     def generator(self) -> torch.Generator:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.attention.attend import check_attend
+from checks.d3_mla.attention.attend import ASK_HIDDEN, ASK_STEEP, check_attend
 from checks.d3_mla.attention.layer_cases import (
     SlowAttention,
     WatchedCache,
@@ -16,10 +16,11 @@ from checks.d3_mla.attention.layer_cases import (
     attentions,
     made,
     slow,
+    steep,
 )
 from checks.d3_mla.attention.layer_slips import slips_of_chunks, slips_of_merging, slips_of_parts
 from checks.d3_mla.cache import check_latent_cache
-from checks.d3_mla.cases import POSITIONS, Latent, bound_of, in_single
+from checks.d3_mla.cases import POSITIONS, Latent, bound_of, in_bfloat16, in_single
 from checks.d3_mla.joint_latent import check_joint_latent
 from checks.d3_mla.older_parts import as_taken
 from checks.d3_mla.queries import check_query_path
@@ -72,6 +73,12 @@ def _expect_new_cache(layer: Built, case: Latent) -> None:
         widths is None or tuple(widths) == want,
         f"layer.new_cache must make a cache of widths (d_latent, d_rope) = {want}, got {widths}",
     )
+
+
+def _layer_narrow(answer: type, case: Latent) -> None:
+    layer, x = made(answer, case), case.x()
+    _output(layer, x)
+    _output(layer, x, WatchedCache(case, case.length))
 
 
 def _layer_causal(answer: type, case: Latent) -> None:
@@ -270,6 +277,22 @@ def _layer_stateless(answer: type, case: Latent) -> None:
     _expect_close(_output(layer, x), first.double(), when="without a cache once more")
 
 
+def _layer_steep(answer: type, case: Latent) -> None:
+    if case.dtype != torch.float64:
+        return
+    layer, x = made(answer, case), case.x()
+    slow(layer, case)  # its weights have the lesson's names
+    true = slow(steep(layer), case)
+    raw, when = layer(x.clone()), "with queries a thousand times as large"
+    expect.require(
+        not isinstance(raw, Tensor) or raw.isfinite().all(),
+        f"the output must be finite {when}, got NaN or infinity",
+        ASK_STEEP,
+    )
+    got = _output(layer, x)
+    _expect_close(got, true(x), when=when, slips={ASK_HIDDEN: lambda: got})
+
+
 def _layer_use(answer: type, case: Latent) -> Used:
     layer, x = made(answer, case), case.x()
 
@@ -298,6 +321,7 @@ check_mla = Check(
     stages=as_taken(
         {
             "shapes, types and weights": _layer_shapes,
+            "bfloat16 goes in and comes out": in_bfloat16(_layer_narrow),
             "no position sees a later one": _layer_causal,
             "the order of earlier tokens matters": _layer_order,
             "without a cache within 1e-5 of slow loops, in float64 1e-10": _layer_values,
@@ -305,6 +329,7 @@ check_mla = Check(
             "cached: the normed latent and the rotated key": _layer_cached,
             "one by one and in chunks": _layer_chunks,
             "nothing kept but in the cache": _layer_stateless,
+            "scores of some thousands": _layer_steep,
             "x and weights untouched": untouched(_layer_use),
             "gradients reach x and every weight": _layer_gradients,
         },

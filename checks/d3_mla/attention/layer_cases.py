@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from checks.d3_mla.attention.attend import STEEP
 from checks.d3_mla.cases import (
     Angles,
     Latent,
@@ -44,6 +45,13 @@ def made(answer: type, case: Latent) -> nn.Module:
     sizes = case.d_model, case.num_heads, case.d_head, case.d_latent, case.d_rope
     layer = new_module(answer, NAME, *sizes, **options)
     return randomise(layer, case.generator()).to(case.dtype).train(case.training)
+
+
+def steep(attention: nn.Module) -> nn.Module:
+    """The attention with queries a thousand times as large, so that its scores are too."""
+    with torch.no_grad():
+        attention.queries.q_up.weight.mul_(STEEP)
+    return attention
 
 
 def weight_shapes(case: Latent) -> dict[str, tuple[int, ...]]:
