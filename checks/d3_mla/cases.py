@@ -228,6 +228,12 @@ def far_bound(case: Latent) -> float:
     return 1e-3 if case.dtype == torch.float32 else expect.BOUND
 
 
+def far_slip(got: Tensor, at: int) -> dict[str, Callable[[], Tensor]]:
+    """The question to a part that is turned wrongly at a far position alone."""
+    ask = "Is a table made for a fixed number of positions, or an angle rounded?"
+    return {ask: lambda: got} if at >= FAR else {}
+
+
 def in_bfloat16(stage: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """The stage with every case in bfloat16, as released weights are."""
     return lambda answer, case: stage(answer, replace(case, dtype=torch.bfloat16))

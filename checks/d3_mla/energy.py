@@ -151,6 +151,9 @@ def _expect_shares(got: Tensor, squares: list[float], outputs: Tensor, name: str
         ),
         "Does the strongest direction come first?": lambda: _running(squares[::-1]),
         _CENTRED: lambda: _running((torch.linalg.svdvals(centred) ** 2).tolist()),
+        "Do the weakest directions count too?": lambda: _running(
+            [value * (value > 1e-4 * squares[0]) for value in squares]
+        ),
     }
     want = _running(squares)
     expect.close(got, want, name, axes=("place",), slips=slips)

@@ -11,6 +11,7 @@ from checks.d3_mla.cases import (
     SMALL,
     Latent,
     far_bound,
+    far_slip,
     given_weights,
     in_bfloat16,
     in_single,
@@ -184,7 +185,7 @@ def _query_start(answer: type, case: Latent) -> None:
     true = slow_turn(before, far, case.turns)
     for at, want, bound in ((start, rotary, expect.BOUND), (far, true, far_bound(case))):
         got, when = _parts(layer, piece, case, at), f"with start={at}"
-        slips = rotation_slips(before, at, case)
+        slips = rotation_slips(before, at, case) | far_slip(got[1], at)
         name = "the rotary part"
         expect.close(got[1], want, name, axes=HEADS, when=when, slips=slips, bound=bound)
         ask = {"Is the content left as it is, wherever x starts?": lambda got=got: got[0]}
@@ -226,7 +227,7 @@ check_query_path = Check(
             "the content from a normed query latent": _query_normed,
             "turning keeps the length of each pair": _query_lengths,
             "the rotary part turned by its position, within 1e-5": _query_turned,
-            "start shifts the positions, and no content": _query_start,
+            "start shifts the positions, also by 5,000, and no content": _query_start,
             "x and weights untouched": untouched(_query_use),
             "gradients reach x and every weight": _query_gradients,
         },

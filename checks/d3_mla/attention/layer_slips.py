@@ -13,6 +13,7 @@ from checks.d3_mla.cases import (
     THETA,
     Angles,
     slow_turn,
+    theta_angles,
 )
 
 
@@ -90,7 +91,18 @@ def slips_of_parts(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Ten
         "Is theta handed on to queries and key?": changed(case=replace(case, theta=THETA)),
         "Are the angles handed on to queries and key?": changed(case=replace(case, angles=None)),
         "Is the scale handed on to the queries?": changed(case=replace(case, scale=1.0)),
+        f"Do the queries take scale and angles {_WITHOUT}?": changed(
+            case=replace(case, scale=1.0), query_turn=_turned_by_default
+        ),
+        f"Do the queries take theta or angles {_WITHOUT}?": changed(query_turn=_turned_by_default),
     } | _slips_of_rows(true, x)
+
+
+_WITHOUT = "both with a query latent and without"
+
+
+def _turned_by_default(rows: Tensor, start: int, angles: Angles) -> Tensor:
+    return slow_turn(rows, start, theta_angles(rows.shape[-1]))
 
 
 def _normed_twice(rows: Tensor, weight: Tensor) -> Tensor:
