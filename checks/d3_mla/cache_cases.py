@@ -82,7 +82,6 @@ def misfits(case: Cached, length: int) -> dict[str, list[Tensor]]:
     headed = [part[:, :, None] for part in parts]
     found["parts with a dimension for heads, of shape (batch, L, 1, width)"] = headed
     found["parts without positions, of shape (batch, width)"] = [part[:, 0] for part in parts]
-    found["no part"] = []
     found[f"{len(parts) + 1} parts for {len(parts)} widths"] = [*parts, parts[-1]]
     if len(parts) > 1:
         found[f"{len(parts) - 1} parts for {len(parts)} widths"] = parts[:-1]

@@ -154,7 +154,7 @@ def given_weights(
         came = expect.shown(held.get(key)).replace("None", "none")
         expect.require(
             key in held and held[key].shape == shape,
-            f"{name} must keep {key} of shape {shape}, as the lesson's constructor makes it, "
+            f"{name} must keep {key} of shape {shape}, by the name that the lesson gives it, "
             f"got {came}",
         )
     more = next((key for key in held if key not in shapes), None)

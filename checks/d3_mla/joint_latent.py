@@ -185,9 +185,9 @@ check_joint_latent = Check(
     stages={
         "shapes and types": _joint_shapes,
         "sizes kept by name": _joint_sizes,
-        "bfloat16 goes in and comes out": in_bfloat16(_joint_shapes),
         "down: the normed latent within 1e-5": _joint_down,
         "up: keys and values of every head within 1e-5": _joint_up,
+        "bfloat16 goes in and comes out": in_bfloat16(_joint_shapes),
         "x, latent and weights untouched": untouched(_joint_use),
         "gradients reach x, latent and every weight": _joint_gradients,
     },

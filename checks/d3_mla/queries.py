@@ -13,7 +13,6 @@ from checks.d3_mla.cases import (
     far_bound,
     far_slip,
     given_weights,
-    in_bfloat16,
     in_single,
     latents,
     order_slips,
@@ -222,7 +221,6 @@ check_query_path = Check(
     stages=as_taken(
         {
             "shapes and types": _query_shapes,
-            "bfloat16 goes in and comes out": in_bfloat16(_query_shapes),
             "the content of every head, without a query latent": _query_content,
             "the content from a normed query latent": _query_normed,
             "turning keeps the length of each pair": _query_lengths,

@@ -11,7 +11,6 @@ from checks.d3_mla.cases import (
     far_bound,
     far_slip,
     given_weights,
-    in_bfloat16,
     in_single,
     latents,
     pair_lengths,
@@ -143,7 +142,6 @@ check_rotary_key = Check(
     stages=as_taken(
         {
             "shapes and types": _key_shapes,
-            "bfloat16 goes in and comes out": in_bfloat16(_key_shapes),
             "position 0 is not turned": _key_first,
             "turning keeps the length of each pair": _key_lengths,
             "turned by its position, within 1e-5": _key_turned,

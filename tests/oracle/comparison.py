@@ -5,6 +5,12 @@ import inspect
 import torch
 from torch import Tensor
 
+TOLERANCES = {
+    torch.float64: {"rtol": 1e-9},
+    torch.float32: {"rtol": 1e-4, "atol": 1e-5},
+    torch.bfloat16: {"rtol": 0.1, "atol": 0.2},
+}
+
 
 def x_(*shape):
     return torch.randn(*shape, dtype=torch.float64)
@@ -16,8 +22,7 @@ def tensor_faults(mine, wanted, name="value"):
         return {f"{name} is no tensor"}
     if mine.shape != wanted.shape or mine.dtype != wanted.dtype:
         return {f"shape or dtype of {name}"}
-    tolerance = {"rtol": 1e-4, "atol": 1e-5} if mine.dtype == torch.float32 else {"rtol": 1e-9}
-    return set() if torch.allclose(mine, wanted, **tolerance) else {name}
+    return set() if torch.allclose(mine, wanted, **TOLERANCES[mine.dtype]) else {name}
 
 
 def gradient_faults(mine, wanted, leaves):

@@ -17,7 +17,7 @@ from tests.oracle.comparison import (
     x_,
 )
 
-DOUBLE, SINGLE = torch.float64, torch.float32
+DOUBLE, SINGLE, NARROW = torch.float64, torch.float32, torch.bfloat16
 NAMES = ["k_down.weight", "k_up.weight", "v_down.weight", "v_up.weight"]
 
 # --- slow loops ---------------------------------------------------------------------------------
@@ -167,6 +167,9 @@ def append_faults(mine, given, wanted, views):
         part.data.fill_(7)
     if amiss := tuple_faults(everything, wanted):
         return faults | amiss
+    for part in everything:
+        room = part.untyped_storage().nbytes() // (part.element_size() * part[:, 0].numel())
+        faults |= set() if room >= mine.capacity else {"a copy"}
     views.append((everything, wanted))
     return faults.union(*(tuple_faults(*pair, "earlier value") for pair in views))
 
@@ -207,6 +210,7 @@ def misfits(batch, widths, room):
     yield from ([*good[:-1], (batch, length, other)] for other in {1, last + 2} - {last})
     if len(widths) > 1:
         yield [*good[:-1], (batch, length + 1, last)]
+    yield [(batch, length, 1, width) for width in widths]
 
 
 @cache
@@ -288,6 +292,7 @@ PROJECTIONS = [
     (1, 4, 1, (5, 6, 4, 3), DOUBLE),
     (2, 5, 3, (6, 2, 1, 4), DOUBLE),
     (2, 2, 3, (4, 4, 3, 4), DOUBLE),
+    (2, 2, 3, (4, 3, 2, 3), NARROW),
 ]
 CACHES = [
     (2, 7, (3, 5), (2, 1, 4), DOUBLE, DOUBLE),
@@ -307,7 +312,14 @@ CONVERSIONS = [
     (3, 8, 6, 4, False, DOUBLE),
     (20, 4, 5, 5, True, DOUBLE),
 ]
-ENERGIES = [(30, 6, DOUBLE), (9, 5, SINGLE), (4, 7, DOUBLE), (5, 5, DOUBLE), (1, 4, DOUBLE)]
+ENERGIES = [
+    (30, 6, DOUBLE),
+    (9, 5, SINGLE),
+    (4, 7, DOUBLE),
+    (5, 5, DOUBLE),
+    (1, 4, DOUBLE),
+    (30, 20, DOUBLE),
+]
 ANGLES = [
     (64, 40.0, {}),
     (16, 4.0, {"trained": 2048}),
@@ -316,6 +328,7 @@ ANGLES = [
     (8, 10.0, {"trained": 400, "theta": 10.0}),
     (2, 4.0, {}),
     (40, 16.0, {"beta_fast": 12.0, "beta_slow": 3.0}),
+    (8, 4.0, {"trained": 6}),
 ]
 LOOKS = {
     "D3.1": (at_projections, PROJECTIONS),

@@ -14,7 +14,7 @@ from tests.oracle.comparison import (
     x_,
 )
 
-DOUBLE, SINGLE = torch.float64, torch.float32
+DOUBLE, SINGLE, NARROW = torch.float64, torch.float32, torch.bfloat16
 
 # --- slow loops ---------------------------------------------------------------------------------
 
@@ -178,6 +178,8 @@ def at_latent(answer, b, l, s, d_model, h, d, v, latent_width, dtype):  # noqa: 
     shapes = {"kv_down.weight": (latent_width, d_model), "kv_norm.weight": (latent_width,)}
     if faults := shape_faults(part, shapes | {"kv_up.weight": (h * (d + v), latent_width)}):
         return faults
+    if [getattr(part, name, None) for name in ("num_heads", "d_head", "d_value")] != [h, d, v]:
+        return {"sizes by name"}
     x, latent = rows_(b, l, d_model, dtype), rows_(b, s, latent_width, dtype)
     given = x.clone(), latent.clone()
     with torch.no_grad():
@@ -231,12 +233,14 @@ QUERIES = [
     (1, 4, 5, (1, 6, 2), {}, 2, SINGLE),
     (2, 1, 8, (4, 5, 4), {"q_latent": 3}, 11, DOUBLE),
     (2, 3, 6, (2, 5, 4), {"angles": torch.tensor([0.7, 0.3]), "scale": 1.5}, 2, DOUBLE),
+    (1, 2, 5, (2, 3, 4), {}, 5000, DOUBLE),
 ]
 LATENTS = [
     (2, 3, 4, 7, 3, 4, 2, 5, DOUBLE),
     (2, 3, 3, 6, 2, 4, 4, 4, DOUBLE),
     (1, 4, 1, 5, 3, 2, 3, 6, SINGLE),
     (3, 1, 2, 6, 1, 3, 5, 4, DOUBLE),
+    (2, 2, 3, 5, 2, 3, 2, 4, NARROW),
 ]
 KEYS = [
     (2, 3, 7, 6, {}, 0, DOUBLE),
@@ -244,6 +248,7 @@ KEYS = [
     (1, 3, 5, 2, {}, 3, SINGLE),
     (3, 1, 8, 4, {"theta": 50.0}, 9, SINGLE),
     (2, 3, 6, 4, {"angles": torch.tensor([0.7, 0.3])}, 2, DOUBLE),
+    (1, 2, 5, 4, {}, 5000, DOUBLE),
 ]
 ATTENTIONS = [
     (2, 4, 4, 3, (4, 2, 5), 1.0, DOUBLE),
@@ -253,6 +258,7 @@ ATTENTIONS = [
     (3, 2, 5, 1, (2, 6, 3), 2.0, DOUBLE),
     (1, 4, 4, 2, (4, 4, 4), 40.0, DOUBLE),
     (1, 2, 70, 1, (2, 2, 2), 1.0, DOUBLE),
+    (2, 2, 3, 2, (2, 2, 2), 1.0, NARROW),
 ]
 LOOKS = {
     "D3.3a": (at_queries, QUERIES),

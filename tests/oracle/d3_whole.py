@@ -20,7 +20,7 @@ from tests.oracle.comparison import (
     x_,
 )
 
-DOUBLE, SINGLE = torch.float64, torch.float32
+DOUBLE, SINGLE, NARROW = torch.float64, torch.float32, torch.bfloat16
 NO_RESULT = {"value is no tensor", "shape or dtype of value"}
 
 # B, L, D, H, d, R, r, options, lengths of chunks, dtype
@@ -31,6 +31,7 @@ ATTENTIONS = [
     (2, 3, 5, 1, 2, 3, 4, {"d_value": 3}, (2, 1), DOUBLE),
     (2, 4, 6, 2, 4, 5, 4, {"angles": torch.tensor([0.7, 0.3]), "scale": 1.5}, (1, 3), DOUBLE),
     (1, 104, 4, 1, 2, 3, 2, {}, (100, 4), DOUBLE),
+    (2, 4, 6, 2, 4, 5, 4, {"scale": 3000.0}, (1, 3), DOUBLE),
 ]
 # B, tokens before, D, H, d, R, r, options, dtype
 DECODES = [
@@ -39,6 +40,9 @@ DECODES = [
     (1, 3, 6, 2, 3, 5, 2, {"theta": 100.0}, SINGLE),
     (2, 0, 5, 4, 2, 6, 4, {"d_value": 3}, DOUBLE),
     (2, 3, 6, 2, 4, 7, 4, {"angles": torch.tensor([0.7, 0.3]), "scale": 1.5}, DOUBLE),
+    (1, 66, 4, 1, 2, 3, 2, {}, DOUBLE),
+    (2, 3, 6, 2, 4, 5, 4, {"scale": 3000.0}, DOUBLE),
+    (1, 2, 6, 2, 3, 7, 4, {}, NARROW),
 ]
 
 # --- slow loops ---------------------------------------------------------------------------------

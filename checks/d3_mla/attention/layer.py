@@ -20,7 +20,7 @@ from checks.d3_mla.attention.layer_cases import (
 )
 from checks.d3_mla.attention.layer_slips import slips_of_chunks, slips_of_merging, slips_of_parts
 from checks.d3_mla.cache import check_latent_cache
-from checks.d3_mla.cases import POSITIONS, Latent, bound_of, in_bfloat16, in_single
+from checks.d3_mla.cases import POSITIONS, Latent, bound_of, in_single
 from checks.d3_mla.joint_latent import check_joint_latent
 from checks.d3_mla.older_parts import as_taken
 from checks.d3_mla.queries import check_query_path
@@ -73,12 +73,6 @@ def _expect_new_cache(layer: Built, case: Latent) -> None:
         widths is None or tuple(widths) == want,
         f"layer.new_cache must make a cache of widths (d_latent, d_rope) = {want}, got {widths}",
     )
-
-
-def _layer_narrow(answer: type, case: Latent) -> None:
-    layer, x = made(answer, case), case.x()
-    _output(layer, x)
-    _output(layer, x, WatchedCache(case, case.length))
 
 
 def _layer_causal(answer: type, case: Latent) -> None:
@@ -321,7 +315,6 @@ check_mla = Check(
     stages=as_taken(
         {
             "shapes, types and weights": _layer_shapes,
-            "bfloat16 goes in and comes out": in_bfloat16(_layer_narrow),
             "no position sees a later one": _layer_causal,
             "the order of earlier tokens matters": _layer_order,
             "without a cache within 1e-5 of slow loops, in float64 1e-10": _layer_values,

@@ -79,7 +79,7 @@ class Interleaved(LatentProjections):
 
 
 class Fused(nn.Module):
-    """Laid out otherwise, and right."""
+    """Laid out otherwise: no weight can be copied into it by name."""
 
     def __init__(self, d_model, d_latent, num_heads, d_head):
         super().__init__()
@@ -95,21 +95,14 @@ class Fused(nn.Module):
         )
 
 
-class FusedHalf(Fused):
-    def down(self, x):
-        first = self.down_both(x).chunk(2, dim=-1)[0]
-        return first, first
-
-
 def test_projections_exchanged_or_cut_wrongly_are_named():
     assert "exchanged" in refused(check_latent_projections, Exchanged)[1]
     assert "(num_heads, d_head)" in refused(check_latent_projections, HeadsFirst)[1]
     assert "every num_heads-th" in refused(check_latent_projections, Interleaved)[1]
 
 
-def test_projections_laid_out_otherwise_are_judged_by_what_they_do():
-    assert all(check_latent_projections(Fused, seed=seed).passed for seed in range(5))
-    assert "numbers get none" in refused(check_latent_projections, FusedHalf)[1]
+def test_projections_have_the_names_that_copying_weights_needs():
+    assert "k_down.weight" in refused(check_latent_projections, Fused)[1]
 
 
 # D3.2

@@ -282,3 +282,11 @@ def in_percent(outputs):
 def as_list(outputs):
     """A Python list."""
     return energy_kept(outputs).tolist()
+
+
+@wrong
+def small_ones_dropped(outputs):
+    """Directions under a hundredth of the strongest count as noise."""
+    squares = torch.linalg.svdvals(outputs) ** 2
+    squares = torch.where(squares < 1e-4 * squares.max(), 0, squares)
+    return squares.cumsum(0) / squares.sum()

@@ -61,3 +61,16 @@ def of_slow_exponent(x: Tensor, start: int, theta: float, given: Tensor | None =
     pairs = torch.arange(x.shape[-1] // 2, dtype=torch.float64)
     slow = theta ** (-pairs / x.shape[-1]) if given is None else given
     return by_complex(x, positions(x, start) * slow)
+
+
+def table_of(layer, width: int, length: int) -> Tensor:
+    """The angle of each of the first `length` positions and pairs, (length, r / 2)."""
+    per_position = frequencies(width, layer.theta, layer.angles)
+    return torch.outer(torch.arange(length, dtype=torch.float64), per_position)
+
+
+def turned_by(x: Tensor, angle: Tensor) -> Tensor:
+    """x (..., r) turned by angles (..., r / 2)."""
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)

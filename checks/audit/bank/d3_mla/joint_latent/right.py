@@ -134,7 +134,8 @@ class StandingAlone(nn.Module):
 
     def __init__(self, d_model, num_heads, d_head, d_value, d_latent):
         super().__init__()
-        self.heads, self.widths = num_heads, [d_head, d_value]
+        self.num_heads, self.d_head, self.d_value = num_heads, d_head, d_value
+        self.widths = [d_head, d_value]
         self.kv_down = nn.Linear(d_model, d_latent, bias=False)
         self.kv_norm = RMSNorm(d_latent)
         self.kv_up = nn.Linear(d_latent, num_heads * sum(self.widths), bias=False)
@@ -143,5 +144,5 @@ class StandingAlone(nn.Module):
         return self.kv_norm(self.kv_down(x))
 
     def up(self, latent):
-        pieces = self.kv_up(latent).split(self.widths * self.heads, dim=-1)
+        pieces = self.kv_up(latent).split(self.widths * self.num_heads, dim=-1)
         return torch.stack(pieces[0::2], dim=2), torch.stack(pieces[1::2], dim=2)

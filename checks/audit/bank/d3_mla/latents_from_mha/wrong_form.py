@@ -230,3 +230,14 @@ def by_cholesky(W_K, W_V, activations, d_latent, *, joint=False):
         return basis.T @ weight, basis
 
     return fitted(pair, W_K, W_V, activations, d_latent, joint)
+
+
+@wrong
+def no_more_directions_than_rows(W_K, W_V, activations, d_latent, *, joint=False):
+    """The reduced decomposition, which has min(N, W) directions and not W."""
+
+    def pair(weight, activations, rank):
+        basis = torch.linalg.svd(activations @ weight.T, full_matrices=False).Vh[:rank].T
+        return basis.T @ weight, basis
+
+    return fitted(pair, W_K, W_V, activations, d_latent, joint)

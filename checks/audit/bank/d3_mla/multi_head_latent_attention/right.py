@@ -225,3 +225,29 @@ class HeadsInTheBatch(MultiHeadLatentAttention):
         weights = torch.baddbmm(mask.to(x), q, k.mT).softmax(dim=2)
         y = torch.bmm(weights, self.folded(values)).view(len(x), self.num_heads, -1, self.d_value)
         return self.out(y.transpose(1, 2).contiguous().view(len(x), x.shape[1], -1))
+
+
+@right
+class GrowingMask(MultiHeadLatentAttention):
+    """A causal mask kept as a buffer, made anew where a longer text comes."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.register_buffer("mask", torch.ones(0, 0, dtype=torch.bool))
+
+    def forward(self, x, cache=None):
+        start = 0 if cache is None else len(cache)
+        q_content, q_rotary = self.queries(x, start)
+        latent, key = self.latent.down(x), self.rotary_key(x, start)
+        if cache is not None:
+            latent, key = cache.append(latent, key)
+        keys, values = self.latent.up(latent)
+        scores = torch.einsum("blhd,bshd->bhls", q_content, keys)
+        scores = scores + torch.einsum("blhr,bsr->bhls", q_rotary, key)
+        scores = scores / math.sqrt(q_content.shape[-1] + q_rotary.shape[-1])
+        length, seen = scores.shape[-2:]
+        if len(self.mask) < seen:
+            self.mask = torch.ones(seen, seen, dtype=torch.bool).triu(1)
+        later = self.mask[seen - length : seen, :seen]
+        weights = scores.masked_fill(later, -torch.inf).softmax(-1)
+        return self.out(torch.einsum("bhls,bshv->blhv", weights, values).flatten(-2))

@@ -266,3 +266,11 @@ def as_list(d_rope, factor, *, trained=4096, theta=10_000.0):
 def borders_fixed(d_rope, factor, *, trained=4096, theta=10_000.0, beta_fast=32, beta_slow=1):
     """The ramp lies between 32 turns and 1, whatever borders are asked."""
     return yarn_frequencies(d_rope, factor, trained=trained, theta=theta)
+
+
+@wrong
+def ends_never_meet(d_rope, factor, *, trained=4096, theta=10_000.0, beta_fast=32.0, beta_slow=1.0):
+    """The ramp is divided by last - first, which may be 0."""
+    pair, angle, first, last = given(d_rope, trained, theta, beta_fast, beta_slow)
+    ramp = ((pair - first) / (last - first)).clamp(0, 1)
+    return angle * (1 - ramp) + angle / factor * ramp
