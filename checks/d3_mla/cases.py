@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from checks.d3_mla.rotation import THETA, theta_angles
 from checks.grading import expect
 from checks.grading.strided import strided
 
-THETA = 10_000.0
 POSITIONS = ("sequence", "position")  # the first dimensions of (B, L, …)
 HEADS = (*POSITIONS, "head")
 SMALL = 0.1  # times a loss: its slopes stay apart, and float32 inside an answer disturbs none
@@ -220,48 +220,9 @@ def order_slips(
     }
 
 
-FAR = 5000  # a position behind any table of rotations of a fixed, small size
-
-
-def far_bound(case: Latent) -> float:
-    """How far a part turned by a far position may be off: angles may be kept in float32."""
-    return 1e-3 if case.dtype == torch.float32 else expect.BOUND
-
-
-def far_slip(got: Tensor, at: int) -> dict[str, Callable[[], Tensor]]:
-    """The question to a part that is turned wrongly at a far position alone."""
-    ask = "Is a table made for a fixed number of positions, or an angle rounded?"
-    return {ask: lambda: got} if at >= FAR else {}
-
-
 def in_bfloat16(stage: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """The stage with every case in bfloat16, as released weights are."""
     return lambda answer, case: stage(answer, replace(case, dtype=torch.bfloat16))
-
-
-Angles = Sequence[float]  # radians per position, one for each rotary pair
-
-
-def theta_angles(width: int, theta: float = THETA) -> tuple[float, ...]:
-    """How far each pair turns per position where RoPE's base is theta."""
-    return tuple(theta ** (-i / width) for i in range(0, width, 2))
-
-
-def slow_rotation(row: Tensor, position: int, angles: Angles) -> Tensor:
-    """One vector with neighbours (0, 1), (2, 3), … turned by position times their angle.
-
-    Leading dimensions are further vectors of the same position.
-    """
-    turn = position * torch.tensor(angles, dtype=torch.float64)
-    cos, sin = turn.cos().to(row.dtype), turn.sin().to(row.dtype)
-    a, b = row[..., 0::2], row[..., 1::2]
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
-
-
-def slow_turn(x: Tensor, start: int, angles: Angles) -> Tensor:
-    """`(B, L, …, r)`: the rows of position l turned as those of position start + l."""
-    rows = [slow_rotation(x[:, i], start + i, angles) for i in range(x.shape[1])]
-    return torch.stack(rows, dim=1)
 
 
 def slow_attend(
@@ -279,55 +240,6 @@ def slow_attend(
     return torch.stack(rows, dim=1)
 
 
-def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[], Tensor]]:
-    """What slips make of `slow_turn(x, start, case.turns)`, by the question each calls for."""
-    length, width, angles = x.shape[1], x.shape[-1], case.turns
-    apart = torch.arange(width).unflatten(0, (-1, 2)).T.flatten()  # 0, 2, 4, … 1, 3, 5, …
-    paired = apart.argsort()  # 0, r/2, 1, r/2 + 1, …
-
-    def turned(x: Tensor, positions: Sequence[int], angles: Angles = angles) -> Tensor:
-        rows = [slow_rotation(x[:, i], at, angles) for i, at in enumerate(positions)]
-        return torch.stack(rows, dim=1)
-
-    right = range(start, start + length)
-    own = {
-        "Do the constructor's angles reach the turn, where it has some?": lambda: turned(
-            x, right, theta_angles(width, case.theta)
-        )
-    }
-    return (own if case.angles is not None else {}) | {
-        "Is it turned by start + position?": lambda: turned(x, range(length)),
-        "Is it turned at all? Or is every position turned as position 0 is, since the positions "
-        "are not in dimension 1 of what `rotate` gets?": lambda: x,
-        "Is the first row's position start, and not one more?": lambda: turned(
-            x, range(start + 1, start + 1 + length)
-        ),
-        "Are the pairs neighbours (0, 1), (2, 3), and not halves?": lambda: turned(
-            x[..., paired], right
-        )[..., apart],
-        "Do the two numbers of a pair stay side by side?": lambda: turned(x, right)[..., apart],
-        "Is it turned the other way? (a, b) becomes (a cos - b sin, a sin + b cos).": lambda: (
-            turned(x, [-at for at in right])
-        ),
-        "Does theta come from the constructor?": lambda: turned(x, right, theta_angles(width)),
-        "Is every row turned by its own angle, and not the first's?": lambda: turned(
-            x, [start] * length
-        ),
-        "Do the positions run along L, and not along the batch?": lambda: slow_turn(
-            x.transpose(0, 1), start, angles
-        ).transpose(0, 1),
-        "Do the positions run along L, and not along the dimension after it?": lambda: (
-            slow_turn(x.transpose(1, 2), start, angles).transpose(1, 2)
-            if x.ndim == 4
-            else turned(x, right)
-        ),
-        "Is it turned once?": lambda: turned(turned(x, right), right),
-        "Is the angle of pair i position · theta^(-2i / d_rope)?": lambda: turned(
-            x, right, [angle**0.5 for angle in angles]
-        ),
-    }
-
-
 def bound_of(dtype: torch.dtype) -> float:
     """How far an output of this type may be off."""
     return expect.BOUND if dtype == torch.float32 else 1e-10
@@ -342,8 +254,3 @@ def in_single(got: Tensor, want: Tensor, name: str) -> None:
         f"{float((got - want.detach()).abs().max()):.0e}",
         "Is a step computed in float32?",
     )
-
-
-def pair_lengths(x: Tensor) -> Tensor:
-    """`(…, r / 2)`: how long each pair of neighbours is, which no turn changes."""
-    return x.unflatten(-1, (-1, 2)).norm(dim=-1)

@@ -4,22 +4,18 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.cases import (
-    FAR,
     POSITIONS,
     SMALL,
     Latent,
-    far_bound,
-    far_slip,
     given_weights,
     in_single,
     latents,
-    pair_lengths,
     randomise,
-    rotation_slips,
     slow_norm,
-    slow_turn,
 )
 from checks.d3_mla.older_parts import as_taken
+from checks.d3_mla.rotation import pair_lengths, slow_turn
+from checks.d3_mla.rotation_slips import FAR, far_bound, far_slip, rotation_slips
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

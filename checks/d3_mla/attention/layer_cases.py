@@ -14,15 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from checks.d3_mla.attention.attend import STEEP
-from checks.d3_mla.cases import (
-    Angles,
-    Latent,
-    given_weights,
-    latents,
-    randomise,
-    slow_attend,
-    slow_turn,
-)
+from checks.d3_mla.cases import Latent, given_weights, latents, randomise, slow_attend
+from checks.d3_mla.rotation import Angles, slow_turn
 from checks.grading import expect
 from checks.grading.modules import new_module
 from solutions import d3_mla as reference

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.attention.layer_cases import SlowAttention, as_it_is, normed, turned_in_halves
-from checks.d3_mla.cases import (
-    THETA,
-    Angles,
-    slow_turn,
-    theta_angles,
-)
+from checks.d3_mla.rotation import THETA, Angles, slow_turn, theta_angles
 
 
 def slips_of_merging(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
