@@ -18,6 +18,7 @@ from tests.oracle.comparison import (
     gradient_faults,
     gradients,
     made_faults,
+    raises_value_error,
     tensor_faults,
     unchanged,
     x_,
@@ -133,7 +134,9 @@ def at_router(answer, t, d, e, k, dtype):
     x = 2 * x_(t, d).to(dtype)
     for training in (True, False):
         faults |= router_faults(router.train(training), weight, x, e, k)
-    return faults
+    refused = all(raises_value_error(answer, d, e, wrong) for wrong in (0, e + 1))
+    faults |= set() if refused else {"top_k out of range"}
+    return faults or hard_faults(router, x)
 
 
 def router_faults(router, weight, x, e, k):
@@ -151,6 +154,18 @@ def router_faults(router, weight, x, e, k):
     wanted = routed(weight, x, k)
     faults |= tensor_faults(mine, wanted)
     return faults | gradient_faults(mine, wanted, [x, *router.parameters()])
+
+
+def hard_faults(router, x):
+    """At a token of zeros, at logits far out in both directions, and in bfloat16."""
+    with torch.no_grad():
+        equal, far = router(torch.cat([x, 0 * x[:1]])), router(5000 * x)
+        narrow = narrow_faults(lambda: router.bfloat16()(x.bfloat16())[:1])
+    choices, k = equal[1][-1].tolist(), equal[0].shape[1]
+    faults = tensor_faults(equal[0][-1], torch.full((k,), 1 / k).to(x), "gates of zeros")
+    faults |= set() if len(set(choices)) == k else {"choices of zeros"}
+    first = far[0].amax(dim=-1).round()  # one gate has it all
+    return faults | narrow | tensor_faults(first, torch.ones_like(first), "far gates")
 
 
 def at_array(answer, d, f, e):
