@@ -4,6 +4,7 @@ A look takes an answer and the sizes or inputs of one case, and returns the set 
 the answer was seen to differ: empty for a right one.
 """
 
+import copy
 import math
 from fractions import Fraction
 from functools import cache, partial
@@ -225,10 +226,10 @@ def own_weights(array, i, x):
 
 @cache
 def dispatch_problem(t, d, e, k, among, dtype):
-    """The array, x (not contiguous), gates that do not sum to one, choices, and what comes out."""
+    """The array, x (not contiguous), gates of either sign, choices, and what comes out."""
     array = reference.ExpertArray(d, d + 2, e).to(dtype)
     x = x_(d, t).T.to(dtype).requires_grad_()
-    gates = (torch.rand(t, k) + 0.2).to(dtype).requires_grad_()
+    gates = (torch.rand(t, k) - 0.4).to(dtype).requires_grad_()
     experts = torch.stack([torch.tensor(among)[torch.randperm(len(among))[:k]] for _ in range(t)])
     dense = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates)
     return array, x, gates, experts, combined(x, dense, array)
@@ -244,9 +245,21 @@ def at_dispatch(answer, *case, one_call=False):
     faults |= call_faults(counting.calls, counted(experts.tolist(), len(array)), one_call)
     mine = answer(x * 1, gates * 1, experts.clone(), array)
     faults |= tensor_faults(mine, wanted)
+    faults |= narrow_combination_faults(answer, *dispatch_problem(*case))
     if faults & {"shape or dtype of value"}:
         return faults
     return faults | gradient_faults(mine, wanted, [x, gates, *array.parameters()])
+
+
+def narrow_combination_faults(answer, array, x, gates, experts, wanted):
+    """Whether bfloat16 gives another type, or anything but roughly the same."""
+    narrow = copy.deepcopy(array).bfloat16()
+    with torch.no_grad():
+        mine = answer(x.bfloat16(), gates.bfloat16(), experts.clone(), narrow)
+    if mine.dtype != torch.bfloat16:
+        return {"type in bfloat16"}
+    off = (mine.to(wanted) - wanted).abs().max()
+    return {"value in bfloat16"} if off > 0.1 * wanted.abs().max() else set()
 
 
 def call_faults(calls, load, one_call):
@@ -344,8 +357,9 @@ CHOICES = [
     ([[1, 2], [2, 1], [4, 1]], 6),
     ([[2], [0], [2]], 3),
     ([[3, 1, 0]], 5),
+    ([[300, 44]] * 200, 310),
 ]
-LONG = ([[0, 1], [0, 2]] * 150, 3)  # more choices of one expert than a byte counts
+LONG = ([[0, 1], [0, 2]] * 20_001, 3)  # more choices of one expert than int16 and float16 count
 LOADS = [
     ([4, 2, 1, 3],),
     ([5, 0, 4],),
@@ -373,6 +387,8 @@ DISPATCHES = [
     (1, 4, 3, 2, range(3), DOUBLE),
     (6, 4, 3, 1, range(3), DOUBLE),
     (8, 4, 3, 3, range(3), SINGLE),
+    (60, 3, 290, 2, range(290), SINGLE),
+    (1030, 3, 3, 2, range(3), SINGLE),
 ]
 LOOKS = {
     "D1.1": (at_router, ROUTERS),
