@@ -325,7 +325,33 @@ def at_layer(answer, b, l, d, e, k, f):  # noqa: E741
         x, tokens = next_input(x) if training else (x, tokens)
     if faults & {"value is no tensor", "shape or dtype of value"}:
         return faults
-    return faults | gradient_faults(mine, wanted, [x, *layer.parameters()])
+    faults |= gradient_faults(mine, wanted, [x, *layer.parameters()])
+    return faults or state_faults(lambda: answer(d, e, k, f), x.detach())
+
+
+def state_faults(make, x):
+    """With another layer in between, under no_grad, with idle experts at NaN, in bfloat16."""
+    first, second = make().double(), make().double()
+    first(x)
+    kept = first.last_experts.clone()
+    second(torch.cat([x, -x]))
+    faults = set() if torch.equal(first.last_experts, kept) else {"last_experts of another layer"}
+    with torch.no_grad():
+        first(torch.cat([x, -x]))
+        faults |= set() if len(first.last_experts) == 2 * len(kept) else {"last_experts kept"}
+        first(x[:1, :1])
+        for i in set(range(len(first.experts))) - set(first.last_experts.flatten().tolist()):
+            for weight in parameters_of(first.experts, i):
+                weight.fill_(torch.nan)
+        faults |= set() if first(x[:1, :1]).isfinite().all() else {"idle experts read"}
+    return faults | narrow_faults(lambda: [second.bfloat16()(x.bfloat16())])
+
+
+def parameters_of(array, i):
+    """Expert i's own weights, or its slices of fused ones."""
+    expert = array[i]
+    fused = [weight[i] for weight in array.parameters(recurse=False)]
+    return [*expert.parameters()] if isinstance(expert, nn.Module) else fused
 
 
 def next_input(x):
