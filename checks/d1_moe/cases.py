@@ -76,6 +76,16 @@ def routings(rng: random.Random) -> list[Routing]:
     ]
 
 
+def large(rng: random.Random) -> list[Routing]:
+    """Two cases that outgrow a narrow number: over 2,048 choices, and more than 256 experts."""
+    kind: dict[str, Any] = {"top_k": 2, "expert_dim": 9, "dtype": torch.float32}
+    many_tokens, many_experts = rng.randint(1100, 1200), rng.randint(270, 320)
+    return [
+        Routing(many_tokens, 8, rng.randint(3, 4), seed=rng.randrange(10**6), **kind),
+        Routing(rng.randint(100, 120), 8, many_experts, seed=rng.randrange(10**6), **kind),
+    ]
+
+
 class CountingExpert(nn.Linear):
     """An expert that is not linear and counts its calls and their rows."""
 

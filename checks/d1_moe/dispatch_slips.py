@@ -35,6 +35,8 @@ def combination_slips(
         "Are only the first two choices used, whatever K is?": lambda: slow(
             gates[:, :2], experts[:, :2]
         ),
+        "Does a gate below 0 count too?": lambda: slow(gates.clamp(min=0)),
+        "Is the size of a gate taken, without its sign?": lambda: slow(gates.abs()),
         "Are the gates renormalised once more?": lambda: slow(gates / total),
         "Is a softmax taken over the gates once more?": lambda: slow(gates.softmax(-1)),
         "Do the gates come in twice?": lambda: slow(gates**2),

@@ -49,12 +49,13 @@ def _array_shapes(answer: type, case: Routing) -> None:
         "Are the two sizes in each other's place?",
     )
     _outputs(array, case.x())
+    _outputs(array.bfloat16(), case.x().bfloat16())
 
 
 def _takes(expert: Callable, width: int, case: Routing) -> bool:
     try:
         expert(torch.ones(1, width, dtype=case.dtype))
-    except RuntimeError:
+    except Exception:  # whatever an expert raises that looks at the width itself
         return False
     return True
 
@@ -173,7 +174,29 @@ def _array_starts(answer: type, case: Routing) -> None:
             "gates that sum to 1 then get no gradient",
             "Was one expert copied, or is a seed set before each?",
         )
+    _expect_no_near_copies(array, case.x())
     expect_other_starts(lambda: _new_array(answer, case), "arrays")
+
+
+def _expect_no_near_copies(array: Built, x: Tensor) -> None:
+    """No projection of one expert may go up and down with the same one of another."""
+    weights = list(array.parameters())
+    numbers = nn.utils.parameters_to_vector(weights).detach().double()
+    own = [numbers[reached(array[i](x), weights)].chunk(3) for i in range(len(array))]
+    for i, j in itertools.combinations(range(len(own)), 2):
+        likeness = max(map(_correlation, own[i], own[j]))
+        expect.require(
+            likeness < 0.9,
+            f"each expert must start from random numbers of its own: weights of experts {i} and "
+            f"{j} have a correlation of {likeness:.3f}",
+            "Was one expert copied, in whole or in part, or changed only a little?",
+        )
+
+
+def _correlation(first: Tensor, second: Tensor) -> float:
+    """Pearson's; 0 where one of them is constant."""
+    a, b = first - first.mean(), second - second.mean()
+    return float(a @ b / (a.norm() * b.norm()).clamp(min=1e-12))
 
 
 def _array_use(answer: type, case: Routing) -> Used:

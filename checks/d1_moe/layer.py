@@ -63,7 +63,24 @@ def _layer_shapes(answer: type, case: Routing) -> None:
             "Is it what the router returned?",
         )
     _forward(layer.eval(), x[:, :1], case)  # last_experts follows the last input in every mode
+    with torch.no_grad():
+        _forward(layer, x, case)
     _expect_sizes(layer, case)
+    _expect_own_choices(answer, case)
+    _forward(layer.bfloat16(), x.bfloat16(), case)
+
+
+def _expect_own_choices(answer: type, case: Routing) -> None:
+    """Another layer runs on another batch in between, as in every model of two layers."""
+    layer, x = _layer(answer, case), _x(case)
+    kept = _forward(layer, x, case)[1].clone()
+    _layer(answer, case)(torch.cat([x, -x], dim=1))
+    expect.require(
+        torch.equal(layer.last_experts, kept),
+        "last_experts must be the choices of this layer, and they are others once another layer "
+        "has run",
+        "Is it kept on the object, self.last_experts, and not on its class or in a global?",
+    )
 
 
 def _expect_sizes(layer: Built, case: Routing) -> None:
@@ -225,6 +242,27 @@ def _layer_rows(answer: type, case: Routing) -> None:
         sum(rows) <= most,
         f"experts must see at most T·K = {most} rows in all, got {sum(rows)}",
         "Are all experts computed densely, on tokens that did not choose them?",
+    )
+    _expect_idle_unread(answer, case)
+
+
+def _expect_idle_unread(answer: type, case: Routing) -> None:
+    """One token, and NaN in the weights of the experts it did not choose: 0 · NaN is NaN."""
+    layer, x = _layer(answer, case), _x(case)[:1, :1]
+    y, chosen = _forward(layer, x, case)
+    _, array = _parts(layer) or (None, None)
+    if array is None:
+        return
+    weights = list(array.parameters())
+    numbers = nn.utils.parameters_to_vector(weights).detach()
+    for i in set(range(case.num_experts)) - set(chosen.flatten().tolist()):
+        numbers[reached(array[i](x[0]), weights)] = torch.nan
+    nn.utils.vector_to_parameters(numbers, weights)
+    expect.require(
+        expect.near(layer(x).detach(), y.detach()),
+        "the output must not hang on experts that no token chose, and it does: with NaN in their "
+        "weights it is another",
+        "Are all experts computed densely, from their weights, and weighted with 0?",
     )
 
 

@@ -27,8 +27,8 @@ class _Load:
 
 
 def _loads(rng: random.Random) -> list[_Load]:
-    """Eight of different sizes: any, with an idle expert, all on one expert, large, fewer choices
-    than experts, even, large and nearly even, and none.
+    """Nine of different sizes: any, with an idle expert, all on one expert, large, fewer choices
+    than experts, even, large and nearly even, one expert alone, and none.
     """
     any_size, some_idle, one_busy, large, few, even, nearly, none = rng.sample(range(5, 13), 8)
 
@@ -47,6 +47,7 @@ def _loads(rng: random.Random) -> list[_Load]:
         _Load(*among_idle(1, 2, size=few)),  # a mean below 1
         _Load(*[rng.randint(2, 60)] * even),
         _nearly_even(rng, nearly),
+        _Load(rng.randint(2, 60)),
         _Load(*[0] * none),
     ]
 
@@ -70,12 +71,13 @@ def _metric_stages(name: str, of: Metric, slips: Mapping[str, Metric]) -> dict[s
         load, true = case.load.clone(), case.load.double()
         if not load.any():
             return
-        wrong = {ask: slip(true) for ask, slip in slips.items()}
+        wrong = {ask: slip(true) for ask, slip in slips.items() if len(true) > 1}
         wrong = {ask: number for ask, number in wrong.items() if math.isfinite(number)}
         bound = expect.BOUND if of(true) else 1e-6
         with expect.untouched(lambda: {"load": load}):
-            got = expect.number(answer(load), name)
-            expect.number_close(got, of(true), f"{name}({load.tolist()})", wrong, bound)
+            called = f"{name}({load.tolist()})"
+            got = expect.number(answer(load), called)
+            expect.number_close(got, of(true), called, wrong, bound)
 
     def none(answer, case: _Load) -> None:
         if case.load.any():

@@ -6,58 +6,23 @@ import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import Routing, dense_gates, routings
+from checks.d1_moe.routed import expect_different, new_router, route
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.modules import in_both_modes, made_in_type_in_force
-from checks.grading.result import Built
+from checks.grading.result import Built, Wrong
 from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
 
-def _router(answer: type, case: Routing, top_k: int | None = None) -> Built:
-    router = answer(case.d_model, case.num_experts, top_k or case.top_k)
-    expect.module(router, "TopKRouter")
-    with torch.no_grad():  # any start will do, also one of zeros
-        for weight in router.to(case.dtype).parameters():
-            weight.copy_(torch.randn(weight.shape, dtype=weight.dtype) / 2)
-    return router
-
-
-def _route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
-    """The router's gates and choices, once they have the right kind and range."""
-    gates, experts = expect.pair(router(x), ("gates", "experts"))
-    shape = (len(x), case.top_k)
-    swapped = isinstance(gates, Tensor) and gates.dtype == torch.int64
-    ask = "Is the order (gates, experts)?" if swapped else _kind_of_gates(gates, shape)
-    expect.tensor(gates, "gates", shape, x.dtype, ask)
-    expect.tensor(experts, "experts", shape, torch.int64, "Are they the indices that topk returns?")
-    low, high = int(experts.min()), int(experts.max())
-    expect.require(
-        low >= 0 and high < case.num_experts,
-        f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
-        f"got {low} to {high}",
-    )
-    return gates, experts
-
-
-def _kind_of_gates(gates: object, shape: tuple[int, int]) -> str:
-    if isinstance(gates, Tensor) and gates.shape == shape:
-        return "Gates come in the type of x."
-    return "Is there one gate for each of a token's top_k experts, in a tensor?"
-
-
 def _router_shapes(answer: type, case: Routing) -> None:
-    _, experts = _route(_router(answer, case), case.x(), case)
-    for t, row in enumerate(experts.tolist()):
-        expect.require(
-            len(set(row)) == case.top_k,
-            f"a token needs {case.top_k} different experts: token {t} got {row}",
-        )
+    _, experts = route(new_router(answer, case), case.x(), case)
+    expect_different(experts, case.top_k)
 
 
 def _router_weights(answer: type, case: Routing) -> None:
-    router, x = _router(answer, case), case.x()
+    router, x = new_router(answer, case), case.x()
     held, want = sum(p.numel() for p in router.parameters()), case.d_model * case.num_experts
     expect.require(
         held == want,
@@ -66,7 +31,7 @@ def _router_weights(answer: type, case: Routing) -> None:
         if held == want + case.num_experts
         else "Is the weight an nn.Linear or nn.Parameter made in __init__, for all experts?",
     )
-    first, second = (dense_gates(*_route(router, x, case), case.num_experts) for _ in range(2))
+    first, second = (dense_gates(*route(router, x, case), case.num_experts) for _ in range(2))
     expect.close(
         second,
         first,
@@ -79,7 +44,7 @@ def _router_weights(answer: type, case: Routing) -> None:
 
 def _probabilities(answer: type, router: Built, x: Tensor, case: Routing) -> Tensor:
     """`(T, E)`: all probabilities, as the gates of a router with the same weights and top_k = E."""
-    full = _router(answer, case, case.num_experts).to(x.dtype)
+    full = new_router(answer, case, case.num_experts).to(x.dtype)
     try:
         full.load_state_dict(router.state_dict())
     except RuntimeError:
@@ -91,8 +56,8 @@ def _probabilities(answer: type, router: Built, x: Tensor, case: Routing) -> Ten
 
 
 def _router_choices(answer: type, case: Routing) -> None:
-    router, x = _router(answer, case), case.x()
-    _, experts = _route(router, x, case)
+    router, x = new_router(answer, case), case.x()
+    _, experts = route(router, x, case)
     scores = _scores(answer, router, x, case)
     for t, (row, chosen) in enumerate(zip(scores, experts, strict=True)):
         lowest, left = row[chosen].min(), row.clone().index_fill(0, chosen, -torch.inf).max()
@@ -124,7 +89,7 @@ def _numbers(row: Tensor) -> str:
 
 
 def _router_sums(answer: type, case: Routing) -> None:
-    gates = _route(_router(answer, case), case.x(), case)[0].detach()
+    gates = route(new_router(answer, case), case.x(), case)[0].detach()
     sums = gates.sum(-1)
     worst = int((sums - 1).abs().argmax())
     largest_is_one = float((gates.amax(-1) - 1).abs().max()) < expect.BOUND
@@ -141,8 +106,8 @@ def _router_sums(answer: type, case: Routing) -> None:
 
 
 def _router_values(answer: type, case: Routing) -> None:
-    router, x = _router(answer, case), case.x()
-    gates, experts = _route(router, x, case)
+    router, x = new_router(answer, case), case.x()
+    gates, experts = route(router, x, case)
     probs = _scores(answer, router, x, case).gather(1, experts)
     weight = _given_weight(router, case)
     logits = probs.log() if weight is None else (x @ weight.T).detach().gather(1, experts)
@@ -195,11 +160,11 @@ def _is_softmax_of_linear(answer: type, router: Built, case: Routing) -> None:
 
 
 def _router_alone(answer: type, case: Routing) -> None:
-    router, x = _router(answer, case), case.x()
+    router, x = new_router(answer, case), case.x()
     order = torch.randperm(len(x), generator=case.generator())
-    together = dense_gates(*_route(router, x, case), case.num_experts).detach()
-    shuffled = dense_gates(*_route(router, x[order], case), case.num_experts).detach()
-    single = dense_gates(*_route(router, x[-1:], case), case.num_experts).detach()
+    together = dense_gates(*route(router, x, case), case.num_experts).detach()
+    shuffled = dense_gates(*route(router, x[order], case), case.num_experts).detach()
+    single = dense_gates(*route(router, x[-1:], case), case.num_experts).detach()
     ask = "Over which dimension do softmax and top-k run?"
     for got, want, when in (
         (shuffled, together[order], "after the tokens are shuffled"),
@@ -210,7 +175,7 @@ def _router_alone(answer: type, case: Routing) -> None:
 
 
 def _router_use(answer: type, case: Routing) -> Used:
-    router, x = _router(answer, case), case.x()
+    router, x = new_router(answer, case), case.x()
     return lambda: router(x), lambda: {"x": x}
 
 
@@ -218,10 +183,60 @@ def _router_made(answer: type, case: Routing) -> Built:
     return answer(case.d_model, case.num_experts, case.top_k)
 
 
+def _router_hard(answer: type, case: Routing) -> None:
+    """A token of zeros among others, logits in the thousands, weights and x in bfloat16."""
+    router, x = new_router(answer, case), case.x()
+    equal = torch.cat([x, torch.zeros_like(x[:1])])
+    ask = "Is it top_k experts also where all are equally probable?"
+    _expect_shares(answer, router, equal, case, "with a token of zeros at the end", ask)
+    _expect_finite(router, 1000 * x)
+    ask = "Is a logit cut off, or a constant added to what divides?"
+    _expect_shares(answer, router, 1000 * x, case, "with logits in the thousands", ask, 1e-3)
+    ask = "Is something computed in bfloat16 that needs more digits?"
+    _expect_shares(answer, router.bfloat16(), x.bfloat16(), case, "in bfloat16", ask, 0.05)
+
+
+def _expect_finite(router: Built, x: Tensor) -> None:
+    gates = expect.pair(router(x), ("gates", "experts"))[0]
+    expect.require(
+        not isinstance(gates, Tensor) or gates.isfinite().all(),
+        "gates must be finite, and with logits in the thousands they are not",
+        "Is the softmax written out? `exp` of a large logit is infinite: take the token's largest "
+        "off first, or use `softmax`.",
+    )
+
+
+def _expect_shares(
+    answer: type, router: Built, x: Tensor, case: Routing, when: str, ask: str, bound=expect.BOUND
+) -> None:
+    """The gates are the shares that the same weights give in float64."""
+    gates, experts = route(router, x, case)
+    expect_different(experts, case.top_k)
+    wide = new_router(answer, case).double()
+    wide.load_state_dict(router.state_dict())
+    probs = _scores(answer, wide, x.double(), case).gather(1, experts)
+    want = dense_gates(probs / probs.sum(-1, keepdim=True), experts, case.num_experts)
+    got = dense_gates(gates.detach().double(), experts, case.num_experts)
+    axes, slips = ("token", "expert"), {ask: lambda: got}
+    expect.close(got, want, "the gate", axes=axes, when=when, slips=slips, bound=bound)
+
+
+def _router_refuses(answer: type, case: Routing) -> None:
+    for top_k in (0, case.num_experts + 1):
+        try:
+            answer(case.d_model, case.num_experts, top_k)
+        except Exception:
+            continue
+        raise Wrong(
+            f"top_k={top_k} of num_experts={case.num_experts} must be refused with a ValueError, "
+            "and it was taken. Is the line that refuses it still there?"
+        )
+
+
 def _router_gradients(answer: type, case: Routing) -> None:
     """Once with every expert chosen, once over the tokens whose choice a small step leaves."""
     for top_k in {case.num_experts, case.top_k} - {1}:
-        router = _router(answer, case, top_k).double()
+        router = new_router(answer, case, top_k).double()
         x = case.x().double().requires_grad_()
         direction = torch.randn(len(x), case.num_experts, generator=case.generator(), dtype=x.dtype)
         direction[_undecided(_scores(answer, router, x.detach(), case), top_k)] = 0
@@ -263,7 +278,9 @@ check_router = Check(
             "the top_k most probable experts": _router_choices,
             "gates sum to 1": _router_sums,
             "gates within 1e-5 of the slow form": _router_values,
+            "equal logits, large logits, bfloat16": _router_hard,
             "gradients reach x and the weights": _router_gradients,
+            "a top_k that cannot be is refused": _router_refuses,
         }
     ),
     hints=(

@@ -4,6 +4,7 @@ A look takes an answer and the sizes or inputs of one case, and returns the set 
 the answer was seen to differ: empty for a right one.
 """
 
+import copy
 import math
 from fractions import Fraction
 from functools import cache, partial
@@ -18,6 +19,7 @@ from tests.oracle.comparison import (
     gradient_faults,
     gradients,
     made_faults,
+    raises_value_error,
     tensor_faults,
     unchanged,
     x_,
@@ -103,6 +105,23 @@ class Counting(nn.Module):
         return call
 
 
+def narrow_faults(call):
+    """Whether a call in bfloat16 raises or returns another type."""
+    try:
+        types = {y.dtype for y in call()}
+    except RuntimeError:
+        return {"raises in bfloat16"}
+    return set() if types == {torch.bfloat16} else {"type in bfloat16"}
+
+
+def alike(first, second):
+    """Whether two matrices go up and down together."""
+    if first.shape != second.shape:
+        return False
+    pair = torch.stack([first.detach().flatten(), second.detach().flatten()])
+    return bool(torch.corrcoef(pair)[0, 1] > 0.9)
+
+
 # --- one look per exercise ----------------------------------------------------------------------
 
 
@@ -116,7 +135,9 @@ def at_router(answer, t, d, e, k, dtype):
     x = 2 * x_(t, d).to(dtype)
     for training in (True, False):
         faults |= router_faults(router.train(training), weight, x, e, k)
-    return faults
+    refused = all(raises_value_error(answer, d, e, wrong) for wrong in (0, e + 1))
+    faults |= set() if refused else {"top_k out of range"}
+    return faults or hard_faults(router, x)
 
 
 def router_faults(router, weight, x, e, k):
@@ -136,6 +157,18 @@ def router_faults(router, weight, x, e, k):
     return faults | gradient_faults(mine, wanted, [x, *router.parameters()])
 
 
+def hard_faults(router, x):
+    """At a token of zeros, at logits far out in both directions, and in bfloat16."""
+    with torch.no_grad():
+        equal, far = router(torch.cat([x, 0 * x[:1]])), router(5000 * x)
+        narrow = narrow_faults(lambda: router.bfloat16()(x.bfloat16())[:1])
+    choices, k = equal[1][-1].tolist(), equal[0].shape[1]
+    faults = tensor_faults(equal[0][-1], torch.full((k,), 1 / k).to(x), "gates of zeros")
+    faults |= set() if len(set(choices)) == k else {"choices of zeros"}
+    first = far[0].amax(dim=-1).round()  # one gate has it all
+    return faults | narrow | tensor_faults(first, torch.ones_like(first), "far gates")
+
+
 def at_array(answer, d, f, e):
     make = partial(answer, d, f, e)
     array, x = make(), x_(3, d)
@@ -148,6 +181,7 @@ def at_array(answer, d, f, e):
     faults |= made_faults(make, lambda array: [array[i](x.float()) for i in range(e)])
     starts = [nn.utils.parameters_to_vector(make().parameters()) for _ in range(2)]
     faults |= {"equal starts"} if torch.equal(*starts) else set()
+    faults |= narrow_faults(lambda: [make().bfloat16()[i](x.bfloat16()) for i in range(e)])
     array.double()
     for training in (True, False):
         faults |= expert_faults(array.train(training), x, f)
@@ -171,6 +205,8 @@ def expert_faults(array, x, f):
         want = next((want for want in wants if torch.allclose(mine, want)), None)
         faults |= {"value"} if want is None else gradient_faults(mine, want, [leaf])
         faults |= {"equal experts" for j in range(i) if torch.allclose(array[i](x), array[j](x))}
+        pairs = [pair for other in parts[:i] for pair in zip(own, other, strict=False)]
+        faults |= {"like experts" for pair in pairs if alike(*pair)}
     return faults
 
 
@@ -190,10 +226,10 @@ def own_weights(array, i, x):
 
 @cache
 def dispatch_problem(t, d, e, k, among, dtype):
-    """The array, x (not contiguous), gates that do not sum to one, choices, and what comes out."""
+    """The array, x (not contiguous), gates of either sign, choices, and what comes out."""
     array = reference.ExpertArray(d, d + 2, e).to(dtype)
     x = x_(d, t).T.to(dtype).requires_grad_()
-    gates = (torch.rand(t, k) + 0.2).to(dtype).requires_grad_()
+    gates = (torch.rand(t, k) - 0.4).to(dtype).requires_grad_()
     experts = torch.stack([torch.tensor(among)[torch.randperm(len(among))[:k]] for _ in range(t)])
     dense = torch.zeros(t, e, dtype=dtype).scatter(1, experts, gates)
     return array, x, gates, experts, combined(x, dense, array)
@@ -209,9 +245,21 @@ def at_dispatch(answer, *case, one_call=False):
     faults |= call_faults(counting.calls, counted(experts.tolist(), len(array)), one_call)
     mine = answer(x * 1, gates * 1, experts.clone(), array)
     faults |= tensor_faults(mine, wanted)
+    faults |= narrow_combination_faults(answer, *dispatch_problem(*case))
     if faults & {"shape or dtype of value"}:
         return faults
     return faults | gradient_faults(mine, wanted, [x, gates, *array.parameters()])
+
+
+def narrow_combination_faults(answer, array, x, gates, experts, wanted):
+    """Whether bfloat16 gives another type, or anything but roughly the same."""
+    narrow = copy.deepcopy(array).bfloat16()
+    with torch.no_grad():
+        mine = answer(x.bfloat16(), gates.bfloat16(), experts.clone(), narrow)
+    if mine.dtype != torch.bfloat16:
+        return {"type in bfloat16"}
+    off = (mine.to(wanted) - wanted).abs().max()
+    return {"value in bfloat16"} if off > 0.1 * wanted.abs().max() else set()
 
 
 def call_faults(calls, load, one_call):
@@ -277,7 +325,33 @@ def at_layer(answer, b, l, d, e, k, f):  # noqa: E741
         x, tokens = next_input(x) if training else (x, tokens)
     if faults & {"value is no tensor", "shape or dtype of value"}:
         return faults
-    return faults | gradient_faults(mine, wanted, [x, *layer.parameters()])
+    faults |= gradient_faults(mine, wanted, [x, *layer.parameters()])
+    return faults or state_faults(lambda: answer(d, e, k, f), x.detach())
+
+
+def state_faults(make, x):
+    """With another layer in between, under no_grad, with idle experts at NaN, in bfloat16."""
+    first, second = make().double(), make().double()
+    first(x)
+    kept = first.last_experts.clone()
+    second(torch.cat([x, -x]))
+    faults = set() if torch.equal(first.last_experts, kept) else {"last_experts of another layer"}
+    with torch.no_grad():
+        first(torch.cat([x, -x]))
+        faults |= set() if len(first.last_experts) == 2 * len(kept) else {"last_experts kept"}
+        first(x[:1, :1])
+        for i in set(range(len(first.experts))) - set(first.last_experts.flatten().tolist()):
+            for weight in parameters_of(first.experts, i):
+                weight.fill_(torch.nan)
+        faults |= set() if first(x[:1, :1]).isfinite().all() else {"idle experts read"}
+    return faults | narrow_faults(lambda: [second.bfloat16()(x.bfloat16())])
+
+
+def parameters_of(array, i):
+    """Expert i's own weights, or its slices of fused ones."""
+    expert = array[i]
+    fused = [weight[i] for weight in array.parameters(recurse=False)]
+    return [*expert.parameters()] if isinstance(expert, nn.Module) else fused
 
 
 def next_input(x):
@@ -309,8 +383,9 @@ CHOICES = [
     ([[1, 2], [2, 1], [4, 1]], 6),
     ([[2], [0], [2]], 3),
     ([[3, 1, 0]], 5),
+    ([[300, 44]] * 200, 310),
 ]
-LONG = ([[0, 1], [0, 2]] * 150, 3)  # more choices of one expert than a byte counts
+LONG = ([[0, 1], [0, 2]] * 20_001, 3)  # more choices of one expert than int16 and float16 count
 LOADS = [
     ([4, 2, 1, 3],),
     ([5, 0, 4],),
@@ -338,6 +413,8 @@ DISPATCHES = [
     (1, 4, 3, 2, range(3), DOUBLE),
     (6, 4, 3, 1, range(3), DOUBLE),
     (8, 4, 3, 3, range(3), SINGLE),
+    (60, 3, 290, 2, range(290), SINGLE),
+    (1030, 3, 3, 2, range(3), SINGLE),
 ]
 LOOKS = {
     "D1.1": (at_router, ROUTERS),

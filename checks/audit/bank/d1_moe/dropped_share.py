@@ -234,3 +234,9 @@ def one_share_an_expert(experts, num_experts, capacity_factor):
     """One number an expert."""
     over = expert_load(experts, num_experts) - room(experts, num_experts, capacity_factor)
     return over.clamp(min=0) / experts.numel()
+
+
+@wrong
+def numbered_in_a_byte(experts, num_experts, capacity_factor):
+    """The experts' numbers in uint8, which begins again at 256."""
+    return dropped_share(experts.to(torch.uint8).long(), num_experts, capacity_factor)

@@ -196,6 +196,24 @@ def counted_in_a_byte(experts, num_experts):
 
 
 @wrong
+def counted_in_int16(experts, num_experts):
+    """Counts in int16, which ends at 32,767."""
+    return F.one_hot(experts, num_experts).sum((0, 1), dtype=torch.int16).long()
+
+
+@wrong
+def counted_in_half(experts, num_experts):
+    """Counts in float16, which rounds from 2,048 on."""
+    return F.one_hot(experts, num_experts).half().sum((0, 1)).long()
+
+
+@wrong
+def numbered_in_a_byte(experts, num_experts):
+    """The experts' numbers in int8, which ends at 127."""
+    return torch.bincount(experts.flatten().to(torch.int8), minlength=num_experts)
+
+
+@wrong
 def sorts_in_place(experts, num_experts):
     """Right counts, and the caller's choices come back sorted."""
     load = expert_load(experts, num_experts)

@@ -63,6 +63,14 @@ def cv_sample(load):
 
 
 @wrong
+def cv_sample_corrected(load):
+    """The sample deviation times sqrt((E - 1) / E): NaN where there is one expert."""
+    load, e = load.double(), len(load)
+    variance = (load - load.mean()).square().sum() / (e - 1)
+    return float((variance * (e - 1) / e).sqrt() / load.mean()) if load.any() else 0.0
+
+
+@wrong
 def cv_variance(load):
     """The variance over the mean."""
     load = load.double()

@@ -22,15 +22,15 @@ MODULES = [found.name for found in pkgutil.walk_packages(bank.__path__, f"{bank.
 
 # How many right and wrong answers each exercise has. Raise a number when you add an answer.
 COUNTS = {
-    "D1.1": (12, 50),
-    "D1.2": (8, 34),
-    "D1.3": (9, 36),
-    "D1.4a": (8, 21),
-    "D1.4b": (6, 23),
+    "D1.1": (13, 57),
+    "D1.2": (10, 38),
+    "D1.3": (9, 40),
+    "D1.4a": (8, 24),
+    "D1.4b": (6, 24),
     "D1.4c": (5, 22),
-    "D1.5": (6, 40),
-    "D1.I1": (6, 26),
-    "D1.I2": (6, 24),
+    "D1.5": (6, 45),
+    "D1.I1": (6, 30),
+    "D1.I2": (6, 25),
     "D2.1": (7, 50),
     "D2.2a": (8, 27),
     "D2.2b": (7, 24),

@@ -1,6 +1,9 @@
-"""Wrong answers to D1.3 dispatch_combine: too much work, dropped choices, wrong shapes."""
+"""Wrong answers to D1.3 dispatch_combine: too much work, dropped choices, wrong shapes, narrow
+numbers.
+"""
 
 import torch
+from torch.nn import functional as F
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d1_moe.dispatch_combine.steps import choices
@@ -107,3 +110,49 @@ def output_fed_on(x, gates, experts, expert_array):
     for expert, token, slot in choices(experts, expert_array):
         y = y.index_add(0, token, gates[token, slot, None] * expert(y[token]))
     return y - x
+
+
+@wrong
+def positive_gates_only(x, gates, experts, expert_array):
+    """Dense weights, of which only those above 0 are looked at: a gate below 0 is dropped."""
+    weights = x.new_zeros(len(x), len(expert_array)).scatter_add(1, experts, gates)
+    y = torch.zeros_like(x)
+    for i in range(len(expert_array)):
+        token = (weights[:, i] > 0).nonzero()[:, 0]
+        if len(token):
+            y = y.index_add(0, token, weights[token, i, None] * expert_array[i](x[token]))
+    return y
+
+
+@wrong
+def numbered_in_a_byte(x, gates, experts, expert_array):
+    """The experts' numbers in int8, which ends at 127."""
+    y, small = torch.zeros_like(x), experts.to(torch.int8)
+    for i in range(len(expert_array)):
+        token, slot = torch.where(small == i)
+        if len(token):
+            y = y.index_add(0, token, gates[token, slot, None] * expert_array[i](x[token]))
+    return y
+
+
+@wrong
+def placed_in_type_of_x(x, gates, experts, expert_array):
+    """Each choice's place among its expert's rows in the dtype of x: bfloat16 is exact to 256."""
+    flat = experts.flatten()
+    mask = F.one_hot(flat, len(expert_array)).to(x.dtype)
+    place = (mask.cumsum(0) * mask).sum(1).long() - 1
+    rows = x.repeat_interleave(experts.shape[1], dim=0)
+    buffer = x.new_zeros(len(expert_array), len(rows), x.shape[1])
+    buffer = buffer.index_put((flat, place), rows)
+    out = torch.zeros_like(buffer)
+    for i, n in enumerate(flat.bincount().tolist()):
+        if n:
+            out[i, :n] = expert_array[i](buffer[i, :n])
+    return (gates[..., None] * out[flat, place].view(*experts.shape, -1)).sum(dim=1)
+
+
+@wrong
+def float32_at_least(x, gates, experts, expert_array):
+    """y in float32 at least, whatever narrower type x has."""
+    y = dispatch_combine(x, gates, experts, expert_array)
+    return y.to(torch.promote_types(x.dtype, torch.float32))

@@ -133,3 +133,41 @@ class FusedGateUp(nn.Module):
 
     def __getitem__(self, i):
         return Slice(self.gate_up[i], self.down[i])
+
+
+class OfItsWidth(SwiGLU):
+    """SwiGLU that refuses rows of another width."""
+
+    def __init__(self, d_model, expert_dim):
+        super().__init__(d_model, expert_dim)
+        self.d_model = d_model
+
+    def forward(self, x):
+        if x.shape[-1] != self.d_model:
+            raise ValueError(f"x must have width {self.d_model}, got {x.shape[-1]}")
+        return super().forward(x)
+
+
+@right
+class WidthRefused(ExpertArray):
+    """Experts that raise ValueError for rows of another width."""
+
+    def __init__(self, d_model, expert_dim, num_experts):
+        nn.Module.__init__(self)
+        self.experts = nn.ModuleList(OfItsWidth(d_model, expert_dim) for _ in range(num_experts))
+
+
+@right
+class WidthAsserted(ExpertArray):
+    """The width of the rows is asserted where an expert is called."""
+
+    def __init__(self, d_model, expert_dim, num_experts):
+        super().__init__(d_model, expert_dim, num_experts)
+        self.d_model = d_model
+
+    def __getitem__(self, i):
+        def call(x):
+            assert x.shape[-1] == self.d_model, x.shape
+            return self.experts[i](x)
+
+        return call

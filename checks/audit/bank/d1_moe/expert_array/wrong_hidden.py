@@ -1,5 +1,7 @@
 """Wrong answers to D1.2 ExpertArray that show only in gradients, memory, types, seeds or modes."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -152,3 +154,52 @@ class Seeding(SwiGLU):
 @wrong
 class SeedInForward(array_of(Seeding)):
     """torch.manual_seed in an expert's forward."""
+
+
+@wrong
+class CopiesWithNoise(ExpertArray):
+    """Copies of one expert with a little noise on each, which breaks the tie and no more."""
+
+    def __init__(self, d_model, expert_dim, num_experts):
+        nn.Module.__init__(self)
+        first = SwiGLU(d_model, expert_dim)
+        self.experts = nn.ModuleList(copy.deepcopy(first) for _ in range(num_experts))
+        with torch.no_grad():
+            for weight in self.experts.parameters():
+                weight += 1e-3 * torch.randn_like(weight)
+
+
+@wrong
+class Upcycled(ExpertArray):
+    """Copies of one expert in which only the down projection is drawn anew."""
+
+    def __init__(self, d_model, expert_dim, num_experts):
+        nn.Module.__init__(self)
+        first = SwiGLU(d_model, expert_dim)
+        self.experts = nn.ModuleList(copy.deepcopy(first) for _ in range(num_experts))
+        for expert in self.experts:
+            expert.down.reset_parameters()
+
+
+class ReadsFloat32(SwiGLU):
+    """SwiGLU of x in float32 at least."""
+
+    def forward(self, x):
+        return super().forward(x.to(torch.promote_types(x.dtype, torch.float32)))
+
+
+@wrong
+class InputInFloat32(array_of(ReadsFloat32)):
+    """x is brought to float32 and the weights are not: an array in bfloat16 raises."""
+
+
+class KeepsFloat32(SwiGLU):
+    """SwiGLU that returns float32 at least."""
+
+    def forward(self, x):
+        return super().forward(x).to(torch.promote_types(x.dtype, torch.float32))
+
+
+@wrong
+class OutputInFloat32(array_of(KeepsFloat32)):
+    """The output of an array in bfloat16 comes in float32."""

@@ -82,3 +82,45 @@ class InDouble(MoELayer):
     def __init__(self, d_model, num_experts, top_k, expert_dim):
         super().__init__(d_model, num_experts, top_k, expert_dim)
         self.double()
+
+
+@wrong
+class ChoicesOfTheClass(MoELayer):
+    """last_experts on the class: every layer shows those of the layer that ran last."""
+
+    def forward(self, x):
+        tokens = x.reshape(-1, x.shape[-1])
+        gates, experts = self.router(tokens)
+        type(self).last_experts = experts
+        return dispatch_combine(tokens, gates, experts, self.experts).reshape(x.shape)
+
+
+@wrong
+class ChoicesWithGradientsOnly(MoELayer):
+    """last_experts stays as it was in a pass under no_grad, as of held-out text."""
+
+    def forward(self, x):
+        tokens = x.reshape(-1, x.shape[-1])
+        gates, experts = self.router(tokens)
+        if torch.is_grad_enabled() or not hasattr(self, "last_experts"):
+            self.last_experts = experts
+        return dispatch_combine(tokens, gates, experts, self.experts).reshape(x.shape)
+
+
+@wrong
+class RoutesInFloat32(MoELayer):
+    """The router reads tokens in float32 at least: a layer in bfloat16 raises."""
+
+    def forward(self, x):
+        tokens = x.reshape(-1, x.shape[-1])
+        wide = tokens.to(torch.promote_types(x.dtype, torch.float32))
+        gates, self.last_experts = self.router(wide)
+        return dispatch_combine(tokens, gates, self.last_experts, self.experts).reshape(x.shape)
+
+
+@wrong
+class KeepsFloat32(MoELayer):
+    """The output in float32 at least, whatever narrower type x has."""
+
+    def forward(self, x):
+        return super().forward(x).to(torch.promote_types(x.dtype, torch.float32))

@@ -146,3 +146,13 @@ class DividedInPlace(TopKRouter):
         gates, experts = self.gate(x).softmax(dim=-1).topk(self.top_k, dim=-1)
         gates /= gates.sum(dim=-1, keepdim=True)
         return gates, experts
+
+
+@right
+class SoftmaxInFloat32(TopKRouter):
+    """The softmax in float32 at least, with the gates back in the dtype of x."""
+
+    def forward(self, x):
+        wide = torch.promote_types(x.dtype, torch.float32)
+        gates, experts = self.gate(x).softmax(dim=-1, dtype=wide).topk(self.top_k, dim=-1)
+        return (gates / gates.sum(dim=-1, keepdim=True)).to(x.dtype), experts

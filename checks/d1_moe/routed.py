@@ -1,0 +1,49 @@
+"""A router of the answer's making, and its gates and choices once they have the right kind."""
+
+import torch
+from torch import Tensor
+
+from checks.d1_moe.cases import Routing
+from checks.grading import expect
+from checks.grading.result import Built
+
+
+def new_router(answer: type, case: Routing, top_k: int | None = None) -> Built:
+    router = answer(case.d_model, case.num_experts, top_k or case.top_k)
+    expect.module(router, "TopKRouter")
+    with torch.no_grad():  # any start will do, also one of zeros
+        for weight in router.to(case.dtype).parameters():
+            weight.copy_(torch.randn(weight.shape, dtype=weight.dtype) / 2)
+    return router
+
+
+def route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
+    """The router's gates and choices, once they have the right kind and range."""
+    gates, experts = expect.pair(router(x), ("gates", "experts"))
+    shape = (len(x), case.top_k)
+    swapped = isinstance(gates, Tensor) and gates.dtype == torch.int64
+    ask = "Is the order (gates, experts)?" if swapped else _kind_of_gates(gates, shape)
+    expect.tensor(gates, "gates", shape, x.dtype, ask)
+    expect.tensor(experts, "experts", shape, torch.int64, "Are they the indices that topk returns?")
+    low, high = int(experts.min()), int(experts.max())
+    expect.require(
+        low >= 0 and high < case.num_experts,
+        f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
+        f"got {low} to {high}",
+    )
+    return gates, experts
+
+
+def _kind_of_gates(gates: object, shape: tuple[int, int]) -> str:
+    if isinstance(gates, Tensor) and gates.shape == shape:
+        return "Gates come in the type of x."
+    return "Is there one gate for each of a token's top_k experts, in a tensor?"
+
+
+def expect_different(experts: Tensor, top_k: int) -> None:
+    """Raise Wrong if a token was given the same expert twice."""
+    for t, row in enumerate(experts.tolist()):
+        expect.require(
+            len(set(row)) == top_k,
+            f"a token needs {top_k} different experts: token {t} got {row}",
+        )
