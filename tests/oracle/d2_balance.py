@@ -115,6 +115,7 @@ BIASES = [
     ([0.1, -0.1], [0, 0], 0.01, DOUBLE),
     ([0.1, -0.1, 0.2], [2, 3, 1], 0.01, DOUBLE),
     ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0, 1, 2, 0, 100, 30], 0.02, SINGLE),
+    ([0.1, -0.1, 0.2], [200_001, 200_000, 199_999], 0.01, DOUBLE),
 ]
 # Real tokens may stand anywhere: no padding, padding on either side, a hole, only padding.
 FULL = [[True] * 4, [True] * 4, [True] * 4]
