@@ -268,7 +268,45 @@ def at_deepseek_moe(answer, b, l, d, e, k, f, n, options):  # noqa: E741
             return faults
         faults |= gradient_faults(mine, wanted, [x, *layer.parameters()])
         x = next_input(x)[0]
+    faults |= other_layer_faults(answer, d, e, k, f, n, options)
+    return faults | idle_faults(layer, x.detach(), e, k) | bfloat16_faults(layer, x.detach())
+
+
+def other_layer_faults(answer, d, *sizes):
+    """Whether a pass of another layer changes the choices that a layer keeps."""
+    *sizes, options = sizes
+    first, second = (answer(d, *sizes, **options).double() for _ in range(2))
+    x = torch.ones(2, 3, d, dtype=torch.float64)
+    first(x)
+    kept = str(getattr(first, "last_experts", None))
+    second(-x)
+    same = str(getattr(first, "last_experts", None)) == kept
+    return set() if same else {"another layer's last_experts"}
+
+
+def idle_faults(layer, x, e, k):
+    """Whether the weights of an expert that nobody chooses reach the output."""
+    if e == k:
+        return set()
+    layer.router.bias[0] = -100
+    kept = [weight.clone() for weight in layer.experts.parameters()]
+    own = [*layer.experts[0].parameters()] if isinstance(layer.experts[0], nn.Module) else []
+    with torch.no_grad():
+        for weight in own or [w[0] for w in layer.experts.parameters()]:
+            weight.fill_(math.nan)
+        faults = set() if layer(x).isfinite().all() else {"idle experts computed"}
+        for weight, before in zip(layer.experts.parameters(), kept, strict=True):
+            weight.copy_(before)
     return faults
+
+
+def bfloat16_faults(layer, x):
+    try:
+        y = layer.bfloat16()(x.bfloat16())
+    except RuntimeError:
+        return {"no bfloat16"}
+    same = y.shape == x.shape and y.dtype == torch.bfloat16
+    return set() if same else {"shape or type in bfloat16"}
 
 
 def layer_by_hand(layer, bias, x, m, k, options):
