@@ -158,11 +158,12 @@ class BiasedRouter(nn.Module):
 def update_bias(
     bias: Float[Tensor, " E"], load: Int[Tensor, " E"], step: float
 ) -> Float[Tensor, " E"]:
-    """A new bias: `step` higher where the load is under the mean, `step` lower where it is over.
+    """The new bias: `step` higher where the load is under the mean, `step` lower where it is over.
 
-    At the mean it stays, so with no load at all it stays everywhere. It has the type of `bias`. One
-    step per batch, with the load of the whole batch (arXiv 2408.15664, algorithm 1). The sum of the
-    biases is free to drift: only their differences choose.
+    At the mean it stays, so with no load at all it stays everywhere. It has the type of `bias`,
+    float32 or float64; the old one is left as it is. One step per batch, with the load of the whole
+    batch (arXiv 2408.15664, algorithm 1). The sum of the biases is free to drift: only their
+    differences choose.
     """
     # BEGIN SOLUTION
     missing = load.double().mean() - load  # above 0 where an expert has too few

@@ -31,8 +31,8 @@ class Border:
 
 
 def _borders(rng: random.Random) -> list[Border]:
-    """Seven: more experts than V3 has, where rounding up or early would show, a handful, any four,
-    and a limit that is met exactly.
+    """Eight: more experts than V3 has, where rounding up or early would show, more than a fixed
+    range would hold, a handful, any four, and a limit that is met exactly.
     """
 
     def drawn(top_ks: range, tokens: range, limits: list[float], above: float = 0.2) -> Border:
@@ -44,6 +44,7 @@ def _borders(rng: random.Random) -> list[Border]:
 
     return [
         drawn(range(4, 9), range(3000, 5001), [0.2], above=0.55),
+        drawn(range(7, 9), range(20_000, 30_001), [0.4]),
         drawn(range(1, 3), range(50, 200), [0.05, 0.1]),
         *(drawn(range(1, 9), range(50, 5001), [0.05, 0.1, 0.2]) for _ in range(4)),
         Border(rng.choice([1, 2, 4]), 4 ** rng.randint(2, 4), 0.5),  # all exact in binary

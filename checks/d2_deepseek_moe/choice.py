@@ -19,23 +19,31 @@ from checks.grading.result import Wrong
 
 Chosen = list[set[int]]
 TOKENS = 60  # so many that no two slips make the same choices
+FAR_BELOW = -100_000.0  # the sum of the biases is free to drift
 
 
 def biased_choices(answer: type, case: Biased) -> None:
-    """With a random bias and one group."""
-    _expect_choice(answer, replace(case, num_groups=1, top_groups=1), _choice_slips)
+    """With a random bias and one group, also far below 0: a common shift decides nothing."""
+    case = replace(case, num_groups=1, top_groups=1)
+    _expect_choice(answer, case, _choice_slips)
+    _expect_choice(answer, case, _shift_slips, FAR_BELOW)
 
 
 def biased_groups(answer: type, case: Biased) -> None:
-    """With a random bias and the groups of the case."""
+    """With a random bias and the groups of the case, also far below 0."""
     if case.num_groups > 1:
         _expect_choice(answer, case, _group_slips)
+        _expect_choice(answer, case, _shift_slips, FAR_BELOW)
 
 
-def _expect_choice(answer: type, case: Biased, slips: Callable) -> None:
+def _expect_choice(answer: type, case: Biased, slips: Callable, shift: float = 0.0) -> None:
+    """Float32 could not tell far shifted numbers apart: only float64 is shifted."""
+    if shift and case.dtype != torch.float64:
+        return
     case = replace(case, tokens=TOKENS) if case.tokens > 1 else case
-    router, x = router_with_bias(answer, case, case.bias()), case.x()
-    scores, bias = scores_of(answer, router, x, case).double(), case.bias().double()
+    bias = case.bias().double() + shift
+    router, x = router_with_bias(answer, case, bias), case.x()
+    scores = scores_of(answer, router, x, case).double()
     got = [set(row) for row in route(router, x, case)[1].tolist()]
     by = scores + bias
     for t, (chosen, wanted) in enumerate(zip(got, slow_choice(by, case), strict=True)):
@@ -110,6 +118,18 @@ def _group_slips(scores: Tensor, bias: Tensor, case: Biased) -> dict[str, Callab
         "Is the bias added once, for groups and experts together?": lambda: slow_choice(
             by + bias, case, group_scores=by
         ),
+    }
+
+
+def _shift_slips(scores: Tensor, bias: Tensor, case: Biased) -> dict[str, Callable[[], Chosen]]:
+    """For a router that is right as long as the bias is small."""
+    by = scores + bias
+    return {
+        "Is the bias added as it is, and not cut off?": lambda: slow_choice(
+            scores + bias.clamp(-1, 1), case
+        ),
+        "Are the other groups at -inf? Any other number beats an affinity + bias that is lower "
+        "still.": lambda: _choice_with_zeros(by, case),
     }
 
 

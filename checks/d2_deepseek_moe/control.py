@@ -42,18 +42,20 @@ class Control:
 
 
 def _controls(rng: random.Random) -> list[Control]:
-    def case(batches: int | None = None, top_k: int | None = None) -> Control:
+    def case(
+        batches: int | None = None, top_k: int | None = None, step: float | None = None
+    ) -> Control:
         num_experts = rng.randint(5, 8)
         return Control(
             batches or rng.randint(6, 12),
             rng.randint(15, 30),
             num_experts,
             top_k or rng.randint(2, 3),
-            rng.choice([0.05, 0.1, 0.2]),
+            rng.choice([0.05, 0.1, 0.2]) if step is None else step,
             rng.randrange(10**6),
         )
 
-    return [case(), case(), case(), case(batches=1), case(top_k=1)]
+    return [case(), case(), case(), case(batches=1), case(top_k=1), case(step=0.0)]
 
 
 Seen = Callable[[Tensor, list[list[float]]], Tensor]  # of affinities and the biases so far
@@ -139,6 +141,9 @@ def _control_slips(case: Control, want: Tensor) -> dict[str, Callable[[], Tensor
         "Is it one step a batch, and not one a token?": token_by_token,
         "Is the step the same for all, however far an expert is from the mean?": lambda: (
             _proportional(case)
+        ),
+        "Is it the step that is handed over, and not V3's 0.001?": lambda: _control_path(
+            replace(case, step=0.001)
         ),
         "Does the load of earlier batches still count?": lambda: _control_path(
             case, since_the_start=True

@@ -25,7 +25,7 @@ from solutions import d2_deepseek_moe as reference
 
 
 def _layers(rng: random.Random) -> list[Biased]:
-    """Six cases: one segment and several, the published options, one token, all experts."""
+    """Eight cases: one segment and more, the published options, one token, one expert and all."""
 
     def case(num_segments=1, num_experts=None, top_k=None, tokens=None, **kind: Any) -> Biased:
         num_experts = num_experts or rng.randint(4, 6)
@@ -39,10 +39,12 @@ def _layers(rng: random.Random) -> list[Biased]:
     return [
         case(dtype=torch.float32),
         case(1, 12, 4, 15, num_groups=4, top_groups=2, scale=2.5),  # V3
-        case(rng.randint(3, 4), scale=2.5, contiguous=False),
+        case(rng.randint(3, 4), 12, 4, num_groups=4, top_groups=2, scale=2.5, contiguous=False),
         case(2, affinity="softmax", renormalise=False, scale=16.0),  # V2's scale
         case(3, tokens=1),
         case(num_experts=everyone, top_k=everyone),
+        case(tokens=1),
+        case(top_k=1, renormalise=False, scale=0.5),
     ]
 
 
@@ -91,6 +93,30 @@ def _layer_shapes(answer: type, case: Biased) -> None:
     layer, x = _layer(answer, case), _x(case)
     _forward(layer, x, case)
     _forward(layer, x[:, :1], case)  # last_experts follows the last input
+
+
+def _layer_own(answer: type, case: Biased) -> None:
+    """What another layer chooses leaves the choices of the first as they are."""
+    first, second = _layer(answer, case), _layer(answer, case)
+    kept = _forward(first, _x(case), case)[1].clone()
+    _forward(second, -_x(case), case)
+    expect.require(
+        torch.equal(first.last_experts, kept),
+        "last_experts must stay as it is when another layer is called, and it changed",
+        "Is it kept on self, and not on the class?",
+    )
+
+
+def _layer_narrow(answer: type, case: Biased) -> None:
+    """In bfloat16, with choices that the bias alone decides, beside the same weights in float64."""
+    layer, x = _layer(answer, case).bfloat16(), _x(case).bfloat16()
+    with torch.no_grad():
+        layer.router.bias.copy_(case.deciding_bias())
+    y, chosen = _forward(layer, x, case)
+    want, others = _forward(layer.double(), x.double(), case)
+    same = torch.equal(chosen.sort(dim=-1).values, others.sort(dim=-1).values)
+    expect.require(same, "the choices that the bias alone decides change when x is in bfloat16")
+    expect.close(y, want, "with x in bfloat16 the output", bound=0.05)
 
 
 def _layer_weights(answer: type, case: Biased) -> None:
@@ -165,8 +191,37 @@ def _layer_rows(answer: type, case: Biased) -> None:
         sum(rows) <= want,
         f"experts must see T·m·K = {segments}·{case.top_k} = {want} rows in all, got {sum(rows)}"
         + (", which is all experts on all rows" if sum(rows) == dense else ""),
-        "Does dispatch_combine send each expert only the rows that chose it?",
+        _ONLY_THE_CHOSEN,
     )
+    _expect_idle_unread(layer, x, case)
+
+
+_ONLY_THE_CHOSEN = "Does dispatch_combine send each expert only the rows that chose it?"
+
+
+def _expect_idle_unread(layer: Built, x: Tensor, case: Biased) -> None:
+    """An expert that nobody chooses, however it is held, may have NaN for weights."""
+    if case.top_k == case.num_experts:
+        return
+    idle = case.seed % case.num_experts
+    with torch.no_grad():
+        layer.router.bias[idle] = -100.0
+        for weight in _weights_of(layer.experts, idle, case.num_experts):
+            weight.fill_(torch.nan)
+    expect.require(
+        layer(x).isfinite().all(),
+        f"no row chose expert {idle}, and NaN in its weights reaches the output, so rows that did "
+        "not choose an expert are computed by it",
+        _ONLY_THE_CHOSEN,
+    )
+
+
+def _weights_of(experts: Built, i: int, num_experts: int) -> list[Tensor]:
+    """The weights of one expert: its own parameters, or its part of those of the array."""
+    expert = experts[i]
+    own = list(expert.parameters()) if isinstance(expert, nn.Module) else []
+    fused = (w for w in experts.parameters() if w.ndim == 3 and len(w) == num_experts)
+    return own or [weight[i] for weight in fused]
 
 
 def _layer_gradients(answer: type, case: Biased) -> None:
@@ -197,11 +252,13 @@ check_deepseek_moe = Check(
     stages=in_both_modes(
         {
             "shapes, types and last_experts": _layer_shapes,
+            "last_experts of its own": _layer_own,
             "x, weights and bias untouched": untouched(_layer_use),
             "as many weights as its parts": _layer_weights,
             "type left to the caller": made_in_type_in_force(_new_layer),
             "one segment: routed plus shared": _layer_one,
             "segments, and whole tokens for the shared": _layer_segments,
+            "bfloat16 in and out": _layer_narrow,
             "experts see T·m·K rows, no more": _layer_rows,
             "gradients reach x, router, experts and shared": _layer_gradients,
         }

@@ -1,6 +1,7 @@
 """DeepSeek's layer by slow loops, and what slips make of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ class SlowLayer:
         return {
             **self._sum_slips(),
             **self._gate_slips(),
+            **self._group_slips(x),
             **(self._segment_slips() if self.case.num_segments > 1 else {}),
             "Are positions and rows of the batch exchanged on the way back?": lambda: SlowLayer(
                 self.layer, x.transpose(0, 1), self.case
@@ -123,6 +125,16 @@ class SlowLayer:
             "Is every row routed by itself, and not as another was?": lambda: (
                 self.routed(gates[again], experts[again]) + shared
             ),
+        }
+
+    def _group_slips(self, x: Tensor) -> dict[str, Callable[[], Tensor]]:
+        if self.case.num_groups == 1:
+            return {}
+        one_group = replace(self.case, num_groups=1, top_groups=1)
+        return {
+            "Are num_groups and top_groups handed to the router?": lambda: SlowLayer(
+                self.layer, x, one_group
+            ).output()
         }
 
     def _segment_slips(self) -> dict[str, Callable[[], Tensor]]:

@@ -125,5 +125,44 @@ def finite_gates(answer: type, case: Biased) -> None:
         )
 
 
+SMALL = -17.5  # a logit whose affinity, 2.5e-8, float16 rounds to 0
+
+
+def small_affinities(answer: type, case: Biased) -> None:
+    """All chosen affinities equal and small, not 0: renormalised they are as great as any."""
+    if not case.renormalise:
+        return
+    for dtype in (case.dtype, *NARROW):
+        router = new_router(answer, case).to(dtype)
+        if not _make_small(router, case):
+            return
+        gates, _ = route(router, torch.eye(case.d_model, dtype=dtype)[:1], case)
+        got = gates / case.scale
+        expect.close(
+            got,
+            torch.full_like(got, 1 / case.top_k),
+            f"with every affinity 2.5e-8 and x in {_name(dtype)}, the gate over scale",
+            slips={_LATE_CAST if not got.any() else _NO_FLOOR: lambda got=got: got},
+            bound=0.05,  # what is added to keep the sum above 0 may show a little
+        )
+
+
+_LATE_CAST = "Are the affinities divided in float32, and only the gates cast to the type of x?"
+_NO_FLOOR = "Is the sum kept above 0 by a number so small that it never counts beside affinities?"
+
+
+def _make_small(router: Built, case: Biased) -> bool:
+    """Whether the weights could be made such that the first unit vector has small affinities."""
+    if case.affinity == "softmax" and given_weight(router, case) is None:
+        return False
+    with torch.no_grad():
+        for weight in router.parameters():
+            weight.fill_(SMALL)
+        if case.affinity == "softmax":  # one expert has everything, and the bias keeps it out
+            router.gate.weight[0] = 0
+            router.bias[0] = -10
+    return True
+
+
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

@@ -16,6 +16,7 @@ from checks.grading.comparison import Comparison
 from checks.grading.result import Built
 from checks.grading.seeded import seeded
 from checks.grading.stages import Used, untouched
+from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
 
 
@@ -30,6 +31,7 @@ class Batch:
     top_k: int
     step: float
     seed: int
+    contiguous: bool = True
 
     def __str__(self) -> str:
         return (
@@ -47,7 +49,7 @@ class Batch:
         places = torch.arange(self.length)
         marks |= (places >= starts) & (places < starts + 2)
         marks[:, -1] = starts[:, 0] == 1
-        return marks
+        return marks if self.contiguous else strided(marks)
 
     def layer(self) -> reference.DeepSeekMoE:
         """The course's own layer after a batch in which all padding chose the same experts."""
@@ -73,7 +75,7 @@ def bias_of(layer: Built) -> Tensor:
 
 
 def _batches(rng: random.Random) -> list[Batch]:
-    """Six: of any size, with segments, one row, top-1, all real but one row, many experts."""
+    """Seven: of any size, with segments, one row, top-1, many experts, a step of 0."""
 
     def case(**given: Any) -> Batch:
         drawn = {
@@ -89,11 +91,12 @@ def _batches(rng: random.Random) -> list[Batch]:
 
     return [
         case(),
-        case(num_segments=2),
+        case(num_segments=2, contiguous=False),
         case(num_segments=3),
         case(rows=1),
         case(top_k=1),
         case(num_experts=11),
+        case(step=0.0),
     ]
 
 
@@ -116,7 +119,8 @@ def _rebalance_load(answer, case: Batch) -> None:
     slips = _load_slips(chosen, want, real, case)
     got = answer(layer, real, case.step)
     ask = "Is it what expert_load counts, one whole number for each expert?"
-    expect.tensor(got, "the load", (case.num_experts,), torch.int64, ask)
+    name = "the load" if case.step else "the load, at a step of 0 too,"
+    expect.tensor(got, name, (case.num_experts,), torch.int64, ask)
     expect.close(got, want, "the load of real tokens", axes=("expert",), slips=slips)
 
 
@@ -189,8 +193,8 @@ def _rebalance_bias(answer, case: Batch) -> None:
         "Does it go down where an expert has too few?": lambda: 2 * bias - want,
         "Is the step taken twice?": lambda: 2 * want - bias,
         "Does the step go on from the bias there is, and not from zero?": lambda: want - bias,
-        "Is it the step that is handed over, and not V3's 0.001?": lambda: (
-            bias + 0.001 * (want - bias).sign()
+        "Is it the step that is handed over, and not V3's 0.001?": lambda: torch.tensor(
+            moved(bias.tolist(), load.tolist(), 0.001)
         ),
         "Is the step the same for all, however far an expert is from the mean?": lambda: (
             bias + case.step * (load.double().mean() - load)
@@ -201,6 +205,11 @@ def _rebalance_bias(answer, case: Batch) -> None:
         "bias" in dict(layer.router.named_buffers()),
         "bias must stay a buffer of the router: it is saved with the model and has no gradient",
         "Is it put there by copy_, and not replaced by an nn.Parameter?",
+    )
+    expect.require(
+        "bias" in layer.router.state_dict(),
+        "the router's bias must be saved with the model, and it is no longer in state_dict()",
+        "Is it put there by copy_, and not registered anew with persistent=False?",
     )
 
 

@@ -10,7 +10,7 @@ from checks.d1_moe.cases import dense_gates
 from checks.d2_deepseek_moe.cases import Biased, affinities, biased_cases, logits_of
 from checks.d2_deepseek_moe.choice import biased_choices, biased_groups
 from checks.d2_deepseek_moe.groups import check_keep_top_groups
-from checks.d2_deepseek_moe.precision import finite_gates, wide_inside
+from checks.d2_deepseek_moe.precision import finite_gates, small_affinities, wide_inside
 from checks.d2_deepseek_moe.routing import (
     given_weight,
     new_router,
@@ -242,6 +242,7 @@ check_biased_router = Check(
             "chosen from the best groups": biased_groups,
             "gates from the affinities alone": _biased_gates,
             "finite gates where affinities underflow": finite_gates,
+            "gates sum to scale where affinities are small": small_affinities,
             "float32 or wider inside, whatever the type of x": wide_inside,
             "gradients reach x and the weights": _biased_gradients,
         }

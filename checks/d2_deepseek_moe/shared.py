@@ -81,13 +81,15 @@ def _new_layer(answer: type, case: _Shared) -> Built:
 
 def _rows(layer: Built, x: Tensor) -> Tensor:
     """The output, one row per token, once it has the right kind."""
-    ask = "Is it one sum of all shared experts' outputs, in the shape of x?"
+    ask = "Is it one sum of all shared experts' outputs, in the shape and type of x?"
     y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask)
     return y.detach().reshape(-1, x.shape[-1])
 
 
 def _shared_shapes(answer: type, case: _Shared) -> None:
-    _rows(_layer(answer, case), case.x())
+    layer, x = _layer(answer, case), case.x()
+    _rows(layer, x)
+    _rows(layer.bfloat16(), x.bfloat16())
 
 
 def _shared_registered(answer: type, case: _Shared) -> None:

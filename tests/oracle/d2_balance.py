@@ -67,7 +67,8 @@ def at_rebalance(answer, b, l, d, e, k, m, masks, step, dtype):  # noqa: E741
     for mask in masks:
         layer(3 * x_(b, l, d).to(dtype))
         experts, before = layer.last_experts.tolist(), layer.router.bias.tolist()
-        real = torch.tensor(mask).T.contiguous().T
+        real = torch.tensor(mask)
+        real = real.T.contiguous().T if m > 1 else real
         mine = answer(layer, real, step)
         load = counted(choices_of_real_tokens(experts, mask, m), e)
         wanted = torch.tensor(moved(before, load, step), dtype=dtype)
@@ -115,6 +116,7 @@ BIASES = [
     ([0.1, -0.1], [0, 0], 0.01, DOUBLE),
     ([0.1, -0.1, 0.2], [2, 3, 1], 0.01, DOUBLE),
     ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0, 1, 2, 0, 100, 30], 0.02, SINGLE),
+    ([0.1, -0.1, 0.2], [200_001, 200_000, 199_999], 0.01, DOUBLE),
 ]
 # Real tokens may stand anywhere: no padding, padding on either side, a hole, only padding.
 FULL = [[True] * 4, [True] * 4, [True] * 4]
@@ -128,6 +130,7 @@ BATCHES = [
     (3, 4, 9, 7, 3, 3, [HOLES, RIGHT, HOLES], 0.003, DOUBLE),
     (3, 4, 6, 12, 1, 1, [NONE, HOLES], 0.5, SINGLE),
     (3, 4, 6, 4, 2, 2, [FULL, LEFT, RIGHT], 0.05, DOUBLE),
+    (3, 4, 6, 5, 2, 1, [LEFT, RIGHT], 0.0, SINGLE),
 ]
 AFFINITIES = [
     (9, 12, 5, 2, 0.05, 1.0, DOUBLE),
@@ -135,6 +138,7 @@ AFFINITIES = [
     (8, 7, 4, 1, 0.2, 2.0, SINGLE),
     (5, 1, 6, 2, 0.1, 0.0, DOUBLE),
     (1, 9, 4, 2, 0.3, 1.0, DOUBLE),
+    (3, 9, 4, 2, 0.0, 1.0, DOUBLE),
 ]
 # None of these limits is met exactly: floats would decide for the one side or the other.
 LIMITS = [
@@ -147,6 +151,7 @@ LIMITS = [
     (6, 333, 0.061),
     (5, 40, 0.0),
     (4, 64, 0.5),  # met exactly
+    (8, 21_000, 0.41),
 ]
 LOOKS = {
     "D2.3c": (at_update, BIASES),

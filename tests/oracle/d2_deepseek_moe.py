@@ -95,7 +95,8 @@ def at_shared(answer, d, f, n, *lead):
     faults |= made_faults(lambda: answer(d, f, n), lambda layer: layer(torch.ones(*lead, d)))
     starts = [nn.utils.parameters_to_vector(answer(d, f, n).parameters()) for _ in range(2)]
     faults |= {"equal starts"} if torch.equal(*starts) else set()
-    return faults | gradient_faults(mine, wanted, [x, *weights])
+    faults |= gradient_faults(mine, wanted, [x, *weights])
+    return faults | bfloat16_faults(layer, given)
 
 
 def unit_orders(weights, d):
@@ -114,11 +115,23 @@ def as_swiglu(x, gate, up, down):
 
 
 def at_cut(answer, t, d, m, dtype):
-    return at_rearrangement(answer, x_(d, t).T.to(dtype), m, cut)
+    refused = m == 1 or raises(answer, torch.zeros(d // m, d + 1), m)
+    faults = set() if refused else {"no refusal"}
+    return faults | at_rearrangement(answer, x_(d, t).T.to(dtype), m, cut)
 
 
 def at_merge(answer, t, d, m, dtype):
-    return at_rearrangement(answer, x_(d, t * m).T.to(dtype), m, merged)
+    refused = m == 1 or raises(answer, torch.zeros(t * m + 1, d), m)
+    faults = set() if refused else {"no refusal"}
+    return faults | at_rearrangement(answer, x_(d, t * m).T.to(dtype), m, merged)
+
+
+def raises(answer, *inputs):
+    try:
+        answer(*inputs)
+    except Exception:
+        return True
+    return False
 
 
 def at_rearrangement(answer, x, m, by_hand):
@@ -187,6 +200,7 @@ def at_biased_router(answer, t, d, e, k, options, shift, dtype):
         faults |= tensor_faults(mine, wanted)
         faults |= gradient_faults(mine, wanted, [x, leaf])
     faults |= narrow_faults(make, d, e, k, options) | underflow_faults(make(), d, options)
+    faults |= small_faults(make, d, k, options)
     return faults | unchanged([router.bias], [bias])
 
 
@@ -232,6 +246,20 @@ def underflow_faults(router, d, options):
     return set() if router(torch.ones(2, d))[0].isfinite().all() else {"gates not finite"}
 
 
+def small_faults(make, d, k, options):
+    """Whether equal affinities of 2.5e-8 make other gates than equal ones that sum to scale."""
+    if options.get("affinity") == "softmax" or not options.get("renormalise", True):
+        return set()
+    faults, wanted = set(), options.get("scale", 1.0) / k
+    for dtype in (torch.float32, torch.float16):
+        router = make().to(dtype)
+        for weight in router.parameters():
+            weight.data.fill_(-17.5)
+        gates, _ = router(torch.eye(d, dtype=dtype)[:1])
+        faults |= set() if ((gates / wanted - 1).abs() < 0.05).all() else {"small affinities"}
+    return faults
+
+
 def bias_faults(router, e):
     """Whether `bias` is anything but a saved buffer of zeros beside one weight matrix."""
     buffers = dict(router.named_buffers())
@@ -268,7 +296,45 @@ def at_deepseek_moe(answer, b, l, d, e, k, f, n, options):  # noqa: E741
             return faults
         faults |= gradient_faults(mine, wanted, [x, *layer.parameters()])
         x = next_input(x)[0]
+    faults |= other_layer_faults(answer, d, e, k, f, n, options)
+    return faults | idle_faults(layer, x.detach(), e, k) | bfloat16_faults(layer, x.detach())
+
+
+def other_layer_faults(answer, d, *sizes):
+    """Whether a pass of another layer changes the choices that a layer keeps."""
+    *sizes, options = sizes
+    first, second = (answer(d, *sizes, **options).double() for _ in range(2))
+    x = torch.ones(2, 3, d, dtype=torch.float64)
+    first(x)
+    kept = str(getattr(first, "last_experts", None))
+    second(-x)
+    same = str(getattr(first, "last_experts", None)) == kept
+    return set() if same else {"another layer's last_experts"}
+
+
+def idle_faults(layer, x, e, k):
+    """Whether the weights of an expert that nobody chooses reach the output."""
+    if e == k:
+        return set()
+    layer.router.bias[0] = -100
+    kept = [weight.clone() for weight in layer.experts.parameters()]
+    own = [*layer.experts[0].parameters()] if isinstance(layer.experts[0], nn.Module) else []
+    with torch.no_grad():
+        for weight in own or [w[0] for w in layer.experts.parameters()]:
+            weight.fill_(math.nan)
+        faults = set() if layer(x).isfinite().all() else {"idle experts computed"}
+        for weight, before in zip(layer.experts.parameters(), kept, strict=True):
+            weight.copy_(before)
     return faults
+
+
+def bfloat16_faults(layer, x):
+    try:
+        y = layer.bfloat16()(x.bfloat16())
+    except RuntimeError:
+        return {"no bfloat16"}
+    same = y.shape == x.shape and y.dtype == torch.bfloat16
+    return set() if same else {"shape or type in bfloat16"}
 
 
 def layer_by_hand(layer, bias, x, m, k, options):
@@ -319,6 +385,7 @@ ROUTERS = [
     (6, 5, 6, 2, {}, 0.0, DOUBLE),
     (6, 5, 8, 3, {"scale": 2.5, **GROUPED}, 0.0, DOUBLE),
     (6, 5, 12, 2, {"scale": 1.5, **GROUPED}, -2.0, SINGLE),
+    (6, 5, 12, 4, GROUPED, -50_000.0, DOUBLE),
     (5, 6, 5, 3, {"affinity": "softmax", "renormalise": False, "scale": 16.0}, 0.0, DOUBLE),
     (5, 6, 4, 2, {"affinity": "softmax", "scale": 2.0}, 0.0, SINGLE),
     (5, 4, 9, 2, {"renormalise": False, "num_groups": 3, "top_groups": 2}, -1.5, DOUBLE),

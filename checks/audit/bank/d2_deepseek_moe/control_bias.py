@@ -235,3 +235,9 @@ def steps_only(affinity, top_k, step):
 def as_list(affinity, top_k, step):
     """A list of tensors, never stacked."""
     return list(control_bias(affinity, top_k, step))
+
+
+@wrong
+def published_step_for_none(affinity, top_k, step):
+    """`step or 0.001`: at a step of 0 the bias moves by V3's."""
+    return control_bias(affinity, top_k, step or 0.001)

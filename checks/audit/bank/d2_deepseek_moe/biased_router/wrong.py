@@ -67,6 +67,15 @@ class BiasTwice(Stepwise):
 
 
 @wrong
+class GroupsAtMinusTen(Stepwise):
+    """-10 outside the best groups, where -inf belongs: a bias that has drifted below it loses."""
+
+    def grouped(self, biased):
+        kept = super().grouped(biased)
+        return kept.masked_fill(kept.isneginf(), -10.0)
+
+
+@wrong
 class BiasClamped(Stepwise):
     """The bias counts at most 0.1 either way."""
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from checks.audit.answers import wrong
-from checks.audit.bank.d2_deepseek_moe.biased_router.steps import Stepwise
+from checks.audit.bank.d2_deepseek_moe.biased_router.steps import Stepwise, wide
 
 
 @wrong
@@ -61,6 +61,38 @@ class ZeroOverZero(Stepwise):
         if self.renormalise:
             gates = gates / gates.sum(dim=-1, keepdim=True)
         return self.scale * gates
+
+
+@wrong
+class ClampedAtAHundredth(Stepwise):
+    """The sum clamped at 0.01: small affinities no longer make gates that sum to the scale."""
+
+    def weigh(self, scores, experts):
+        gates = scores.gather(1, experts)
+        if self.renormalise:
+            gates = gates / gates.sum(dim=-1, keepdim=True).clamp(min=1e-2)
+        return self.scale * gates
+
+
+@wrong
+class ClampedAtEpsilon(Stepwise):
+    """The sum clamped at finfo.eps, which is a distance from 1 and not the least number."""
+
+    def weigh(self, scores, experts):
+        gates = scores.gather(1, experts)
+        if self.renormalise:
+            gates = gates / gates.sum(dim=-1, keepdim=True).clamp(min=torch.finfo().eps)
+        return self.scale * gates
+
+
+@wrong
+class NarrowBeforeDivision(Stepwise):
+    """The chosen affinities cast to the type of x before they are divided by their sum."""
+
+    def forward(self, x):
+        scores = self.affinities(wide(self.gate(x)))
+        experts = self.choose(scores)
+        return self.weigh(scores.to(x.dtype), experts), experts
 
 
 @wrong

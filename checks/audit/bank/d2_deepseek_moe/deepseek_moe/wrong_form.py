@@ -1,4 +1,4 @@
-"""Wrong answers to D2.3d DeepSeekMoE: memory, gradients, shapes, work."""
+"""Wrong answers to D2.3d DeepSeekMoE: gradients, shapes, work."""
 
 import torch
 from torch.nn import functional as F
@@ -7,124 +7,6 @@ from checks.audit.answers import wrong
 from checks.audit.bank.d2_deepseek_moe.deepseek_moe.steps import Stepwise
 from solutions.d1_moe import expert_load
 from solutions.d2_deepseek_moe import update_bias
-
-
-@wrong
-class RemembersNothing(Stepwise):
-    """No last_experts."""
-
-    def forward(self, x):
-        y = super().forward(x)
-        del self.last_experts
-        return y
-
-
-@wrong
-class RemembersFirst(Stepwise):
-    """last_experts of the first forward pass for ever."""
-
-    def forward(self, x):
-        before = getattr(self, "last_experts", None)
-        y = super().forward(x)
-        self.last_experts = self.last_experts if before is None else before
-        return y
-
-
-@wrong
-class RemembersWhileTraining(Stepwise):
-    """last_experts only in training mode: stale in evaluation."""
-
-    def forward(self, x):
-        before = getattr(self, "last_experts", None)
-        y = super().forward(x)
-        self.last_experts = self.last_experts if self.training else before
-        return y
-
-
-@wrong
-class RemembersAll(Stepwise):
-    """last_experts grows by every forward pass."""
-
-    def forward(self, x):
-        before = getattr(self, "last_experts", None)
-        y = super().forward(x)
-        if before is not None:
-            self.last_experts = torch.cat([before, self.last_experts])
-        return y
-
-
-@wrong
-class RemembersByToken(Stepwise):
-    """last_experts with the slices of a token side by side: (T, m·K)."""
-
-    def forward(self, x):
-        y = super().forward(x)
-        self.last_experts = self.last_experts.reshape(x.shape[0] * x.shape[1], -1)
-        return y
-
-
-@wrong
-class RemembersByBatch(Stepwise):
-    """last_experts of shape (B, L·m, K)."""
-
-    def forward(self, x):
-        y = super().forward(x)
-        self.last_experts = self.last_experts.unflatten(0, (len(x), -1))
-        return y
-
-
-@wrong
-class RemembersFirstSegment(Stepwise):
-    """last_experts of each token's first slice only."""
-
-    def forward(self, x):
-        y = super().forward(x)
-        self.last_experts = self.last_experts[:: self.num_segments]
-        return y
-
-
-@wrong
-class RemembersLastSequence(Stepwise):
-    """Sequence by sequence, and only the last one's choices are kept."""
-
-    def forward(self, x):
-        return torch.cat([Stepwise.forward(self, row[None]) for row in x])
-
-
-@wrong
-class RemembersGates(Stepwise):
-    """The gates under the name of last_experts."""
-
-    def route(self, rows):
-        gates, experts = self.router(rows)
-        self.gates = gates
-        return gates, experts
-
-    def forward(self, x):
-        y = super().forward(x)
-        self.last_experts = self.gates.detach()
-        return y
-
-
-@wrong
-class RemembersLoad(Stepwise):
-    """The load of each expert under the name of last_experts."""
-
-    def forward(self, x):
-        y = super().forward(x)
-        self.last_experts = expert_load(self.last_experts, len(self.experts))
-        return y
-
-
-@wrong
-class RemembersUnbiased(Stepwise):
-    """last_experts are the choices as they would be without bias."""
-
-    def forward(self, x):
-        y = super().forward(x)
-        rows = self.cut(x.detach().reshape(-1, x.shape[-1]))
-        self.last_experts = self.router.gate(rows).topk(self.router.top_k, dim=-1).indices
-        return y
 
 
 @wrong
@@ -283,6 +165,23 @@ class DenseExperts(Stepwise):
         out = torch.stack([self.experts[i](rows) for i in range(len(self.experts))], dim=1)
         dense = out.new_zeros(out.shape[:2]).scatter(1, self.last_experts, gates)
         return self.merge(torch.einsum("te,ted->td", dense, out))
+
+
+@wrong
+class DenseFromStackedWeights(Stepwise):
+    """Every expert on every row, by an einsum over their stacked weights: no expert is called."""
+
+    def routed(self, tokens):
+        rows = self.cut(tokens)
+        gates, self.last_experts = self.route(rows)
+        dense = gates.new_zeros(len(rows), len(self.experts)).scatter(1, self.last_experts, gates)
+        gate, up, down = (
+            torch.stack([getattr(expert, name).weight for expert in self.experts.experts])
+            for name in ("gate", "up", "down")
+        )
+        hidden = F.silu(torch.einsum("td,efd->tef", rows, gate))
+        hidden = hidden * torch.einsum("td,efd->tef", rows, up)
+        return self.merge(torch.einsum("tef,edf,te->td", hidden, down, dense))
 
 
 @wrong

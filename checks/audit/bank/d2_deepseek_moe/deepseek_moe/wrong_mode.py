@@ -59,6 +59,15 @@ class SeedInForward(Stepwise):
 
 
 @wrong
+class NarrowRaises(Stepwise):
+    """The router reads float32 rows: an error where its weights are bfloat16."""
+
+    def route(self, rows):
+        gates, experts = self.router(rows.to(torch.promote_types(rows.dtype, torch.float32)))
+        return gates.to(rows.dtype), experts
+
+
+@wrong
 class InDouble(Stepwise):
     """`.double()` in the constructor."""
 

@@ -62,6 +62,16 @@ class SegmentsIgnored(Stepwise):
 
 
 @wrong
+class GroupsLostWithSegments(Stepwise):
+    """With segments the groups of experts are ignored."""
+
+    def __init__(self, *sizes, num_segments=1, **options):
+        if num_segments > 1:
+            options |= {"num_groups": 1, "top_groups": 1}
+        super().__init__(*sizes, num_segments=num_segments, **options)
+
+
+@wrong
 class SegmentsOfPositions(Stepwise):
     """Cuts along the positions: a row holds one feature of several tokens."""
 

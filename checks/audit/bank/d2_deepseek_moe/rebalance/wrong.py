@@ -141,6 +141,33 @@ def published_step(layer, real, step):
 
 
 @wrong
+def published_step_for_none(layer, real, step):
+    """`step or 0.001`: a step that has fallen to 0 still moves the bias."""
+    return rebalance(layer, real, step or 0.001)
+
+
+@wrong
+def nothing_at_step_zero(layer, real, step):
+    """Nothing to move, and so nothing returned either."""
+    return rebalance(layer, real, step) if step else None
+
+
+@wrong
+def no_longer_saved(layer, real, step):
+    """The buffer registered anew with persistent=False: it is not saved with the model."""
+    load = rebalance(layer, real, step)
+    layer.router.register_buffer("bias", layer.router.bias, persistent=False)
+    return load
+
+
+@wrong
+def view_only(layer, real, step):
+    """`view` on the mask as it comes: an error when it is not contiguous."""
+    rows = real.view(-1).repeat_interleave(layer.num_segments)
+    return moved_by(layer, layer.last_experts[rows], step)
+
+
+@wrong
 def proportional(layer, real, step):
     """step times the difference itself."""
     load = rebalance(layer, real, 0.0)

@@ -105,6 +105,25 @@ class AlwaysFourTimes(SharedExperts):
 
 
 @wrong
+class SummedInFloat32(ListSummed):
+    """Summed from float32 zeros, and never cast back: a bfloat16 layer returns float32."""
+
+    def forward(self, x):
+        y = torch.zeros(x.shape, dtype=torch.promote_types(x.dtype, torch.float32))
+        for expert in self.experts:
+            y = y + expert(x)
+        return y
+
+
+@wrong
+class NarrowRaises(SharedExperts):
+    """x made float32 where it is narrower: an error where the weights are bfloat16."""
+
+    def forward(self, x):
+        return super().forward(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
+
+
+@wrong
 class RowsOnly(SharedExperts):
     """Two names for the axes: only (T, D) goes in."""
 

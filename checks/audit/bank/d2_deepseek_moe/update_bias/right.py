@@ -5,6 +5,7 @@ import torch
 
 from checks.audit.answers import right
 from checks.audit.bank.d2_deepseek_moe.update_bias.steps import missing
+from solutions.d2_deepseek_moe import update_bias
 
 
 @right
@@ -58,6 +59,14 @@ def in_numpy(bias, load, step):
     """NumPy and back."""
     counts = load.numpy()
     return bias + torch.from_numpy(step * np.sign(counts.mean() - counts)).to(bias.dtype)
+
+
+@right
+def nothing_moved(bias, load, step):
+    """An early return where nothing moves: the very bias that came in."""
+    if load.unique().numel() == 1:
+        return bias
+    return update_bias(bias, load, step)
 
 
 @right

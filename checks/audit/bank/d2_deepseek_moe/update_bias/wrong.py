@@ -170,6 +170,14 @@ def near_is_enough(bias, load, step):
 
 
 @wrong
+def as_good_as_the_mean(bias, load, step):
+    """torch.isclose: of 200,001 tokens one more or less is no difference."""
+    load, mean = load.double(), load.double().mean()
+    sign = torch.where(torch.isclose(load, mean.expand_as(load)), 0.0, (mean - load).sign())
+    return bias + step * sign.to(bias.dtype)
+
+
+@wrong
 def decayed(bias, load, step):
     """A hundredth of the old bias is forgotten."""
     return update_bias(0.99 * bias, load, step)
