@@ -223,12 +223,13 @@ NO_DENSE = replace(
 )
 SEGMENTED = replace(PLAIN, num_segments=3, top_k=1, scale=2.5, theta=50.0, norm_eps=1e-6)
 GROUPED = replace(PLAIN, num_layers=4, dense_layers=2, num_groups=3, top_groups=2, num_shared=1)
+DENSE_WITH_THETA = replace(PLAIN, theta=50.0)
 ALL_DENSE = replace(PLAIN, num_layers=2, dense_layers=2)
 CROWDED = replace(SEGMENTED, num_segments=4, top_k=3, num_layers=4)  # 12 choices of 6 experts
 SINGLE_LAYER = replace(NO_DENSE, num_layers=1, num_experts=9, top_k=4, num_shared=1)
 
 BLOCKS = [
-    (PLAIN, 0, 2, 4, (1, 3), DOUBLE),
+    (DENSE_WITH_THETA, 0, 2, 4, (1, 3), DOUBLE),
     (PLAIN, 1, 2, 4, (3, 1), DOUBLE),
     (NO_DENSE, 0, 3, 3, (2, 1), SINGLE),
     (SEGMENTED, 2, 1, 5, (2, 2, 1), DOUBLE),
