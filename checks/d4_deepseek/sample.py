@@ -18,7 +18,7 @@ from checks.grading.strided import strided
 from solutions import d4_deepseek as reference
 
 DRAWS = 2000  # rows of a case in one call, whatever they are copies of
-_TEMPERATURES = (0.5, 1, 2.0, 20.0)
+_TEMPERATURES = (0.02, 0.5, 1, 20.0)
 _TAIL = 1500  # unlikely tokens, which together come nearly half of the time
 _RARE = 0.009  # the share of the least likely; pure chance draws none of them once in 60 million
 
@@ -113,7 +113,7 @@ def _impossible(answer, case: _Scores) -> None:
             came == 0,
             f"a token whose logit is -inf must never be drawn, and it came {came} times in "
             f"{len(many)} draws at temperature {temperature}",
-            "Is anything added to the probabilities, or are they even for all tokens?",
+            "Is each row drawn by its own probabilities, with nothing added to them?",
         )
 
 

@@ -49,7 +49,7 @@ def _models(rng: random.Random) -> list[Deep]:
         draw_case(rng, num_layers=3, dense_layers=3, contiguous=False, norm_eps=0.1),
         draw_case(rng, num_layers=2, num_segments=2, training=False, **V2_OPTIONS),
         draw_case(rng, num_layers=2, dense_layers=1, batch=1, length=1),
-        draw_case(rng, num_layers=1, batch=1, theta=500.0),
+        draw_case(rng, num_layers=1, batch=1, theta=500.0, norm_eps=0.1),
     ]
 
 
@@ -91,6 +91,7 @@ def _stack_shapes(answer: type, case: Deep) -> None:
     randomised(model, case)
     _logits(model, ids, case)
     _logits(model, ids[:1, :1], case)
+    _logits(model, ids[:1].repeat(1, 100), case)
     _logits(model, ids, case, _caches(case))
     _expect_new_caches(model, case)
 
@@ -220,7 +221,7 @@ def _stack_gradients(answer: type, case: Deep) -> None:
     """With biases that alone decide, a small step changes no choice."""
     if case.length == 1 or case.dtype != torch.float64:
         return
-    model, ids = made(answer, case), case.ids()[:2, :3]
+    model, ids = made(answer, case), case.ids()[:2, [0, 1, -1]]
     decide_all_choices(model, case)
     shape = *ids.shape, case.config.vocab_size
     direction = torch.randn(shape, generator=case.generator(3), dtype=case.dtype)

@@ -226,6 +226,7 @@ GROUPED = replace(PLAIN, num_layers=4, dense_layers=2, num_groups=3, top_groups=
 DENSE_WITH_THETA = replace(PLAIN, theta=50.0)
 ALL_DENSE = replace(PLAIN, num_layers=2, dense_layers=2)
 CROWDED = replace(SEGMENTED, num_segments=4, top_k=3, num_layers=4)  # 12 choices of 6 experts
+CROWDED_GROUPS = replace(CROWDED, num_groups=3, top_groups=2)  # 4 experts a segment can choose
 SINGLE_LAYER = replace(NO_DENSE, num_layers=1, num_experts=9, top_k=4, num_shared=1)
 
 BLOCKS = [
@@ -246,7 +247,17 @@ LARGE = replace(
 )  # beyond 2**24
 COUNTS = [
     (config,)
-    for config in (PLAIN, NO_DENSE, SEGMENTED, GROUPED, ALL_DENSE, CROWDED, SINGLE_LAYER, LARGE)
+    for config in (
+        PLAIN,
+        NO_DENSE,
+        SEGMENTED,
+        GROUPED,
+        ALL_DENSE,
+        CROWDED,
+        CROWDED_GROUPS,
+        SINGLE_LAYER,
+        LARGE,
+    )
 ]
 PREDICTIONS = [
     (PLAIN, 2, 4, DOUBLE),

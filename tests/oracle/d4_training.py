@@ -271,6 +271,7 @@ SAMPLINGS = [
     (ROWS, 0.5, 1500, SINGLE),
     (ROWS[::-1], 2.5, 1500, DOUBLE),
     ([[20 * score for score in row] for row in ROWS], 20.0, 1500, DOUBLE),
+    ([[0.02 * score for score in row] for row in ROWS], 0.02, 1500, DOUBLE),
     (ROWS, 0.0, 3, DOUBLE),
     ([[1.00, 1.01, 0.99], [0.02, -0.01, 0.0]], 0.0, 50, SINGLE),
     ([[1e-6, 3e-6, 2e-6], [2e-6, 0.0, 1e-6]], 0.0, 50, SINGLE),

@@ -55,13 +55,13 @@ COUNTS = {
     "D3.I2": (8, 37),
     "D4.1": (7, 54),
     "D4.2a": (7, 45),
-    "D4.2b": (6, 36),
-    "D4.3a": (8, 32),
+    "D4.2b": (6, 37),
+    "D4.3a": (8, 35),
     "D4.3b": (6, 65),
-    "D4.3c": (7, 41),
+    "D4.3c": (7, 42),
     "D4.3d": (10, 54),
     "D4.I1": (7, 35),
-    "D4.I2": (6, 28),
+    "D4.I2": (7, 28),
 }
 
 every_exercise = pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.id)

@@ -78,6 +78,14 @@ def whole_numbers_are_greedy(logits, temperature):
 
 
 @wrong
+def greedy_below_a_tenth(logits, temperature):
+    """The best for every temperature below 0.1."""
+    if refuse_negative(temperature) < 0.1:
+        return logits.argmax(dim=-1)
+    return torch.multinomial(probabilities(logits, temperature), 1).squeeze(-1)
+
+
+@wrong
 def never_above_five(logits, temperature):
     """Temperatures above 5 are lowered to 5."""
     if refuse_negative(temperature) == 0:
