@@ -81,7 +81,8 @@ def _logits(model: Built, ids: Tensor, case: Deep, *caches: object) -> Tensor:
     """What the model returns for a copy of ids, once it is of the right kind."""
     got, shape = model(ids.clone(), *caches), (*ids.shape, case.config.vocab_size)
     last = isinstance(got, Tensor) and got.shape in (shape[::2], (shape[0], 1, shape[2]))
-    ask = "Every position gets logits, not only the last." if last and ids.shape[1] > 1 else ""
+    which = "not only the last" if last else "however many there are"
+    ask = f"Every position gets logits, {which}." if ids.shape[1] > 1 else ""
     return expect.tensor(got, "the logits", shape, case.dtype, ask).detach()
 
 

@@ -241,6 +241,7 @@ STACKS = [
     (NO_DENSE, 3, 3, (2, 1), SINGLE),
     (SEGMENTED, 1, 5, (2, 2, 1), DOUBLE),
     (SINGLE_LAYER, 2, 3, (1, 2), DOUBLE),
+    (SINGLE_LAYER, 1, 40, (39, 1), DOUBLE),
 ]
 LARGE = replace(
     PLAIN, d_model=13, vocab_size=700_001, num_shared=1, d_latent=7, num_layers=2
