@@ -141,8 +141,9 @@ def train(
     """Trains `model` on each batch and returns the loss of each, in nats per token.
 
     A batch is ids and which of them are real. The first N - 1 go in, the last N - 1 are the
-    targets. Gradients are clipped to norm 1; after the optimiser, the bias of every layer of
-    experts moves by `bias_step()`, by the load of the real tokens that went in.
+    targets. A step follows the gradient of its batch alone, clipped to norm 1 over all parameters;
+    after the optimiser, the bias of every layer of experts moves by `bias_step()`, by the load of
+    the real tokens that went in.
     """
     losses = []
     for ids, real in batches:
@@ -162,7 +163,10 @@ def train(
 
 
 def sample(logits: Float[Tensor, "B V"], temperature: float | int) -> Int[Tensor, " B"]:
-    """One token per row: drawn from softmax(logits / temperature), or the best one at 0."""
+    """One token per row: drawn from softmax(logits / temperature), or the best one at 0.
+
+    Draws come from torch's default generator, so that `torch.manual_seed` repeats them.
+    """
     if temperature < 0:
         raise ValueError(f"temperature must be 0 or more, got {temperature}")
     # BEGIN SOLUTION
@@ -184,8 +188,9 @@ def generate(
 ) -> Int[Tensor, "B N"]:
     """The prompt `ids` and `max_new_tokens` more, N = L + max_new_tokens.
 
-    With the cache, that is the caches of `model.new_caches(batch, capacity)`, each step feeds only
-    the newest token; without it, the whole text each time.
+    With the cache, that is the caches of `model.new_caches(batch, capacity)`, the first call feeds
+    the whole prompt and each later one only the newest token; without it, each feeds the whole
+    text. The model stays in the mode in which it came.
     """
     # BEGIN SOLUTION
     capacity = ids.shape[1] + max_new_tokens

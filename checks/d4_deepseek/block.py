@@ -8,7 +8,11 @@ from torch import Tensor
 from checks.d2_deepseek_moe.layer import check_deepseek_moe
 from checks.d3_mla.attention.layer import check_mla
 from checks.d3_mla.cases import POSITIONS
-from checks.d4_deepseek.block_mistakes import slips_of_block, slips_of_chunks
+from checks.d4_deepseek.block_mistakes import (
+    slips_of_block,
+    slips_of_chunks,
+    slips_of_options,
+)
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,
     V3_OPTIONS,
@@ -39,17 +43,18 @@ from solutions import d4_deepseek as reference
 
 
 def _blocks(rng: random.Random) -> list[Deep]:
-    """Six cases: the last dense layer, the first with experts and V3's router, float32, segments
-    and V2's router, one token, all experts with other epsilon and theta; in either mode.
+    """Six cases: the last dense layer with other epsilon and theta, the first with experts and V3's
+    router, float32, segments and V2's router, one token and V2's router, all experts with other
+    epsilon and theta; in either mode.
     """
-    everyone = rng.randint(3, 4)
+    everyone, others = rng.randint(3, 4), {"norm_eps": 0.1, "theta": 500.0}
     return [
-        draw_case(rng, 1, dense_layers=2, contiguous=False),
+        draw_case(rng, 1, dense_layers=2, contiguous=False, **others),
         draw_case(rng, 1, dense_layers=1, training=False, **V3_OPTIONS),
         draw_case(rng, 1, dtype=torch.float32, contiguous=False),
         draw_case(rng, 0, num_segments=rng.randint(2, 3), training=False, **V2_OPTIONS),
-        draw_case(rng, 1, dense_layers=1, batch=1, length=1),
-        draw_case(rng, 0, batch=1, num_experts=everyone, top_k=everyone, norm_eps=0.1, theta=500.0),
+        draw_case(rng, 1, dense_layers=1, batch=1, length=1, **V2_OPTIONS),
+        draw_case(rng, 0, batch=1, num_experts=everyone, top_k=everyone, **others),
     ]
 
 
@@ -103,7 +108,7 @@ def _block_alone(answer: type, case: Deep) -> None:
             name,
             axes=POSITIONS,
             when=when,
-            slips=slips_of_block(parts, x),
+            slips=slips_of_block(parts, x) | slips_of_options(block, parts, x),
         )
 
 
@@ -111,7 +116,7 @@ def _block_values(answer: type, case: Deep) -> None:
     """Each part is called once, so that the layer's choices are those of all tokens."""
     block, x = made(answer, case), case.x()
     parts = true_parts(block, case)
-    want, slips = parts(x), slips_of_block(parts, x)
+    want, slips = parts(x), slips_of_block(parts, x) | slips_of_options(block, parts, x)
     for training in (False, True):
         block.train(training)
         with calls_counted(

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d4_deepseek.parts import Parts
+from checks.d4_deepseek.parts import BLOCK_PARTS, Parts
+from checks.grading.result import Built
 
 
 def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
@@ -86,6 +87,26 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Are positions and rows of the batch exchanged before attention?": halves(
             lambda x: x + a(n(x).transpose(0, 1)).transpose(0, 1), fed
         ),
+    }
+
+
+def slips_of_options(block: Built, true: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """What comes of parts as the block made them, where those have other options."""
+    made: dict[str, Any] = {name: getattr(block, name) for name in BLOCK_PARTS}
+    norms = {name: made[name] for name in ("attention_norm", "ffn_norm")}
+
+    def own(parts: dict[str, Any]) -> Callable[[], Tensor]:
+        return lambda: replace(true, **parts)(x)
+
+    return {
+        "Are both norms made with config.norm_eps, in every layer?": own(norms),
+        "Is attention made of all of config.attention(), theta too, in every layer?": own(
+            {"attention": made["attention"]}
+        ),
+        "Is the DeepSeekMoE made of all of config.experts(), in every layer?": own(
+            {"ffn": made["ffn"]}
+        ),
+        "Are all parts made with the options of config, in every layer?": own(made),
     }
 
 

@@ -39,10 +39,10 @@ class _Counted:
 
 def _counted(rng: random.Random) -> list[_Counted]:
     """Nine cases: no, some and all layers dense; a query latent and none; values as wide as keys;
-    V3's router; every expert chosen; segments that reach some of the experts, and more than all;
-    numbers that float32 does not hold.
+    V3's router; every expert chosen; segments that reach some of the experts, and more than all,
+    in groups; numbers that float32 does not hold.
     """
-    everyone = rng.randint(3, 5)
+    everyone, few_groups = rng.randint(3, 5), {"num_groups": 2, "top_groups": 1}
     kinds: list[dict] = [
         {"num_layers": 3, "dense_layers": 3, "q_latent": None},
         {"num_layers": 1, "dense_layers": 1, "q_latent": rng.randint(5, 9), "d_value": None},
@@ -51,7 +51,7 @@ def _counted(rng: random.Random) -> list[_Counted]:
         {"q_latent": None, "d_value": None, "num_shared": 1},
         {"num_experts": everyone, "top_k": everyone},
         {"num_segments": 2, "num_experts": rng.randint(7, 9), "top_k": 3, "dense_layers": 1},
-        {"num_segments": 3, "num_experts": rng.randint(4, 5), "top_k": 2, **V2_OPTIONS},
+        {"num_segments": 3, "num_experts": 4, "top_k": 2, **V2_OPTIONS, **few_groups},
     ]
     return [_Counted(draw_config(rng, **kind)) for kind in kinds] + [_beyond_float32(rng)]
 
@@ -162,6 +162,7 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
     total, sparse = sum(parts.values()), config.num_layers - config.dense_layers
     used, idle = config.top_k * config.num_segments, idle_weights(config)
     expert, whole = idle_weights(config, config.num_experts - 1) // max(sparse, 1), 0
+    in_groups = config.num_experts // config.num_groups * config.top_groups
     if sparse:
         whole = sum(parts[kind] for kind in ("router", "shared", "routed")) // sparse
     slips = {
@@ -170,6 +171,8 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         "Does a token use only top_k experts? Each of its segments chooses its own.": total
         - idle_weights(config, config.top_k),
         "Can a token use more experts than there are?": total - idle_weights(config, used),
+        "Do groups bound the experts of a token? Each of its segments has its own groups.": total
+        - idle_weights(config, min(used, in_groups)),
         "Does top_k count the routed experts alone? The shared ones are no part of it.": total
         - idle_weights(config, min(used + config.num_shared, config.num_experts)),
         "Does a token use one expert per layer?": total - idle_weights(config, 1),

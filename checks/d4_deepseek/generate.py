@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from checks.d4_deepseek.generation_cases import Text, Watched, texts
-from checks.d4_deepseek.sample import check_sample, expect_shares, wrong_shares
+from checks.d4_deepseek.greedy import expect_greedy_text, greedy
+from checks.d4_deepseek.sample import check_sample
+from checks.d4_deepseek.shares import expect_shares, wrong_shares
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Built
 from solutions import d4_deepseek as reference
 
 _DRAWS = 1500
+_MANY = 70  # new tokens
 _CACHED: dict[str, Any] = {}  # the cache is used unless it is said otherwise
 _UNCACHED = {"use_cache": False}
 
@@ -63,63 +65,20 @@ def _none_asked(answer, case: Text) -> None:
         _text(answer, case.model(), case.ids(), 0, **_CACHED)
 
 
-def _greedy(
-    model: Built, ids: Tensor, new: int, pick: Callable = lambda logits: logits[:, -1].argmax(1)
-) -> Tensor:
-    """The specification: the whole text through the model each time, the best token behind it."""
-    with torch.no_grad():
-        for _ in range(new):
-            ids = torch.cat([ids, pick(model(ids))[:, None]], dim=1)
-    return ids
-
-
 def _expect_greedy(answer, case: Text, new: int, **kind: Any) -> None:
     """Two prompts one after the other, with one model."""
     model = case.model()
     for offset in (0, 1):
         ids = case.ids(offset)
         got = _text(answer, model, ids, new, **kind)
-        if offset and not torch.equal(got, _greedy(case.model(), ids, new)):
+        if offset and not torch.equal(got, greedy(case.model(), ids, new)):
             fresh = _text(answer, case.model(), ids, new, **kind)
             expect.require(
-                not torch.equal(fresh, _greedy(case.model(), ids, new)),
+                not torch.equal(fresh, greedy(case.model(), ids, new)),
                 "a second prompt continues otherwise than it does with a fresh model",
                 "Are caches kept from an earlier call? Each text begins with empty ones.",
             )
-        _expect_text(got, case, ids, new)
-
-
-def _expect_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
-    model = case.model()
-    want = _greedy(model, ids, new)
-    off = (got != want).nonzero()
-    if not len(off):
-        return
-    picks = {
-        "Is it the last position whose logits are taken?": lambda logits: logits[:, 0].argmax(1),
-        "Is it the best token, at temperature 0?": lambda logits: logits[:, -1].argmin(1),
-    }
-    asks = [ask for ask, pick in picks.items() if torch.equal(got, _greedy(model, ids, new, pick))]
-    if not asks and torch.equal(got, _alone(model, ids, new)):
-        asks = ["Does the model see every token before the new one, and not the newest alone?"]
-    row, place = off[off[:, 1].argmin()].tolist()
-    first = "Does the whole prompt go in, and does temperature 0 reach the draw?"
-    seen = "Does each step see every token so far, once and in order?"
-    expect.require(
-        False,
-        f"at temperature 0 new token {place + 1 - ids.shape[1]} of row {row} must be "
-        f"{int(want[row, place])}, got {int(got[row, place])}",
-        asks[0] if asks else seen if place > ids.shape[1] else first,
-    )
-
-
-def _alone(model: Built, ids: Tensor, new: int) -> Tensor:
-    """The slip in which each later step sees only the newest token."""
-    fed = ids
-    for _ in range(new):
-        fed = _greedy(model, fed, 1)[:, -1:]
-        ids = torch.cat([ids, fed], dim=1)
-    return ids
+        expect_greedy_text(got, case, ids, new)
 
 
 def _one_more(answer, case: Text) -> None:
@@ -137,6 +96,12 @@ def _with(answer, case: Text) -> None:
 
 
 def _whole_each_time(answer, case: Text) -> None:
+    _expect_whole(answer, case)
+    if case.batch == 1:
+        _expect_whole(answer, case.long())
+
+
+def _expect_whole(answer, case: Text) -> None:
     model, ids = case.model(), case.ids()
     _text(answer, model, ids, case.new, **_UNCACHED)
     fed = [call.tokens for call in model.calls]
@@ -146,7 +111,8 @@ def _whole_each_time(answer, case: Text) -> None:
         "What does use_cache decide?",
     )
     wants = [case.length + i for i in range(case.new + 1)]
-    _expect_fed(fed, wants, "with use_cache=False", "Is the whole text fed each time?")
+    ask = "Is the whole text fed each time, however long it is?"
+    _expect_fed(fed, wants, "with use_cache=False", ask)
 
 
 def _expect_fed(fed: list[int], wants: list[int], when: str, ask: str) -> None:
@@ -160,25 +126,32 @@ def _expect_fed(fed: list[int], wants: list[int], when: str, ask: str) -> None:
 
 def _one_a_step(answer, case: Text) -> None:
     for new in {1, case.new}:
-        model, ids = case.model(), case.ids()
-        _text(answer, model, ids, new, **_CACHED)
-        wants = [case.length] + [1] * new
-        ask = "The prompt goes in once, and then only the newest token."
-        expect.require(
-            bool(model.calls) and all(call.caches for call in model.calls),
-            "with the cache the model must get the caches in every call, and it did not",
-            "Is use_cache true unless it is said otherwise?",
-        )
-        _expect_fed([call.tokens for call in model.calls], wants, "with the cache", ask)
-        sets = len({tuple(map(id, call.caches)) for call in model.calls})
-        expect.require(
-            sets == 1 and len(model.made) < 2,
-            f"a text must have one set of caches, got {max(sets, len(model.made))}",
-            "One set of caches holds all that was fed. Is it made before the loop?",
-        )
-        for cache in model.calls[0].caches:
-            asked = model.made[0] if model.made else (cache.batch, cache.capacity)
-            _expect_capacity(asked, case, new)
+        _expect_one_a_step(answer, case, new)
+    if case.batch == 1:
+        _expect_one_a_step(answer, case, _MANY)
+        _expect_one_a_step(answer, case.long(), 1)
+
+
+def _expect_one_a_step(answer, case: Text, new: int) -> None:
+    model, ids = case.model(), case.ids()
+    _text(answer, model, ids, new, **_CACHED)
+    wants = [case.length] + [1] * new
+    ask = "The whole prompt goes in at once, and then only the newest token."
+    expect.require(
+        bool(model.calls) and all(call.caches for call in model.calls),
+        "with the cache the model must get the caches in every call, and it did not",
+        "Is use_cache true unless it is said otherwise?",
+    )
+    _expect_fed([call.tokens for call in model.calls], wants, "with the cache", ask)
+    sets = len({tuple(map(id, call.caches)) for call in model.calls})
+    expect.require(
+        sets == 1 and len(model.made) < 2,
+        f"a text must have one set of caches, got {max(sets, len(model.made))}",
+        "One set of caches holds all that was fed. Is it made before the loop?",
+    )
+    for cache in model.calls[0].caches:
+        asked = model.made[0] if model.made else (cache.batch, cache.capacity)
+        _expect_capacity(asked, case, new)
 
 
 def _expect_capacity(asked: tuple[int, int], case: Text, new: int) -> None:
@@ -229,15 +202,31 @@ def _mixed(first: Tensor, after: Tensor) -> Tensor:
 
 def _untouched(answer, case: Text) -> None:
     model, ids = case.model(), case.ids()
+    modes = [part.training for part in model.modules()]
     with expect.untouched(lambda: {"ids": ids}):
         for kind in (_CACHED, _UNCACHED):
-            answer(model, ids, case.new, temperature=0, **kind)
+            text = answer(model, ids, case.new, temperature=0, **kind)
+            _expect_usable(text)
+    expect.require(
+        modes == [part.training for part in model.modules()],
+        f"the model must be left in {'training' if modes[0] else 'evaluation'} mode, as it came, "
+        "and it is not",
+        "Does a `model.eval()` or `model.train()` stay in force after the call?",
+    )
     expect.require(
         not any(call.graph for call in model.calls),
         "no gradient must be kept, and the model's logits have a graph",
         "Is it still under `@torch.no_grad()`?",
     )
     expect.require(torch.is_grad_enabled(), "gradients must be on again afterwards, and are off")
+
+
+def _expect_usable(text: Tensor) -> None:
+    expect.require(
+        not text.is_inference(),
+        "a model must be able to learn from the text, and autograd refuses an inference tensor",
+        "Is it still under `@torch.no_grad()`, and not under `torch.inference_mode()`?",
+    )
 
 
 def _compared(function: Callable, inputs: tuple) -> Tensor:
@@ -260,7 +249,7 @@ check_generate = Check(
         "with it: the prompt once, then one token per step": _one_a_step,
         "with the cache the same tokens": _with,
         "temperature reaches every draw": _temperature,
-        "the prompt untouched, no gradient kept": _untouched,
+        "prompt and model as they were, no gradient kept": _untouched,
     },
     hints=(
         "A prompt of 5 tokens is in the caches, and one token has been sampled. Which tokens does "

@@ -18,7 +18,7 @@ from solutions import d4_deepseek as reference
 
 _LAYERS = 2
 _WIDTHS = 3, 2  # of what a layer caches of a token: its id and zeros, and zeros
-_TO_SPARE = 200  # positions
+_LONG = 2100  # tokens
 
 
 class _Attention(nn.Module):
@@ -65,8 +65,8 @@ class _Chain(nn.Module):
             pairs = zip(self.blocks, caches, strict=True)
             seen = [block.attention(ids, cache) for block, cache in pairs][-1]
         state, states = torch.zeros(len(ids), 8, dtype=torch.float64), []
-        for column in seen.T:
-            state = torch.tanh(2 * self.turn(state) + 2 * self.embed(column))
+        for column in 2 * self.embed(seen.T):
+            state = torch.tanh(column + 2 * self.turn(state))
             states.append(state)
         return self.head(torch.stack(states[-ids.shape[1] :], dim=1))
 
@@ -91,6 +91,7 @@ class Watched:
 
     calls: list[_Call]
     made: list[tuple[int, int]]
+    to_spare: int  # positions
 
     def forward(self, ids: Tensor, caches: Sequence | None = None) -> Tensor:
         own = None if caches is None else _own_caches(caches)
@@ -100,7 +101,7 @@ class Watched:
 
     def new_caches(self, batch: int, capacity: int) -> list:
         self.made.append((batch, capacity))
-        return super().new_caches(batch, capacity + _TO_SPARE)  # type: ignore[misc]  # its too
+        return super().new_caches(batch, capacity + self.to_spare)  # type: ignore[misc]  # its too
 
     def forget(self) -> None:
         self.calls, self.made = [], []
@@ -168,8 +169,13 @@ class Text:
             _WatchedDeepSeek(small_config(self.vocab)) if self.deep else _WatchedChain(self.vocab)
         )
         randomise(made.double(), generator)
+        made.to_spare = 200 + self.length
         made.train(not self.deep).forget()
         return made
+
+    def long(self) -> "Text":
+        """A prompt longer than any window or cache of a usual size, and one new token."""
+        return replace(self, length=_LONG, new=1)
 
     def ids(self, offset: int = 0) -> Tensor:
         """The prompt, another one for another `offset`; its rows are not contiguous."""

@@ -22,7 +22,8 @@ from solutions import d4_deepseek as reference
 class _Scored:
     """One case: logits of `(B, L, V)`, targets, and how many of each row are real, front or back.
 
-    The real ones of a row whose number is negative stand at its end.
+    The real ones of a row whose number is negative stand at its end. With holes, every second of
+    them is padding too.
     """
 
     lengths: tuple[int, ...]
@@ -31,10 +32,11 @@ class _Scored:
     seed: int
     dtype: torch.dtype = torch.float64
     contiguous: bool = True
+    holes: bool = False
 
     def __str__(self) -> str:
         kind = str(self.dtype).removeprefix("torch.")
-        counts = [abs(n) for n in self.lengths]
+        counts = self.real().sum(dim=1).tolist()
         return f"{kind} logits of shape {self.shape}, real targets of each row: {counts}"
 
     @property
@@ -57,15 +59,15 @@ class _Scored:
         """`(B, L)` bool."""
         places = torch.arange(self.length)
         rows = [places < n if n >= 0 else places >= self.length + n for n in self.lengths]
-        return torch.stack(rows)
+        return torch.stack(rows) & ((places % 2 == 0) | (not self.holes))
 
     def everything(self) -> Tensor:
         return torch.ones(self.shape[:2], dtype=torch.bool)
 
 
 def _scoreds(rng: random.Random) -> list[_Scored]:
-    """Six cases: rows of different lengths, padding in front, float32, one row, a row of padding
-    alone and one real target in another, one position.
+    """Seven cases: rows of different lengths, padding in front, float32, one row, a row of padding
+    alone and one real target in another, one position, padding between real targets.
     """
 
     def case(*lengths: int, **kind: Any) -> _Scored:
@@ -80,6 +82,7 @@ def _scoreds(rng: random.Random) -> list[_Scored]:
         case(some[1]),
         case(2, 0, some[1], 1),
         case(1, 0, 1, length=1),
+        case(5, 6, 1, holes=True),
     ]
 
 
@@ -156,6 +159,12 @@ def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callab
         "Is it the last position of each row alone? All real ones count.": float(
             each[:, -1].mean()
         ),
+        "Do the real targets of a row stand together? `real` may have holes.": float(
+            each[_spans(real)].mean()
+        ),
+        "Do the real targets of a row begin it? `real` says which they are.": float(
+            each[real.cumprod(dim=1).bool()].mean()
+        ),
         "Is it the first row alone? All rows count.": rows[0],
         "Are rows cut to the length of the shortest? Each has its own marks.": float(
             shortest.mean()
@@ -170,6 +179,11 @@ def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callab
         ),
     }
     expect.number_close(float(got), want, name, slips)
+
+
+def _spans(real: Tensor) -> Tensor:
+    """All from a row's first real target to its last."""
+    return (real.cumsum(1) > 0) & (real.flip(1).cumsum(1).flip(1) > 0)
 
 
 def _all_real(answer, case: _Scored) -> None:

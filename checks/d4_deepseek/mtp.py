@@ -115,6 +115,16 @@ def _true(layer: Built, case: Deep) -> _Prediction:
     return _Prediction(join=layer.join, block=layer.block, **norms)
 
 
+def _slips_of_epsilon(
+    layer: Built, true: _Prediction, *inputs: Tensor
+) -> dict[str, Callable[[], Tensor]]:
+    """What comes of the norms as the layer made them, where those have another epsilon."""
+    norms = {name: getattr(layer, name) for name in ("embed_norm", "hidden_norm", "norm")}
+    return {
+        "Are all three norms made with config.norm_eps?": lambda: replace(true, **norms)(*inputs)
+    }
+
+
 def _plain(x: Tensor) -> Tensor:
     return x
 
@@ -126,7 +136,7 @@ def _mtp_joined(answer: type, case: Deep) -> None:
     silence(layer.block.ffn)
     true = _true(layer, case)
     when = "with a block that returns its input"
-    slips = _slips(true, *inputs)
+    slips = _slips(true, *inputs) | _slips_of_epsilon(layer, true, *inputs)
     expect.close(
         _output(layer, inputs), true(*inputs), "the output", axes=POSITIONS, when=when, slips=slips
     )
@@ -196,7 +206,7 @@ def _slips_of_joining(
 def _mtp_values(answer: type, case: Deep) -> None:
     layer, inputs = made(answer, case), _inputs(case)
     true = _true(layer, case)
-    want, slips = true(*inputs), _slips(true, *inputs)
+    want, slips = true(*inputs), _slips(true, *inputs) | _slips_of_epsilon(layer, true, *inputs)
     _expect_causal(layer, inputs, case)
     parts = {f"layer.{name}": getattr(layer, name) for name in PARTS}
     for training in (False, True):

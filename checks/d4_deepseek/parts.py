@@ -23,7 +23,9 @@ BLOCK_PARTS = ("attention_norm", "attention", "ffn_norm", "ffn")
 
 
 def kept_parts(module: Built, name: str, parts: Sequence[str]) -> None:
-    """Raise Wrong unless `module`, an object of the class `name`, has its constructor's parts."""
+    """Raise Wrong unless `module`, an object of the class `name`, has its constructor's parts, and
+    all of them learn.
+    """
     expect.module(module, name)
     for part in parts:
         expect.require(
@@ -36,6 +38,13 @@ def kept_parts(module: Built, name: str, parts: Sequence[str]) -> None:
     expect.require(
         more is None,
         f"{name} must have the weights that the lesson names and no others, got {more} too",
+    )
+    frozen = (key for key, weight in module.named_parameters() if not weight.requires_grad)
+    still = next(frozen, None)
+    expect.require(
+        still is None,
+        f"all weights of {name} must learn, and {still} requires no gradient",
+        "Is there a `requires_grad_(False)`?",
     )
 
 

@@ -1,7 +1,7 @@
 """The check of D4.3c: one token per row, drawn from its own distribution."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d4_deepseek.shares import expect_shares, slips_of_bounds, wrong_shares
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -17,8 +18,9 @@ from checks.grading.strided import strided
 from solutions import d4_deepseek as reference
 
 DRAWS = 2000  # rows of a case in one call, whatever they are copies of
-DEVIATIONS = 6.0  # from the expected count; pure chance goes so far once in about 10 million
-_TEMPERATURES = (0.5, 1.0, 2.0)
+_TEMPERATURES = (0.02, 0.5, 1, 20.0)
+_TAIL = 1500  # unlikely tokens, which together come nearly half of the time
+_RARE = 0.009  # the share of the least likely; pure chance draws none of them once in 60 million
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _impossible(answer, case: _Scores) -> None:
             came == 0,
             f"a token whose logit is -inf must never be drawn, and it came {came} times in "
             f"{len(many)} draws at temperature {temperature}",
-            "Is anything added to the probabilities, or are they even for all tokens?",
+            "Is each row drawn by its own probabilities, with nothing added to them?",
         )
 
 
@@ -123,67 +125,6 @@ def _nearly_greedy(answer, case: _Scores) -> None:
     for temperature in (0.01, 0.001) * 3:
         ask = "Are the logits divided by temperature, before a softmax over each row's tokens?"
         _expect_best(answer, case.logits(), temperature, ask)
-
-
-def expect_shares(
-    tokens: Tensor,
-    probs: Tensor,
-    name: str,
-    slips: Mapping[str, Callable[[], Tensor]],
-    of: str = "token",
-) -> None:
-    """Raise Wrong unless each id comes about as often in `tokens` as `probs` says.
-
-    `slips` maps a question to a function that returns the probabilities of the slip it asks about.
-    """
-    counts = tokens.bincount(minlength=len(probs)).double()
-    off = _deviations(counts, probs)
-    if off.max() <= DEVIATIONS:
-        return
-    wrong = {ask: float(_deviations(counts, slip()).max()) for ask, slip in slips.items()}
-    asks = [ask for ask in sorted(wrong, key=lambda ask: wrong[ask]) if wrong[ask] <= DEVIATIONS]
-    worst, total = int(off.argmax()), len(tokens)
-    if not asks and ((counts == 0) & (total * probs > 20)).any():
-        asks = ["Are only the likely tokens drawn from? Every token has its share."]
-    expect.require(
-        False,
-        f"{name}, {of} {worst} must come about {float(total * probs[worst]):.0f} times in "
-        f"{total} draws, got {int(counts[worst])}",
-        asks[0] if asks else "",
-    )
-
-
-def _deviations(counts: Tensor, probs: Tensor) -> Tensor:
-    """How many standard deviations each count is from its mean; 1 more, where hardly any come."""
-    total, probs = counts.sum(), probs.double()
-    return (counts - total * probs).abs() / (total * probs * (1 - probs) + 1).sqrt()
-
-
-def wrong_shares(logits: Tensor, temperature: float) -> dict[str, Callable[[], Tensor]]:
-    """The distributions of usual slips for one row of logits."""
-    logits, vocab = logits.double(), len(logits)
-    probs = (logits / temperature).softmax(-1)
-    return {
-        "Are the logits multiplied by temperature? They are divided by it.": lambda: (
-            logits * temperature
-        ).softmax(-1),
-        "Where does temperature come in?": lambda: logits.softmax(-1),
-        "Is the best token always taken, as for temperature 0, or is temperature made a whole "
-        "number?": lambda: torch.eye(vocab, dtype=torch.float64)[logits.argmax()],
-        "Are all tokens as likely as each other?": lambda: torch.full_like(logits, 1 / vocab),
-        "Is the softmax taken before temperature comes in, or twice?": lambda: (
-            logits.softmax(-1) / temperature
-        ).softmax(-1),
-        "Is a softmax taken of probabilities?": lambda: probs.softmax(-1),
-        "Are only the best few drawn from? Every token has its share.": lambda: _kept(
-            probs, counts=2
-        ),
-    }
-
-
-def _kept(probs: Tensor, counts: int) -> Tensor:
-    best = probs.topk(min(counts, len(probs)))
-    return torch.zeros_like(probs).scatter(0, best.indices, best.values / best.values.sum())
 
 
 def _shares(answer, case: _Scores) -> None:
@@ -200,6 +141,7 @@ def _shares(answer, case: _Scores) -> None:
             slips = wrong_shares(scores, temperature)
             same = "Is there one draw for all rows? Each row has its own."
             slips[same] = partial(_all_alike, one, case.vocab)
+            slips |= slips_of_bounds(scores, temperature)
             expect_shares(one, (scores.double() / temperature).softmax(-1), name, slips)
         _expect_ranks(got, logits, temperature)
 
@@ -222,7 +164,7 @@ def _unlikely(answer, case: _Scores) -> None:
     """Many tokens of which each is unlikely, and all together come half of the time."""
     if case.contiguous:
         return  # one case is enough
-    scores = torch.linspace(-5.8, -4.8, _TAIL, dtype=case.dtype)
+    scores = torch.linspace(-8.0, -7.0, _TAIL, dtype=case.dtype)
     scores = torch.cat([scores, scores.new_zeros(1)])  # the tail, then the best
     temperature, probs = 0.7, scores.double().softmax(-1)
     order = torch.randperm(_TAIL + 1, generator=torch.Generator().manual_seed(case.seed))
@@ -236,9 +178,13 @@ def _unlikely(answer, case: _Scores) -> None:
     fewer = bool((least < DRAWS * shares[:8]).sum() > 4)
     came = drawn.bincount(minlength=9).double() / DRAWS
     expect_shares(drawn, shares, name, {ask: lambda: came} if fewer else {}, of="group")
-
-
-_TAIL = 200
+    rare = int((probs.cumsum(0) <= _RARE).sum())
+    expect.require(
+        (order[got] < rare).any(),
+        f"the {rare} least likely of {_TAIL + 1} tokens must come about {_RARE * DRAWS:.0f} times "
+        f"in {DRAWS} draws, and none came",
+        ask,
+    )
 
 
 def _all_alike(tokens: Tensor, vocab: int) -> Tensor:
@@ -246,14 +192,23 @@ def _all_alike(tokens: Tensor, vocab: int) -> Tensor:
 
 
 def _anew(answer, case: _Scores) -> None:
-    """Two calls differ, and equal rows agree as often as draws that know nothing of each other."""
+    """Two calls differ unless torch's random numbers are the same, and equal rows agree as often as
+    draws that know nothing of each other.
+    """
     logits = case.logits(spread=1.0)[:1]
     many = logits.repeat(DRAWS, 1)
+    start = torch.get_rng_state()
     first, second = _tokens(answer, many, 1.0), _tokens(answer, many, 1.0)
     expect.require(
         not torch.equal(first, second),
         f"two calls must draw anew, and all {len(first)} tokens came out the same",
         "Is a seed set within it?",
+    )
+    torch.set_rng_state(start)
+    expect.require(
+        torch.equal(first, _tokens(answer, many, 1.0)),
+        "from the same random numbers of torch's the same tokens must be drawn, and others came",
+        "Are all draws torch's, from its default generator? `torch.manual_seed` then repeats them.",
     )
     chance = (logits[0].double().softmax(-1) ** 2).sum()
     pairs = (first[::2] == first[1::2]).long()

@@ -49,7 +49,7 @@ def _models(rng: random.Random) -> list[Deep]:
         draw_case(rng, num_layers=3, dense_layers=3, contiguous=False, norm_eps=0.1),
         draw_case(rng, num_layers=2, num_segments=2, training=False, **V2_OPTIONS),
         draw_case(rng, num_layers=2, dense_layers=1, batch=1, length=1),
-        draw_case(rng, num_layers=1, batch=1, theta=500.0),
+        draw_case(rng, num_layers=1, batch=1, theta=500.0, norm_eps=0.1),
     ]
 
 
@@ -81,7 +81,8 @@ def _logits(model: Built, ids: Tensor, case: Deep, *caches: object) -> Tensor:
     """What the model returns for a copy of ids, once it is of the right kind."""
     got, shape = model(ids.clone(), *caches), (*ids.shape, case.config.vocab_size)
     last = isinstance(got, Tensor) and got.shape in (shape[::2], (shape[0], 1, shape[2]))
-    ask = "Every position gets logits, not only the last." if last and ids.shape[1] > 1 else ""
+    which = "not only the last" if last else "however many there are"
+    ask = f"Every position gets logits, {which}." if ids.shape[1] > 1 else ""
     return expect.tensor(got, "the logits", shape, case.dtype, ask).detach()
 
 
@@ -91,6 +92,7 @@ def _stack_shapes(answer: type, case: Deep) -> None:
     randomised(model, case)
     _logits(model, ids, case)
     _logits(model, ids[:1, :1], case)
+    _logits(model, ids[:1].repeat(1, 100), case)
     _logits(model, ids, case, _caches(case))
     _expect_new_caches(model, case)
 
@@ -220,7 +222,7 @@ def _stack_gradients(answer: type, case: Deep) -> None:
     """With biases that alone decide, a small step changes no choice."""
     if case.length == 1 or case.dtype != torch.float64:
         return
-    model, ids = made(answer, case), case.ids()[:2, :3]
+    model, ids = made(answer, case), case.ids()[:2, [0, 1, -1]]
     decide_all_choices(model, case)
     shape = *ids.shape, case.config.vocab_size
     direction = torch.randn(shape, generator=case.generator(3), dtype=case.dtype)

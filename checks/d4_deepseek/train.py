@@ -15,19 +15,24 @@ from checks.d4_deepseek.training_cases import (
     STEEP,
     STEPS,
     Batches,
-    Gradients,
     Make,
     Run,
     Training,
     Variant,
     Watched,
     adamw,
-    cut,
-    norm_of,
     sgd,
     slow_training,
     trainings,
     true_loss,
+)
+from checks.d4_deepseek.training_slips import (
+    BIAS_SLIPS,
+    CLIP_SLIPS,
+    LEFT,
+    LEFT_SLIPS,
+    SCHEDULE_SLIPS,
+    SHORT_SLIPS,
 )
 from checks.grading import expect
 from checks.grading.check import Check
@@ -39,10 +44,6 @@ from checks.grading.time_limit import LAZY_TORCH
 from helpers.measuring.traffic import layers_of
 from solutions import d4_deepseek as reference
 
-_USED_IN_TURN = (
-    "Is each batch used before the next is asked for? The schedule goes on between them."
-)
-
 
 @dataclass(frozen=True)
 class _Graded:
@@ -53,19 +54,26 @@ class _Graded:
     at_steps: list[list[Tensor]]
 
 
-def _graded(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> _Graded:
-    """The answer on the first `count` batches, once it returned a loss for each."""
+def _graded(
+    answer, case: Training, count: int, sharp: float, make: Make = sgd, left: float = 0.0
+) -> _Graded:
+    """The answer on the first `count` batches, once it returned a loss for each.
+
+    Where `left` is not 0, that is what every number of the gradients holds before.
+    """
     model, batches, at_steps = case.model(sharp), Batches(case.batches()[:count]), []
     for layer in layers_of(model):
         _as_named_in(layer, answer)
+    for weight in model.parameters() if left else ():
+        weight.grad = torch.full_like(weight, left)
     optimizer = make(list(model.parameters()))
     optimizer.register_step_post_hook(lambda *_: at_steps.append(model.biases()))
     losses = _losses(answer(model, iter(batches), optimizer, batches.step), count)
     return _Graded(Run.of(model, losses), model, at_steps)
 
 
-def _run(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> Run:
-    return _graded(answer, case, count, sharp, make).run
+def _run(answer, case: Training, count: int, sharp: float, make: Make = sgd, **kind: float) -> Run:
+    return _graded(answer, case, count, sharp, make, **kind).run
 
 
 def _as_named_in(layer: nn.Module, answer: object) -> None:
@@ -149,10 +157,16 @@ def _start(case: Training) -> Tensor:
 
 
 def _expect_steps(
-    answer, case: Training, count: int, sharp: float, when: str, variants: Mapping[str, Variant]
+    answer,
+    case: Training,
+    count: int,
+    sharp: float,
+    when: str,
+    variants: Mapping[str, Variant],
+    **kind: float,
 ) -> None:
     """SGD's, of the first `count` batches."""
-    got, want = _run(answer, case, count, sharp), slow_training(case, count, sharp)
+    got, want = _run(answer, case, count, sharp, **kind), slow_training(case, count, sharp)
 
     def weights(variant: Variant) -> Tensor:
         return slow_training(case, count, sharp, variant=variant).weights
@@ -168,46 +182,17 @@ def _expect_steps(
 
 def _gentle(answer, case: Training) -> None:
     when = "after one step of SGD along a gradient whose norm is under 1"
-    always = {"Is a gradient shorter than 1 left as it is?": Variant(clip=_always_one)}
-    _expect_steps(answer, case, 1, GENTLE, when, always)
-
-
-def _always_one(grads: Gradients) -> Gradients:
-    return [grad / norm_of(grads) for grad in grads]
+    _expect_steps(answer, case, 1, GENTLE, when, SHORT_SLIPS)
 
 
 def _steep(answer, case: Training) -> None:
     when = "after one step of SGD along a gradient that is cut to norm 1"
-    variants = {
-        "Where is the gradient clipped, after backward and before the step?": Variant(
-            clip=lambda grads: grads
-        ),
-        "Is each number clipped? It is the norm of them all.": Variant(
-            clip=lambda grads: [grad.clamp(-1, 1) for grad in grads]
-        ),
-        "Is each weight's gradient clipped by itself? One norm counts them all.": Variant(
-            clip=lambda grads: [cut([grad])[0] for grad in grads]
-        ),
-    }
-    _expect_steps(answer, case, 1, STEEP, when, variants)
+    _expect_steps(answer, case, 1, STEEP, when, CLIP_SLIPS)
 
 
 def _biases(answer, case: Training) -> None:
     graded = _graded(answer, case, 1, GENTLE)
-    marks = {
-        "Does padding steer?": torch.ones_like,
-        "Which tokens went in, those of real[:, :-1] or of real[:, 1:]?": lambda real: real[:, 1:],
-        "Are the marks turned, so that only padding steers?": lambda real: ~real,
-    }
-    variants = {ask: Variant(marks=_of_fed(mark)) for ask, mark in marks.items()}
-    in_order = "Are the marks (B, L), row by row as the ids are, and not position by position?"
-    variants[in_order] = Variant(marks=lambda real: real[:, :-1].T)
-    cut = "Are the marks cut to N - 1 in each row, and not once they are flat?"
-    variants[cut] = Variant(marks=lambda real: real.flatten()[: real[:, 1:].numel()])
-    variants["Is it moved once per batch?"] = Variant(times=2)
-    variants["Does it go up where an expert has too few?"] = Variant(times=-1)
-    variants[_USED_IN_TURN] = Variant(at=lambda i, count: count)
-    _expect_biases(graded.run.biases, case, 1, "after one batch", variants)
+    _expect_biases(graded.run.biases, case, 1, "after one batch", BIAS_SLIPS)
     for i, bias in enumerate(graded.at_steps[0]):
         expect.require(
             not bias.any(),
@@ -217,25 +202,16 @@ def _biases(answer, case: Training) -> None:
         )
 
 
-def _of_fed(mark: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Marks for the N - 1 tokens that went in."""
-    return lambda real: mark(real)[:, : real.shape[1] - 1]
-
-
 def _zeroed(answer, case: Training) -> None:
-    add = "Do the gradients of the batch before stay? They add up until they are zeroed."
-    when = "after two batches, one step of SGD each"
-    _expect_steps(answer, case, 2, GENTLE, when, {add: Variant(adds_up=True)})
+    """Every weight has a gradient from a loop that was interrupted."""
+    when = "after two batches, one step of SGD each, of weights that had gradients before"
+    _expect_steps(answer, case, 2, GENTLE, when, LEFT_SLIPS, left=LEFT)
 
 
 def _schedule(answer, case: Training) -> None:
     biases = _run(answer, case, 3, GENTLE).biases
-    variants = {
-        "Is bias_step() asked again for each batch?": Variant(at=lambda i, count: 0),
-        _USED_IN_TURN: Variant(at=lambda i, count: count),
-    }
     when = f"after three batches, for which bias_step() returned {STEPS[:3]},"
-    _expect_biases(biases, case, 3, when, variants)
+    _expect_biases(biases, case, 3, when, SCHEDULE_SLIPS)
 
 
 def _expect_biases(

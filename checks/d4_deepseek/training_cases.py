@@ -160,12 +160,19 @@ class Batches:
 
 def sgd(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """Plain: a step is 0.5 times the gradient."""
-    return torch.optim.SGD(parameters, lr=0.5)
+    return torch.optim.SGD([{"params": group} for group in groups(parameters)], lr=0.5)
 
 
 def adamw(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """As DeepSeek was trained, with weight decay."""
-    return torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.1)
+    """As DeepSeek was trained, with weight decay of the matrices alone."""
+    norms, matrices = groups(parameters)
+    decay = [{"params": norms, "weight_decay": 0.0}, {"params": matrices, "weight_decay": 0.1}]
+    return torch.optim.AdamW(decay, lr=0.01)
+
+
+def groups(tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Those of norms and those of matrices."""
+    return [t for t in tensors if t.ndim == 1], [t for t in tensors if t.ndim > 1]
 
 
 @dataclass(frozen=True)
@@ -200,6 +207,7 @@ class Variant:
     clip: Callable[[Gradients], Gradients] = cut
     marks: Callable[[Tensor], Tensor] = lambda real: real[:, :-1]  # which tokens fed in steer
     adds_up: bool = False  # gradients of earlier batches stay
+    left: float = 0.0  # every number of the gradients from before the first batch, where they stay
     times: float = 1.0  # the step of the bias
     at: Callable[[int, int], int] = lambda i, count: i  # whose step of the bias
 
@@ -222,7 +230,8 @@ def slow_training(
     for i, (ids, real) in enumerate(case.batches()[:count]):
         loss = true_loss(model(ids[:, :-1]), ids[:, 1:], real[:, 1:])
         grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
-        summed = [a + b for a, b in zip(kept, grads, strict=True)] if kept else list(grads)
+        before = kept or [torch.full_like(grad, 0.0 if i else variant.left) for grad in grads]
+        summed = [a + b for a, b in zip(before, grads, strict=True)]
         clipped = variant.clip(summed)
         for weight, grad in zip(weights, clipped, strict=True):
             weight.grad = grad

@@ -83,10 +83,13 @@ def _mean(answer, case: _Seeds) -> None:
 
 
 def _steady(answer, case: _Seeds) -> None:
-    """However far the seeds are apart, the part saves the same in each."""
+    """However far the seeds are apart, the part saves the same in each.
+
+    In float32 the root of a variance that should be 0 may be further from it.
+    """
     error = _worth(answer, *case.losses(spread=0.0))[1]
     expect.require(
-        abs(error) < 1e-5,
+        abs(error) < (1e-5 if case.dtype == torch.float64 else 1e-2),
         f"a part that saves the same in every seed has a standard error of 0, got {error:.4g}",
         "Is the spread that of the differences, seed by seed, and not of the losses?",
     )

@@ -223,12 +223,14 @@ NO_DENSE = replace(
 )
 SEGMENTED = replace(PLAIN, num_segments=3, top_k=1, scale=2.5, theta=50.0, norm_eps=1e-6)
 GROUPED = replace(PLAIN, num_layers=4, dense_layers=2, num_groups=3, top_groups=2, num_shared=1)
+DENSE_WITH_THETA = replace(PLAIN, theta=50.0)
 ALL_DENSE = replace(PLAIN, num_layers=2, dense_layers=2)
 CROWDED = replace(SEGMENTED, num_segments=4, top_k=3, num_layers=4)  # 12 choices of 6 experts
+CROWDED_GROUPS = replace(CROWDED, num_groups=3, top_groups=2)  # 4 experts a segment can choose
 SINGLE_LAYER = replace(NO_DENSE, num_layers=1, num_experts=9, top_k=4, num_shared=1)
 
 BLOCKS = [
-    (PLAIN, 0, 2, 4, (1, 3), DOUBLE),
+    (DENSE_WITH_THETA, 0, 2, 4, (1, 3), DOUBLE),
     (PLAIN, 1, 2, 4, (3, 1), DOUBLE),
     (NO_DENSE, 0, 3, 3, (2, 1), SINGLE),
     (SEGMENTED, 2, 1, 5, (2, 2, 1), DOUBLE),
@@ -239,13 +241,24 @@ STACKS = [
     (NO_DENSE, 3, 3, (2, 1), SINGLE),
     (SEGMENTED, 1, 5, (2, 2, 1), DOUBLE),
     (SINGLE_LAYER, 2, 3, (1, 2), DOUBLE),
+    (SINGLE_LAYER, 1, 40, (39, 1), DOUBLE),
 ]
 LARGE = replace(
     PLAIN, d_model=13, vocab_size=700_001, num_shared=1, d_latent=7, num_layers=2
 )  # beyond 2**24
 COUNTS = [
     (config,)
-    for config in (PLAIN, NO_DENSE, SEGMENTED, GROUPED, ALL_DENSE, CROWDED, SINGLE_LAYER, LARGE)
+    for config in (
+        PLAIN,
+        NO_DENSE,
+        SEGMENTED,
+        GROUPED,
+        ALL_DENSE,
+        CROWDED,
+        CROWDED_GROUPS,
+        SINGLE_LAYER,
+        LARGE,
+    )
 ]
 PREDICTIONS = [
     (PLAIN, 2, 4, DOUBLE),

@@ -119,7 +119,9 @@ def at_train(answer, config, masks, scale, lr):
     model, batches, steps, after, wanted = training_problem(config, masks, scale, lr)
     model = deepcopy(model)
     given = [(ids.clone(), real.clone()) for ids, real in batches]
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=MOMENTUM)
+    parts = [{"params": list(part.parameters())} for part in (model.blocks, model.head)]
+    rest = [w for n, w in model.named_parameters() if not n.startswith(("blocks", "head"))]
+    optimizer = torch.optim.SGD([*parts, {"params": rest}], lr=lr, momentum=MOMENTUM)
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)  # left over from before
     mine = answer(model, iter(given), optimizer, lambda: steps[: max(len(model.calls), 1)][-1])
@@ -134,8 +136,10 @@ def at_train(answer, config, masks, scale, lr):
 def at_sample(answer, rows, temperature, times, dtype):
     """Rows of logits, each `times` times in turn, so that every row has neighbours unlike it."""
     logits = torch.tensor(rows * times, dtype=dtype).T.contiguous().T
-    given = logits.clone()
+    given, start = logits.clone(), torch.get_rng_state()
     mine, second = answer(given, temperature), answer(given, temperature)
+    torch.set_rng_state(start)
+    again = answer(given, temperature)
     faults = unchanged([given], [logits])
     if not isinstance(mine, Tensor) or mine.is_floating_point() or mine.shape != logits.shape[:1]:
         return faults | {"kind or shape"}
@@ -144,6 +148,8 @@ def at_sample(answer, rows, temperature, times, dtype):
         return faults | (set() if mine.tolist() == best else {"not the best"})
     if times > 100 and torch.equal(mine, second):
         faults |= {"the same draws twice"}
+    if not torch.equal(mine, again):
+        faults |= {"draws of another generator"}
     for i, row in enumerate(rows):
         chances = dict(enumerate(probabilities(row, temperature)))
         faults |= frequency_faults(mine.tolist()[i :: len(rows)], chances)
@@ -172,8 +178,10 @@ def at_generate(answer, config, b, l, n, temperature):  # noqa: E741
     model, faults = deepcopy(model), set()
     for use_cache, ids, wanted in prompts:
         given, model.calls = ids.clone(), []
+        model.train(use_cache)
         mine = answer(model, given, n, temperature=temperature, use_cache=use_cache)
         faults |= call_faults(model.calls, l, n, use_cache)
+        faults |= set() if model.training == use_cache else {"mode"}
         if given.shape != ids.shape or not torch.equal(given, ids):
             return faults | {"input changed"}
         faults |= text_faults(mine, ids, n, wanted)
@@ -193,6 +201,8 @@ def text_faults(mine, ids, n, wanted):
     length = ids.shape[1]
     if not isinstance(mine, Tensor) or mine.shape != (len(ids), length + n):
         return {"kind or shape"}
+    if mine.is_inference():
+        return {"inference tensor"}
     if mine.dtype != ids.dtype or not torch.equal(mine[:, :length], ids):
         return {"dtype or prompt"}
     if isinstance(wanted, Tensor):
@@ -257,15 +267,18 @@ TRAININGS = [
 ]
 ROWS = [[2.0, 0.1, 1.2, -0.7, 0.9], [-1.0, 0.5, 0.3, 0.0, 1.5], [0.2, 1.1, -0.4, 0.8, 0.6]]
 SAMPLINGS = [
-    (ROWS, 1.0, 1500, DOUBLE),
+    (ROWS, 1, 1500, DOUBLE),
     (ROWS, 0.5, 1500, SINGLE),
     (ROWS[::-1], 2.5, 1500, DOUBLE),
+    ([[20 * score for score in row] for row in ROWS], 20.0, 1500, DOUBLE),
+    ([[0.02 * score for score in row] for row in ROWS], 0.02, 1500, DOUBLE),
     (ROWS, 0.0, 3, DOUBLE),
     ([[1.00, 1.01, 0.99], [0.02, -0.01, 0.0]], 0.0, 50, SINGLE),
     ([[1e-6, 3e-6, 2e-6], [2e-6, 0.0, 1e-6]], 0.0, 50, SINGLE),
     (ROWS, 0.01, 1, SINGLE),
     (ROWS[:1], 1.0, 1, DOUBLE),
     ([[-5.0 - i / 500 for i in range(60)] + [0.0]], 1.0, 8000, DOUBLE),  # a long tail
+    ([[-3.4 - i / 5000 for i in range(220)] + [0.0]], 1.0, 10000, DOUBLE),  # and a heavy one
 ]
 DENSE_FIRST = replace(SMALL, num_layers=2)
 FEW_TOKENS = replace(ALL_SPARSE, num_layers=1, vocab_size=3)
@@ -276,6 +289,8 @@ GENERATIONS = [
     (replace(FEW_TOKENS, vocab_size=2), 1, 3, 6, 0.0),
     (DENSE_FIRST, 2, 3, 1, 0.0),
     (FEW_TOKENS, 2, 3, 0, 0.0),
+    (FEW_TOKENS, 1, 2, 40, 0.0),
+    (FEW_TOKENS, 1, 1100, 1, 0.0),
     (FEW_TOKENS, 1000, 3, 2, 0.6),
     (FEW_TOKENS, 1000, 2, 3, 2.0),
 ]

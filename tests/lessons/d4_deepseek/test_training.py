@@ -79,7 +79,7 @@ SLIPS = [
     (check_train, "in batches", "in list(batches)", "every bias", "used before the next"),
     (check_train, "loss.item()", "loss", "one loss", "plain number"),
     (check_sample, "(logits / temperature)", "logits", "a small temperature", "divided"),
-    (check_sample, "probs, 1", "probs[:1].expand_as(probs), 1", "a small", "its own"),
+    (check_sample, "probs, 1", "probs[:1].expand_as(probs), 1", "a token", "its own"),
     (check_generate, "logits[:, -1]", "logits[:, 0]", "one new token", "last position"),
     (check_generate, " if use_cache else None", "", "without a cache: the", "use_cache decide"),
     (check_generate, "temperature)[", "min(temperature, 1e-4))[", "temperature", "always taken"),
@@ -98,8 +98,9 @@ def test_a_slip_is_asked_about(check, old, new, stage, ask):
 
 
 def asks_for_the_class(model, batches, optimizer, bias_step):
-    """A closure, gradients zeroed behind the step, and layers found by their class."""
+    """A closure, gradients zeroed before all and behind each step, and layers found by class."""
     losses = []
+    optimizer.zero_grad()
     for ids, real in batches:
 
         def closure(ids=ids, real=real):

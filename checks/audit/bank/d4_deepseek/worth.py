@@ -60,6 +60,14 @@ def by_covariance(with_part, without):
     return float(mean), float((variance / len(without)).sqrt())
 
 
+@right
+def mean_of_squares(with_part, without):
+    """The mean of the squares less the square of the mean, over n - 1."""
+    saved = without - with_part
+    variance = (saved.square().mean() - saved.mean() ** 2).clamp(min=0)
+    return saved.mean().item(), (variance / (len(saved) - 1)).sqrt().item()
+
+
 @wrong
 def sign_turned(with_part, without):
     """With less without: what saves loss comes out below 0."""

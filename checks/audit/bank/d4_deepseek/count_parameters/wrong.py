@@ -281,3 +281,11 @@ def summed_as_float32(config):
     """Counts summed in float32, which holds no odd number above 2**24."""
     total, active = by_names(config)
     return tuple(int(torch.tensor(count, dtype=torch.float32)) for count in (total, active))
+
+
+@wrong
+def bounded_by_groups(config):
+    """A token uses no more experts than its groups have, although each segment has its own."""
+    total, _ = by_names(config)
+    in_groups = config.num_experts // config.num_groups * config.top_groups
+    return total, by_names_with(config, min(used_experts(config), in_groups))

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import wrong
@@ -230,3 +231,21 @@ class DropsEmbedding(Stepwise):
 
     def embedded(self, ids):
         return F.dropout(self.embed(ids), 0.1, self.training)
+
+
+@wrong
+class LastThirtyTwo(Stepwise):
+    """The text is cut to its last 32 tokens."""
+
+    def forward(self, ids, caches=None):
+        return super().forward(ids[:, -32:], caches)
+
+
+@wrong
+class LastTokenIsPadding(Stepwise):
+    """`padding_idx`: the vocabulary's last token has an embedding that never learns."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        padding = config.vocab_size - 1
+        self.embed = nn.Embedding(config.vocab_size, config.d_model, padding_idx=padding)

@@ -125,3 +125,14 @@ def caches_by_the_sizes(model, ids, max_new_tokens, *, temperature, use_cache=Tr
         new = sample(logits[:, -1], temperature)[:, None]
         ids = torch.cat([ids, new], dim=1)
     return ids
+
+
+@right
+@torch.no_grad()
+def mode_put_back(model, ids, max_new_tokens, *, temperature, use_cache=True):
+    """In evaluation mode, and back in the mode in which the model came."""
+    was_training = model.training
+    model.eval()
+    text = generated(model, ids, max_new_tokens, temperature, use_cache)
+    model.train(was_training)
+    return text

@@ -1,78 +1,12 @@
-"""Right and wrong answers to D4.3a masked_loss."""
+"""Wrong answers to D4.3a masked_loss."""
 
 import math
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from checks.audit.answers import right, wrong
-
-
-def loss_of_each(logits, targets):
-    """The cross-entropy of every target, `(B, L)`."""
-    return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-
-
-@right
-def real_ones_picked_last(logits, targets, real):
-    """The cross-entropy of every target, then the mean of those picked by the mask."""
-    return loss_of_each(logits, targets)[real].mean()
-
-
-@right
-def padding_ignored(logits, targets, real):
-    """Padding becomes -100, which cross_entropy ignores."""
-    marked = targets.masked_fill(~real, -100)
-    return F.cross_entropy(logits.flatten(0, 1), marked.flatten())
-
-
-@right
-def masked_sum(logits, targets, real):
-    """Log-probabilities gathered, times the mask, over the number of real targets."""
-    log_probs = logits.log_softmax(dim=-1).gather(-1, targets[..., None])[..., 0]
-    return -(log_probs * real).sum() / real.sum()
-
-
-@right
-def logsumexp_less_logit(logits, targets, real):
-    """logsumexp less the target's logit, picked by masked_select."""
-    chosen = torch.take_along_dim(logits, targets.unsqueeze(-1), dim=-1).squeeze(-1)
-    return torch.masked_select(logits.logsumexp(-1) - chosen, real).mean()
-
-
-@right
-def token_by_token(logits, targets, real):
-    """A loop over rows and positions."""
-    losses = []
-    for b in range(logits.shape[0]):
-        for i in range(logits.shape[1]):
-            if real[b, i]:
-                losses.append(-torch.log_softmax(logits[b, i], 0)[targets[b, i]])
-    return sum(losses) / len(losses)
-
-
-@right
-def one_hot(logits, targets, real):
-    """One-hot targets, zero where there is padding."""
-    wanted = F.one_hot(targets, logits.shape[-1]) * real[..., None]
-    return -(wanted * F.log_softmax(logits, dim=-1)).sum() / wanted.sum()
-
-
-@right
-def negative_log_likelihood(logits, targets, real):
-    """nn.NLLLoss of log_softmax, padding set to zero by torch.where."""
-    losses = nn.NLLLoss(reduction="none")(logits.log_softmax(-1).mT, targets)
-    return torch.where(real, losses, torch.zeros_like(losses)).sum() / real.count_nonzero()
-
-
-@right
-def weighted_rows(logits, targets, real):
-    """The mean of each row, weighted by its share of all real targets."""
-    losses = loss_of_each(logits, targets).masked_fill(~real, 0.0)
-    count = real.sum(dim=1)
-    means = losses.sum(dim=1) / count.clamp(min=1)
-    return (means * count / count.sum()).sum()
+from checks.audit.answers import wrong
+from checks.audit.bank.d4_deepseek.masked_loss.steps import loss_of_each
 
 
 @wrong
@@ -278,3 +212,32 @@ def targets_spoilt(logits, targets, real):
     """The right loss, but padding in the caller's targets becomes -100."""
     targets[~real] = -100
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def of_spans(logits, targets, spans):
+    """The mean over a slice of each row."""
+    pairs = [(row[span], ids[span]) for row, ids, span in zip(logits, targets, spans, strict=True)]
+    scores, wanted = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    return F.cross_entropy(scores, wanted)
+
+
+@wrong
+def from_the_first_on(logits, targets, real):
+    """From each row's first real target on, as many as are real."""
+    first = real.int().argmax(dim=1)
+    bounds = zip(first.tolist(), (first + real.sum(dim=1)).tolist(), strict=True)
+    return of_spans(logits, targets, [slice(start, end) for start, end in bounds])
+
+
+@wrong
+def from_first_to_last(logits, targets, real):
+    """All from each row's first real target to its last."""
+    inside = (real.cumsum(1) > 0) & (real.flip(1).cumsum(1).flip(1) > 0)
+    return F.cross_entropy(logits[inside], targets[inside])
+
+
+@wrong
+def up_to_the_first_padding(logits, targets, real):
+    """Rows that begin with a real target end at their first padding."""
+    begun = torch.where(real[:, :1], real.cumprod(dim=1).bool(), real)
+    return F.cross_entropy(logits[begun], targets[begun])

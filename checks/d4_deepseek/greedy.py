@@ -1,0 +1,54 @@
+"""What comes at temperature 0, and what usual slips make of it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from checks.d4_deepseek.generation_cases import Text
+from checks.grading import expect
+from checks.grading.result import Built
+
+
+def greedy(
+    model: Built, ids: Tensor, new: int, pick: Callable = lambda logits: logits[:, -1].argmax(1)
+) -> Tensor:
+    """The specification: the whole text through the model each time, the best token behind it."""
+    with torch.no_grad():
+        for _ in range(new):
+            ids = torch.cat([ids, pick(model(ids))[:, None]], dim=1)
+    return ids
+
+
+def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
+    """Raise Wrong unless the text goes on with the best tokens; the first that differs is shown."""
+    model = case.model()
+    want = greedy(model, ids, new)
+    off = (got != want).nonzero()
+    if not len(off):
+        return
+    picks = {
+        "Is it the last position whose logits are taken?": lambda logits: logits[:, 0].argmax(1),
+        "Is it the best token, at temperature 0?": lambda logits: logits[:, -1].argmin(1),
+    }
+    asks = [ask for ask, pick in picks.items() if torch.equal(got, greedy(model, ids, new, pick))]
+    if not asks and torch.equal(got, _alone(model, ids, new)):
+        asks = ["Does the model see every token before the new one, and not the newest alone?"]
+    row, place = off[off[:, 1].argmin()].tolist()
+    first = "Does the whole prompt go in, and does temperature 0 reach the draw?"
+    seen = "Does each step see every token so far, once and in order?"
+    expect.require(
+        False,
+        f"at temperature 0 new token {place + 1 - ids.shape[1]} of row {row} must be "
+        f"{int(want[row, place])}, got {int(got[row, place])}",
+        asks[0] if asks else seen if place > ids.shape[1] else first,
+    )
+
+
+def _alone(model: Built, ids: Tensor, new: int) -> Tensor:
+    """The slip in which each later step sees only the newest token."""
+    fed = ids
+    for _ in range(new):
+        fed = greedy(model, fed, 1)[:, -1:]
+        ids = torch.cat([ids, fed], dim=1)
+    return ids
