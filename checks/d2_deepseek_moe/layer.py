@@ -219,9 +219,8 @@ def _expect_idle_unread(layer: Built, x: Tensor, case: Biased) -> None:
 def _weights_of(experts: Built, i: int, num_experts: int) -> list[Tensor]:
     """The weights of one expert: its own parameters, or its part of those of the array."""
     expert = experts[i]
-    own = list(expert.parameters()) if isinstance(expert, nn.Module) else []
-    fused = (w for w in experts.parameters() if w.ndim == 3 and len(w) == num_experts)
-    return own or [weight[i] for weight in fused]
+    own: list[Tensor] = [*expert.parameters()] if isinstance(expert, nn.Module) else []
+    return own or [w[i] for w in experts.parameters() if w.ndim == 3 and len(w) == num_experts]
 
 
 def _layer_gradients(answer: type, case: Biased) -> None:
