@@ -1,6 +1,7 @@
 """The check of D4.1: one layer of a DeepSeek."""
 
 import random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +48,8 @@ def _blocks(rng: random.Random) -> list[Deep]:
     router, float32, segments and V2's router, one token and V2's router, all experts with other
     epsilon and theta; in either mode.
     """
-    everyone, others = rng.randint(3, 4), {"norm_eps": 0.1, "theta": 500.0}
+    everyone = rng.randint(3, 4)
+    others: dict[str, Any] = {"norm_eps": 0.1, "theta": 500.0}
     return [
         draw_case(rng, 1, dense_layers=2, contiguous=False, **others),
         draw_case(rng, 1, dense_layers=1, training=False, **V3_OPTIONS),

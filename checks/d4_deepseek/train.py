@@ -72,8 +72,10 @@ def _graded(
     return _Graded(Run.of(model, losses), model, at_steps)
 
 
-def _run(answer, case: Training, count: int, sharp: float, make: Make = sgd, **kind: float) -> Run:
-    return _graded(answer, case, count, sharp, make, **kind).run
+def _run(
+    answer, case: Training, count: int, sharp: float, make: Make = sgd, left: float = 0.0
+) -> Run:
+    return _graded(answer, case, count, sharp, make, left).run
 
 
 def _as_named_in(layer: nn.Module, answer: object) -> None:
@@ -163,10 +165,10 @@ def _expect_steps(
     sharp: float,
     when: str,
     variants: Mapping[str, Variant],
-    **kind: float,
+    left: float = 0.0,
 ) -> None:
     """SGD's, of the first `count` batches."""
-    got, want = _run(answer, case, count, sharp, **kind), slow_training(case, count, sharp)
+    got, want = _run(answer, case, count, sharp, left=left), slow_training(case, count, sharp)
 
     def weights(variant: Variant) -> Tensor:
         return slow_training(case, count, sharp, variant=variant).weights
