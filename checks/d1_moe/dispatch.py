@@ -13,6 +13,7 @@ from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Built
+from checks.grading.stage_run import Stage
 from checks.grading.stages import Used, untouched
 from solutions import d1_moe as reference
 
@@ -43,8 +44,6 @@ def _dispatch_shape(answer, case: Routing) -> None:
 
 def _dispatch_one(answer, case: Routing) -> None:
     """One choice per token, with gate 1: y is that expert's output."""
-    if _is_large(case):
-        return
     array, (_, experts) = CountingExperts(case), case.routing()
     experts = experts[:, :1].contiguous()
     gates = torch.ones(len(experts), 1, dtype=case.dtype)
@@ -60,7 +59,8 @@ def _dispatch_values(answer, case: Routing) -> None:
     """As drawn; with gates of either sign; where nobody chooses the first, a middle, the last."""
     array, (gates, experts) = CountingExperts(case), case.routing()
     _expect_combination(answer, case, array, gates, experts)
-    _expect_narrow_combination(answer, replace(case, dtype=torch.bfloat16))
+    if case.tokens > 1000:
+        _expect_narrow_combination(answer, replace(case, dtype=torch.bfloat16))
     if _is_large(case):
         return
     _expect_combination(answer, case, array, gates - 0.6, experts)
@@ -153,13 +153,18 @@ def _dispatch_calls(answer, case: Routing) -> None:
     )
 
 
+def _of_few(stage: Stage) -> Stage:
+    """The stage for the cases of usual size: more tokens or experts would only take longer."""
+    return lambda answer, case: None if _is_large(case) else stage(answer, case)
+
+
 _DISPATCH_STAGES = {
-    "shape and type": _dispatch_shape,
-    "inputs untouched": untouched(_dispatch_use),
-    "one choice with gate 1": _dispatch_one,
+    "shape and type": _of_few(_dispatch_shape),
+    "inputs untouched": _of_few(untouched(_dispatch_use)),
+    "one choice with gate 1": _of_few(_dispatch_one),
     "weighted sums within 1e-5 of the token loop, idle experts too": _dispatch_values,
     "gradients reach x, gates and the experts chosen": _dispatch_gradients,
-    "experts see T·K rows, no more": _dispatch_rows,
+    "experts see T·K rows, no more": _of_few(_dispatch_rows),
 }
 
 
@@ -201,7 +206,7 @@ check_sorted_dispatch = Check(
     minutes=30,
     reference_answer=reference.sorted_dispatch,
     draw=_cases,
-    stages={**_DISPATCH_STAGES, "one call per expert": _dispatch_calls},
+    stages={**_DISPATCH_STAGES, "one call per expert": _of_few(_dispatch_calls)},
     hints=(
         "After sorting the T·K choices by expert, where does expert 2's run of rows begin?",
         "Look at order = experts.flatten().argsort(): choice c belongs to token c // K.",

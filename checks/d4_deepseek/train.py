@@ -29,7 +29,6 @@ from checks.d4_deepseek.training_cases import (
 from checks.d4_deepseek.training_slips import (
     BIAS_SLIPS,
     CLIP_SLIPS,
-    LEFT,
     LEFT_SLIPS,
     SCHEDULE_SLIPS,
     SHORT_SLIPS,
@@ -54,28 +53,19 @@ class _Graded:
     at_steps: list[list[Tensor]]
 
 
-def _graded(
-    answer, case: Training, count: int, sharp: float, make: Make = sgd, left: float = 0.0
-) -> _Graded:
-    """The answer on the first `count` batches, once it returned a loss for each.
-
-    Where `left` is not 0, that is what every number of the gradients holds before.
-    """
+def _graded(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> _Graded:
+    """The answer on the first `count` batches, once it returned a loss for each."""
     model, batches, at_steps = case.model(sharp), Batches(case.batches()[:count]), []
     for layer in layers_of(model):
         _as_named_in(layer, answer)
-    for weight in model.parameters() if left else ():
-        weight.grad = torch.full_like(weight, left)
     optimizer = make(list(model.parameters()))
     optimizer.register_step_post_hook(lambda *_: at_steps.append(model.biases()))
     losses = _losses(answer(model, iter(batches), optimizer, batches.step), count)
     return _Graded(Run.of(model, losses), model, at_steps)
 
 
-def _run(
-    answer, case: Training, count: int, sharp: float, make: Make = sgd, left: float = 0.0
-) -> Run:
-    return _graded(answer, case, count, sharp, make, left).run
+def _run(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> Run:
+    return _graded(answer, case, count, sharp, make).run
 
 
 def _as_named_in(layer: nn.Module, answer: object) -> None:
@@ -165,10 +155,9 @@ def _expect_steps(
     sharp: float,
     when: str,
     variants: Mapping[str, Variant],
-    left: float = 0.0,
 ) -> None:
     """SGD's, of the first `count` batches."""
-    got, want = _run(answer, case, count, sharp, left=left), slow_training(case, count, sharp)
+    got, want = _run(answer, case, count, sharp), slow_training(case, count, sharp)
 
     def weights(variant: Variant) -> Tensor:
         return slow_training(case, count, sharp, variant=variant).weights
@@ -205,9 +194,8 @@ def _biases(answer, case: Training) -> None:
 
 
 def _zeroed(answer, case: Training) -> None:
-    """Every weight has a gradient from a loop that was interrupted."""
-    when = "after two batches, one step of SGD each, of weights that had gradients before"
-    _expect_steps(answer, case, 2, GENTLE, when, LEFT_SLIPS, left=LEFT)
+    when = "after two batches, one step of SGD each"
+    _expect_steps(answer, case, 2, GENTLE, when, LEFT_SLIPS)
 
 
 def _schedule(answer, case: Training) -> None:

@@ -207,7 +207,6 @@ class Variant:
     clip: Callable[[Gradients], Gradients] = cut
     marks: Callable[[Tensor], Tensor] = lambda real: real[:, :-1]  # which tokens fed in steer
     adds_up: bool = False  # gradients of earlier batches stay
-    left: float = 0.0  # every number of the gradients from before the first batch, where they stay
     times: float = 1.0  # the step of the bias
     at: Callable[[int, int], int] = lambda i, count: i  # whose step of the bias
 
@@ -230,8 +229,7 @@ def slow_training(
     for i, (ids, real) in enumerate(case.batches()[:count]):
         loss = true_loss(model(ids[:, :-1]), ids[:, 1:], real[:, 1:])
         grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
-        before = kept or [torch.full_like(grad, 0.0 if i else variant.left) for grad in grads]
-        summed = [a + b for a, b in zip(before, grads, strict=True)]
+        summed = [a + b for a, b in zip(kept, grads, strict=True)] if kept else list(grads)
         clipped = variant.clip(summed)
         for weight, grad in zip(weights, clipped, strict=True):
             weight.grad = grad

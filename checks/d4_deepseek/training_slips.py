@@ -7,8 +7,6 @@ from torch import Tensor
 
 from checks.d4_deepseek.training_cases import Gradients, Variant, cut, groups, norm_of
 
-LEFT = 0.1  # each number of a gradient from before the first batch
-
 
 def _always_one(grads: Gradients) -> Gradients:
     return [grad / norm_of(grads) for grad in grads]
@@ -45,11 +43,8 @@ CLIP_SLIPS = {
 
 LEFT_SLIPS = {
     "Do the gradients of the batch before stay? They add up until they are zeroed.": Variant(
-        adds_up=True, left=LEFT
-    ),
-    "Are gradients from before the first batch zeroed? They add up with its own.": Variant(
-        left=LEFT
-    ),
+        adds_up=True
+    )
 }
 
 

@@ -122,8 +122,6 @@ def at_train(answer, config, masks, scale, lr):
     parts = [{"params": list(part.parameters())} for part in (model.blocks, model.head)]
     rest = [w for n, w in model.named_parameters() if not n.startswith(("blocks", "head"))]
     optimizer = torch.optim.SGD([*parts, {"params": rest}], lr=lr, momentum=MOMENTUM)
-    for weight in model.parameters():
-        weight.grad = torch.ones_like(weight)  # left over from before
     mine = answer(model, iter(given), optimizer, lambda: steps[: max(len(model.calls), 1)][-1])
     faults = set().union(*(unchanged(*pair) for pair in zip(given, batches, strict=True)))
     if not isinstance(mine, list) or len(mine) != len(wanted):

@@ -40,7 +40,7 @@ def made(answer: type, case: Latent) -> nn.Module:
     return randomise(layer, case.generator()).to(case.dtype).train(case.training)
 
 
-def steep(attention: nn.Module) -> nn.Module:
+def steep(attention: Any) -> Any:
     """The attention with queries a thousand times as large, so that its scores are too."""
     with torch.no_grad():
         attention.queries.q_up.weight.mul_(STEEP)

@@ -98,9 +98,8 @@ def test_a_slip_is_asked_about(check, old, new, stage, ask):
 
 
 def asks_for_the_class(model, batches, optimizer, bias_step):
-    """A closure, gradients zeroed before all and behind each step, and layers found by class."""
+    """A closure, gradients zeroed behind the step, and layers found by their class."""
     losses = []
-    optimizer.zero_grad()
     for ids, real in batches:
 
         def closure(ids=ids, real=real):

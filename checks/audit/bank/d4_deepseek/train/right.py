@@ -112,3 +112,16 @@ def summed_and_divided(model, batches, optimizer, bias_step):
         optimizer.step()
         balanced(model, ids, real, bias_step)
     return losses
+
+
+@right
+def zeroed_behind_the_step(model, batches, optimizer, bias_step):
+    """zero_grad behind the step, as in PyTorch's own introduction."""
+
+    def learn(model, optimizer, loss):
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return in_steps(model, batches, optimizer, bias_step, learn=learn)

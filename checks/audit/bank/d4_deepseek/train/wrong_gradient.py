@@ -1,4 +1,4 @@
-"""Wrong answers to D4.3b train: which gradients are clipped together, and which are left over."""
+"""Wrong answers to D4.3b train: which gradients are clipped together."""
 
 from torch import nn
 
@@ -29,18 +29,5 @@ def each_group_clipped(model, batches, optimizer, bias_step):
         for group in optimizer.param_groups:
             nn.utils.clip_grad_norm_(group["params"], 1.0)
         optimizer.step()
-
-    return in_steps(model, batches, optimizer, bias_step, learn=learn)
-
-
-@wrong
-def zeroed_behind_the_step(model, batches, optimizer, bias_step):
-    """zero_grad behind the step alone: a gradient from before the first batch comes in."""
-
-    def learn(model, optimizer, loss):
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
 
     return in_steps(model, batches, optimizer, bias_step, learn=learn)
