@@ -152,3 +152,17 @@ class ChosenOneByOne(BiasedRouter):
         gates = scores[torch.arange(len(x))[:, None], experts]
         divisor = above_zero(gates.sum(1, keepdim=True)) if self.renormalise else gates.new_ones(1)
         return (self.scale * (gates / divisor)).to(x.dtype), experts
+
+
+@right
+class TinyNumberAdded(BiasedRouter):
+    """1e-10 is added to the sum that divides."""
+
+    def forward(self, x):
+        logits = wide(self.gate(x))
+        scores = logits.softmax(dim=-1) if self.affinity == "softmax" else logits.sigmoid()
+        experts = keep_groups(self, scores + self.bias).topk(self.top_k, dim=-1).indices
+        gates = scores.gather(1, experts)
+        if self.renormalise:
+            gates = gates / (gates.sum(dim=-1, keepdim=True) + 1e-10)
+        return (self.scale * gates).to(x.dtype), experts
