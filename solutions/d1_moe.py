@@ -16,8 +16,7 @@ class TopKRouter(nn.Module):
 
     The gates of a token are its chosen probabilities divided by their sum (arXiv 2401.04088,
     section 2.1); they have the dtype of `x`. `top_k` keeps the number; `gate` is the one linear
-    map from `d_model` to `num_experts` logits, without bias. ValueError unless
-    1 ≤ `top_k` ≤ `num_experts`.
+    map from `d_model` to `num_experts` logits, without bias.
     """
 
     def __init__(self, d_model: int, num_experts: int, top_k: int):

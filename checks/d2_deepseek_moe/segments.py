@@ -12,7 +12,6 @@ from torch import Tensor
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Wrong
 from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
 
@@ -125,25 +124,6 @@ def _segments_all(answer, case: _Cut) -> None:
     expect.close(got, want, "the slice", axes=("row",), slips=slips)
 
 
-def _segments_refused(answer, case: _Cut) -> None:
-    """As many tokens as a slice is wide, so that a reshape alone would not mind."""
-    width = case.num_segments * case.width + 1
-    _expect_refusal(answer, torch.zeros(case.width, width), case, f"the width {width}")
-
-
-def _expect_refusal(answer, matrix: Tensor, case: _Cut, what: str) -> None:
-    if case.num_segments == 1:
-        return
-    try:
-        got = answer(matrix, case.num_segments)
-    except Exception:
-        return
-    raise Wrong(
-        f"num_segments={case.num_segments} does not divide {what} and must be refused with a "
-        f"ValueError, got {expect.shown(got)}. Are the lines that refuse it still there?"
-    )
-
-
 def _segments_gradient(answer, case: _Cut) -> None:
     x = case.whole(case.slices()).double()
     _expect_gradient(lambda x: answer(x, case.num_segments), "x", x, case)
@@ -168,7 +148,6 @@ check_segment_tokens = Check(
         "one token: its slices in order": _segments_one,
         "row t·m + s is slice s of token t": _segments_all,
         "gradients reach x": _segments_gradient,
-        "a number that does not divide the width is refused": _segments_refused,
     },
     hints=(
         "A token [0, 1, 2, 3] in 2 segments: which numbers lie in its first row?",
@@ -218,11 +197,6 @@ def _merge_all(answer, case: _Cut) -> None:
     expect.close(got, want, "the row", slips=slips)
 
 
-def _merge_refused(answer, case: _Cut) -> None:
-    rows = case.tokens * case.num_segments + 1
-    _expect_refusal(answer, torch.zeros(rows, case.width), case, f"the {rows} rows")
-
-
 def _merge_gradient(answer, case: _Cut) -> None:
     y = case.rows(case.slices()).double()
     _expect_gradient(lambda y: answer(y, case.num_segments), "y", y, case)
@@ -239,7 +213,6 @@ check_merge_segments = Check(
         "one token: its slices side by side": _merge_one,
         "token t from rows t·m to t·m + m - 1": _merge_all,
         "gradients reach y": _merge_gradient,
-        "a number that does not divide the rows is refused": _merge_refused,
     },
     hints=(
         "Rows [0, 1] and [2, 3] are the slices of one token. What was the token?",

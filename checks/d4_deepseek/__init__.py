@@ -2,12 +2,12 @@
 
 from checks.d4_deepseek.block import check_deepseek_block
 from checks.d4_deepseek.count import check_count_parameters
-from checks.d4_deepseek.generate import check_generate
-from checks.d4_deepseek.loss import check_masked_loss
+from checks.d4_deepseek.generation.generate import check_generate
+from checks.d4_deepseek.generation.sample import check_sample
 from checks.d4_deepseek.mtp import check_mtp
-from checks.d4_deepseek.sample import check_sample
 from checks.d4_deepseek.stack import check_deepseek
-from checks.d4_deepseek.train import check_train
+from checks.d4_deepseek.training.loss import check_masked_loss
+from checks.d4_deepseek.training.train import check_train
 from checks.d4_deepseek.worth import check_worth
 
 CHECKS = (

@@ -115,23 +115,11 @@ def as_swiglu(x, gate, up, down):
 
 
 def at_cut(answer, t, d, m, dtype):
-    refused = m == 1 or raises(answer, torch.zeros(d // m, d + 1), m)
-    faults = set() if refused else {"no refusal"}
-    return faults | at_rearrangement(answer, x_(d, t).T.to(dtype), m, cut)
+    return at_rearrangement(answer, x_(d, t).T.to(dtype), m, cut)
 
 
 def at_merge(answer, t, d, m, dtype):
-    refused = m == 1 or raises(answer, torch.zeros(t * m + 1, d), m)
-    faults = set() if refused else {"no refusal"}
-    return faults | at_rearrangement(answer, x_(d, t * m).T.to(dtype), m, merged)
-
-
-def raises(answer, *inputs):
-    try:
-        answer(*inputs)
-    except Exception:
-        return True
-    return False
+    return at_rearrangement(answer, x_(d, t * m).T.to(dtype), m, merged)
 
 
 def at_rearrangement(answer, x, m, by_hand):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from checks import CheckFailed
-from checks.d4_deepseek.generate import check_generate
-from checks.d4_deepseek.loss import check_masked_loss
-from checks.d4_deepseek.sample import check_sample
-from checks.d4_deepseek.train import check_train
+from checks.d4_deepseek.generation.generate import check_generate
+from checks.d4_deepseek.generation.sample import check_sample
+from checks.d4_deepseek.training.loss import check_masked_loss
+from checks.d4_deepseek.training.train import check_train
 from checks.d4_deepseek.worth import check_worth
 from solutions import d4_deepseek as reference
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance

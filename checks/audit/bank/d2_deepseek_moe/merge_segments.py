@@ -160,12 +160,6 @@ def untouched(y, num_segments):
 
 
 @wrong
-def drops_the_rest(y, num_segments):
-    """The given refusal removed: rows that make no whole token are dropped."""
-    return y[: len(y) // num_segments * num_segments].reshape(-1, y.shape[1] * num_segments)
-
-
-@wrong
 def always_two(y, num_segments):
     """Two segments, whatever num_segments says."""
     number_of_tokens(y, num_segments)

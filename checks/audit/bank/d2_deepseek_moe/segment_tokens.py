@@ -179,12 +179,6 @@ def as_tuple(x, num_segments):
 
 
 @wrong
-def refuses_nothing(x, num_segments):
-    """The given refusal removed: slices that do not fit are cut across tokens."""
-    return x.reshape(-1, x.shape[1] // num_segments)
-
-
-@wrong
 def always_two(x, num_segments):
     """Two segments, whatever num_segments says."""
     slice_width(x, num_segments)

@@ -22,7 +22,7 @@ MODULES = [found.name for found in pkgutil.walk_packages(bank.__path__, f"{bank.
 
 # How many right and wrong answers each exercise has. Raise a number when you add an answer.
 COUNTS = {
-    "D1.1": (13, 57),
+    "D1.1": (13, 56),
     "D1.2": (10, 38),
     "D1.3": (9, 40),
     "D1.4a": (8, 24),
@@ -32,8 +32,8 @@ COUNTS = {
     "D1.I1": (6, 30),
     "D1.I2": (6, 25),
     "D2.1": (7, 52),
-    "D2.2a": (8, 28),
-    "D2.2b": (7, 25),
+    "D2.2a": (8, 27),
+    "D2.2b": (7, 24),
     "D2.2c": (5, 24),
     "D2.3a": (7, 37),
     "D2.3b": (8, 93),

@@ -1,7 +1,6 @@
 """Wrong answers to D1.1 TopKRouter: equal logits, large logits, bfloat16, sizes that cannot be."""
 
 import torch
-from torch import nn
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d1_moe.top_k_router.steps import chosen
@@ -65,13 +64,3 @@ class ReadsFloat32(TopKRouter):
     def forward(self, x):
         gates, experts = super().forward(x.to(torch.promote_types(x.dtype, torch.float32)))
         return gates.to(x.dtype), experts
-
-
-@wrong
-class AnyTopK(TopKRouter):
-    """The line that refuses a top_k out of range is gone: top_k=0 gives empty gates."""
-
-    def __init__(self, d_model, num_experts, top_k):
-        nn.Module.__init__(self)
-        self.top_k = top_k
-        self.gate = nn.Linear(d_model, num_experts, bias=False)

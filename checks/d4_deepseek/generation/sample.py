@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d4_deepseek.shares import expect_shares, slips_of_bounds, wrong_shares
+from checks.d4_deepseek.generation.shares import expect_shares, slips_of_bounds, wrong_shares
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from checks.d4_deepseek.training_cases import Gradients, Variant, cut, groups, norm_of
+from checks.d4_deepseek.training.training_cases import Gradients, Variant, cut, groups, norm_of
 
 
 def _always_one(grads: Gradients) -> Gradients:

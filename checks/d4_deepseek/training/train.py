@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from checks.d2_deepseek_moe.rebalance import check_rebalance
-from checks.d4_deepseek.loss import check_masked_loss
-from checks.d4_deepseek.training_cases import (
+from checks.d4_deepseek.training.loss import check_masked_loss
+from checks.d4_deepseek.training.training_cases import (
     GENTLE,
     STEEP,
     STEPS,
@@ -26,7 +26,7 @@ from checks.d4_deepseek.training_cases import (
     trainings,
     true_loss,
 )
-from checks.d4_deepseek.training_slips import (
+from checks.d4_deepseek.training.training_slips import (
     BIAS_SLIPS,
     CLIP_SLIPS,
     LEFT_SLIPS,

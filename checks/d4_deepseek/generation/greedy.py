@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from checks.d4_deepseek.generation_cases import Text
+from checks.d4_deepseek.generation.generation_cases import Text
 from checks.grading import expect
 from checks.grading.result import Built
 

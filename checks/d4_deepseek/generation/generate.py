@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d4_deepseek.generation_cases import Text, Watched, texts
-from checks.d4_deepseek.greedy import expect_greedy_text, greedy
-from checks.d4_deepseek.sample import check_sample
-from checks.d4_deepseek.shares import expect_shares, wrong_shares
+from checks.d4_deepseek.generation.generation_cases import Text, Watched, texts
+from checks.d4_deepseek.generation.greedy import expect_greedy_text, greedy
+from checks.d4_deepseek.generation.sample import check_sample
+from checks.d4_deepseek.generation.shares import expect_shares, wrong_shares
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
