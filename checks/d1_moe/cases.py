@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from checks.grading import expect
+from checks.grading.result import Built
 from checks.grading.seeded import seeded
 from checks.grading.strided import strided
+
+MOST_TOKENS, MOST_EXPERTS = 1024, 256  # of the usual cases, far more than they have
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Routing:
         shape = (self.tokens, self.d_model)
         drawn = torch.randn(shape, generator=self.generator(), dtype=self.dtype)
         return drawn if self.contiguous else strided(drawn)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is one of `large`, which only the numbers of an answer are held against."""
+        return self.tokens > MOST_TOKENS or self.num_experts > MOST_EXPERTS
 
     def routing(self, unused: int | None = None) -> tuple[Tensor, Tensor]:
         """Gates `(T, K)` that do not sum to 1, and K different experts per token, in any order."""
@@ -79,7 +87,8 @@ def routings(rng: random.Random) -> list[Routing]:
 def large(rng: random.Random) -> list[Routing]:
     """Two cases that outgrow a narrow number: over 2,048 choices, and more than 256 experts."""
     kind: dict[str, Any] = {"top_k": 2, "expert_dim": 9, "dtype": torch.float32}
-    many_tokens, many_experts = rng.randint(1100, 1200), rng.randint(270, 320)
+    many_tokens = MOST_TOKENS + rng.randint(80, 180)
+    many_experts = MOST_EXPERTS + rng.randint(14, 64)
     return [
         Routing(many_tokens, 8, rng.randint(3, 4), seed=rng.randrange(10**6), **kind),
         Routing(rng.randint(100, 120), 8, many_experts, seed=rng.randrange(10**6), **kind),
@@ -135,6 +144,14 @@ def reached(y: Tensor, weights: Sequence[Tensor]) -> Tensor:
             for weight, grad in zip(weights, grads, strict=True)
         ]
     )
+
+
+def spoil(array: Built, i: int, x: Tensor) -> None:
+    """NaN in every number with which expert i computes x, however the array holds its weights."""
+    weights = list(array.parameters())
+    numbers = nn.utils.parameters_to_vector(weights).detach()
+    numbers[reached(array[i](x), weights)] = torch.nan
+    nn.utils.vector_to_parameters(numbers, weights)
 
 
 class Experts(Protocol):

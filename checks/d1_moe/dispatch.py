@@ -22,10 +22,6 @@ def _cases(rng: random.Random) -> list[Routing]:
     return [*routings(rng), *large(rng)]
 
 
-def _is_large(case: Routing) -> bool:
-    return case.tokens > 1000 or case.num_experts > 256
-
-
 _OUTGROWN = (
     "Few choices of few experts come out right: which number do many outgrow, a type of few bits "
     "or a factor such as 1000?"
@@ -59,9 +55,9 @@ def _dispatch_values(answer, case: Routing) -> None:
     """As drawn; with gates of either sign; where nobody chooses the first, a middle, the last."""
     array, (gates, experts) = CountingExperts(case), case.routing()
     _expect_combination(answer, case, array, gates, experts)
-    if case.tokens > 1000:
+    if case.is_large and case.num_experts < case.tokens:
         _expect_narrow_combination(answer, replace(case, dtype=torch.bfloat16))
-    if _is_large(case):
+    if case.is_large:
         return
     _expect_combination(answer, case, array, gates - 0.6, experts)
     some_rest = case.top_k < case.num_experts
@@ -75,7 +71,7 @@ def _expect_combination(answer, case, array, gates: Tensor, experts: Tensor) -> 
     want = _wanted(x, gates, experts, array)
     slips = combination_slips(x, gates.clone(), experts.clone(), array)
     got = _combined(answer, case, gates, experts, array)
-    slips = {_OUTGROWN: lambda: got} if _is_large(case) else slips
+    slips = {_OUTGROWN: lambda: got} if case.is_large else slips
     expect.close(got, want, "y", slips=slips)
 
 
@@ -155,7 +151,7 @@ def _dispatch_calls(answer, case: Routing) -> None:
 
 def _of_few(stage: Stage) -> Stage:
     """The stage for the cases of usual size: more tokens or experts would only take longer."""
-    return lambda answer, case: None if _is_large(case) else stage(answer, case)
+    return lambda answer, case: None if case.is_large else stage(answer, case)
 
 
 _DISPATCH_STAGES = {

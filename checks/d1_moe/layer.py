@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from checks.d1_moe.cases import Routing, reached, routings, slow_combination
+from checks.d1_moe.cases import Routing, reached, routings, slow_combination, spoil
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
 from checks.d1_moe.layouts import readings
+from checks.d1_moe.routed import expect_own_choices
 from checks.d1_moe.router import check_router
 from checks.grading import expect
 from checks.grading.check import Check
@@ -66,21 +67,9 @@ def _layer_shapes(answer: type, case: Routing) -> None:
     with torch.no_grad():
         _forward(layer, x, case)
     _expect_sizes(layer, case)
-    _expect_own_choices(answer, case)
+    two_batches = torch.cat([x, -x], dim=1)
+    expect_own_choices(layer, lambda: _layer(answer, case)(two_batches))
     _forward(layer.bfloat16(), x.bfloat16(), case)
-
-
-def _expect_own_choices(answer: type, case: Routing) -> None:
-    """Another layer runs on another batch in between, as in every model of two layers."""
-    layer, x = _layer(answer, case), _x(case)
-    kept = _forward(layer, x, case)[1].clone()
-    _layer(answer, case)(torch.cat([x, -x], dim=1))
-    expect.require(
-        torch.equal(layer.last_experts, kept),
-        "last_experts must be the choices of this layer, and they are others once another layer "
-        "has run",
-        "Is it kept on the object, self.last_experts, and not on its class or in a global?",
-    )
 
 
 def _expect_sizes(layer: Built, case: Routing) -> None:
@@ -253,11 +242,8 @@ def _expect_idle_unread(answer: type, case: Routing) -> None:
     _, array = _parts(layer) or (None, None)
     if array is None:
         return
-    weights = list(array.parameters())
-    numbers = nn.utils.parameters_to_vector(weights).detach()
     for i in set(range(case.num_experts)) - set(chosen.flatten().tolist()):
-        numbers[reached(array[i](x[0]), weights)] = torch.nan
-    nn.utils.vector_to_parameters(numbers, weights)
+        spoil(array, i, x[0])
     expect.require(
         expect.near(layer(x).detach(), y.detach()),
         "the output must not hang on experts that no token chose, and it does: with NaN in their "

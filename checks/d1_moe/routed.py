@@ -1,11 +1,15 @@
 """A router of the answer's making, and its gates and choices once they have the right kind."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import Routing
 from checks.grading import expect
 from checks.grading.result import Built
+
+_OVER_EXPERTS = "Does topk run over the experts of each token?"
 
 
 def new_router(answer: type, case: Routing, top_k: int | None = None) -> Built:
@@ -30,13 +34,14 @@ def route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
         low >= 0 and high < case.num_experts,
         f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
         f"got {low} to {high}",
+        _OVER_EXPERTS,
     )
     return gates, experts
 
 
 def _kind_of_gates(gates: object, shape: tuple[int, int]) -> str:
     if isinstance(gates, Tensor) and gates.shape == shape:
-        return "Gates come in the type of x."
+        return "Do gates come back in the type of x?"
     return "Is there one gate for each of a token's top_k experts, in a tensor?"
 
 
@@ -46,4 +51,17 @@ def expect_different(experts: Tensor, top_k: int) -> None:
         expect.require(
             len(set(row)) == top_k,
             f"a token needs {top_k} different experts: token {t} got {row}",
+            _OVER_EXPERTS,
         )
+
+
+def expect_own_choices(layer: Built, run_another: Callable[[], object]) -> None:
+    """Raise Wrong if the choices that a layer remembers change when another layer runs."""
+    kept = layer.last_experts.clone()
+    run_another()
+    expect.require(
+        torch.equal(layer.last_experts, kept),
+        "last_experts must be the choices of this layer, and they are others once another layer "
+        "has run",
+        "Is it kept on the object, self.last_experts, and not on its class or in a global?",
+    )

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from checks.d1_moe.cases import spoil
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
+from checks.d1_moe.routed import expect_own_choices
 from checks.d2_deepseek_moe.cases import Biased
 from checks.d2_deepseek_moe.layer_slips import SlowLayer
 from checks.d2_deepseek_moe.router import check_biased_router
@@ -96,15 +98,9 @@ def _layer_shapes(answer: type, case: Biased) -> None:
 
 
 def _layer_own(answer: type, case: Biased) -> None:
-    """What another layer chooses leaves the choices of the first as they are."""
-    first, second = _layer(answer, case), _layer(answer, case)
-    kept = _forward(first, _x(case), case)[1].clone()
-    _forward(second, -_x(case), case)
-    expect.require(
-        torch.equal(first.last_experts, kept),
-        "last_experts must stay as it is when another layer is called, and it changed",
-        "Is it kept on self, and not on the class?",
-    )
+    layer, x = _layer(answer, case), _x(case)
+    _forward(layer, x, case)
+    expect_own_choices(layer, lambda: _layer(answer, case)(-x))
 
 
 def _layer_narrow(answer: type, case: Biased) -> None:
@@ -206,21 +202,13 @@ def _expect_idle_unread(layer: Built, x: Tensor, case: Biased) -> None:
     idle = case.seed % case.num_experts
     with torch.no_grad():
         layer.router.bias[idle] = -100.0
-        for weight in _weights_of(layer.experts, idle, case.num_experts):
-            weight.fill_(torch.nan)
+    spoil(layer.experts, idle, x.reshape(-1, case.d_model // case.num_segments)[:1])
     expect.require(
         layer(x).isfinite().all(),
         f"no row chose expert {idle}, and NaN in its weights reaches the output, so rows that did "
         "not choose an expert are computed by it",
         _ONLY_THE_CHOSEN,
     )
-
-
-def _weights_of(experts: Built, i: int, num_experts: int) -> list[Tensor]:
-    """The weights of one expert: its own parameters, or its part of those of the array."""
-    expert = experts[i]
-    own: list[Tensor] = [*expert.parameters()] if isinstance(expert, nn.Module) else []
-    return own or [w[i] for w in experts.parameters() if w.ndim == 3 and len(w) == num_experts]
 
 
 def _layer_gradients(answer: type, case: Biased) -> None:

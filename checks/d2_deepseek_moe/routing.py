@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from checks.d1_moe import routed
 from checks.d1_moe.cases import dense_gates
 from checks.d2_deepseek_moe.cases import Biased, affinities
 from checks.grading import expect
@@ -31,33 +32,10 @@ def router_with_bias(answer: type, case: Biased, bias: Tensor) -> Built:
 
 
 def route(router: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
-    """The router's gates and choices, once they have the right kind and range."""
-    gates, experts = expect.pair(router(x), ("gates", "experts"))
-    shape = (len(x), case.top_k)
-    expect.tensor(gates, "gates", shape, x.dtype, _kind_of_gates(gates, shape))
-    expect.tensor(experts, "experts", shape, torch.int64, "Are they the indices that topk returns?")
-    low, high = int(experts.min()), int(experts.max())
-    expect.require(
-        low >= 0 and high < case.num_experts,
-        f"experts must lie between 0 and num_experts - 1 = {case.num_experts - 1}, "
-        f"got {low} to {high}",
-        "Does topk run over the experts of each token?",
-    )
-    for t, row in enumerate(experts.tolist()):
-        expect.require(
-            len(set(row)) == case.top_k,
-            f"a token needs {case.top_k} different experts: token {t} got {row}",
-            "Does topk run over the experts of each token?",
-        )
+    """The router's gates and choices, once they have the right kind, range, and no repeats."""
+    gates, experts = routed.route(router, x, case)
+    routed.expect_different(experts, case.top_k)
     return gates.detach(), experts
-
-
-def _kind_of_gates(gates: object, shape: tuple[int, int]) -> str:
-    if isinstance(gates, Tensor) and gates.dtype == torch.int64:
-        return "Is the order (gates, experts)?"
-    if isinstance(gates, Tensor) and gates.shape == shape:
-        return "Do gates come back in the type of x?"
-    return "Is there one gate for each of a token's top_k experts, in a tensor?"
 
 
 def scores_of(answer: type, router: Built, x: Tensor, case: Biased) -> Tensor:

@@ -54,8 +54,8 @@ class Latent:
         if self.angles is not None:
             more += [f"angles=({', '.join(f'{angle:.3g}' for angle in self.angles)})"]
         more += [f"scale={self.scale:.3g}"] if self.scale != 1 else []
-        more += ["in bfloat16"] if self.dtype == torch.bfloat16 else []
-        return ", ".join([sizes, *more, *([] if self.training else ["evaluation mode"])])
+        more += [] if self.training else ["evaluation mode"]
+        return ", ".join([sizes, *more]) + if_narrow(self.dtype)
 
     @property
     def turns(self) -> tuple[float, ...]:
@@ -218,6 +218,11 @@ def order_slips(
         f"Do the rows of one head stand next to each other in {weight}?": innermost,
         "Does unflatten cut the last dimension alone, so that positions stay apart?": reshaped,
     }
+
+
+def if_narrow(dtype: torch.dtype) -> str:
+    """What the text of a case says of its type: which others it has shows in the messages."""
+    return ", in bfloat16" if dtype == torch.bfloat16 else ""
 
 
 def in_bfloat16(stage: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

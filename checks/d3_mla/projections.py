@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.cases import POSITIONS, given_weights, in_bfloat16
+from checks.d3_mla.cases import POSITIONS, given_weights, if_narrow, in_bfloat16
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -41,7 +41,7 @@ class _Squeezed:
         return (
             f"x of shape {(self.batch, self.length, self.d_model)}, latents of shape "
             f"{(self.batch, self.seen, self.d_latent)}, num_heads={self.num_heads}, "
-            f"d_head={self.d_head}" + (", in bfloat16" if self.dtype == torch.bfloat16 else "")
+            f"d_head={self.d_head}{if_narrow(self.dtype)}"
         )
 
     def generator(self) -> torch.Generator:

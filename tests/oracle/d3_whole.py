@@ -19,6 +19,7 @@ from tests.oracle.comparison import (
     unchanged,
     x_,
 )
+from tests.oracle.d3_pieces import turns_of
 
 DOUBLE, SINGLE, NARROW = torch.float64, torch.float32, torch.bfloat16
 NO_RESULT = {"value is no tensor", "shape or dtype of value"}
@@ -46,13 +47,6 @@ DECODES = [
 ]
 
 # --- slow loops ---------------------------------------------------------------------------------
-
-
-def turns_of(r, options):
-    """The angle of each pair: the given ones, or theta's."""
-    theta = options.get("theta", 10_000.0)
-    plain = [theta ** (-i / r) for i in range(0, r, 2)]
-    return options["angles"].tolist() if "angles" in options else plain
 
 
 def turned(vector, position, turns):

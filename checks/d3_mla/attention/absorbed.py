@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.attention.absorbed_work import CONTEXTS, decode_work
-from checks.d3_mla.attention.attend import ASK_STEEP
+from checks.d3_mla.attention.extremes import expect_finite
 from checks.d3_mla.attention.layer_cases import (
     SlowAttention,
     WatchedCache,
@@ -214,11 +214,7 @@ def _decode_steep(answer: Callable, case: Latent) -> None:
     true, cache = slow(attention, case), WatchedCache(case, case.length)
     _elsewhere(attention, x[:, :-1], cache, true)
     raw, when = answer(attention, x[:, -1:], cache), "with queries a thousand times as large"
-    expect.require(
-        not isinstance(raw, Tensor) or raw.isfinite().all(),
-        f"the output must be finite {when}, got NaN or infinity",
-        ASK_STEEP,
-    )
+    expect_finite(raw, when)
     expect.close(raw[:, 0], true(x)[:, -1], "the output", axes=("row",), when=when)
 
 

@@ -7,18 +7,20 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.attention.attend_cases import NAMES, Attending, attendings
+from checks.d3_mla.attention.extremes import (
+    ASK_HIDDEN,
+    ASK_LENGTH,
+    LONG,
+    STEEP,
+    expect_finite,
+    of_long,
+)
 from checks.d3_mla.cases import HEADS, SMALL, bound_of, in_bfloat16, in_single, slow_attend
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Wrong
 from checks.grading.stages import Used, untouched
 from solutions import d3_mla as reference
-
-STEEP = 1000.0  # times a query: exp of such scores is infinite, and masks of -50 hide nothing
-ASK_STEEP = "exp of a large score is infinite. Is a row's largest taken off first, as softmax does?"
-ASK_HIDDEN = "Are later positions hidden by -inf, and not by a number that scores can fall below?"
-LONG = 130  # positions: more than a mask of a fixed, small size has
 
 
 def _output(answer, parts: dict[str, Tensor]) -> object:
@@ -214,13 +216,9 @@ def _attend_steep(answer, case: Attending) -> None:
     parts = case.parts()
     for name in ("q_content", "q_rotary"):
         parts[name] = STEEP * parts[name]
-    raw = _output(answer, parts)
-    expect.require(
-        not isinstance(raw, Tensor) or raw.isfinite().all(),
-        "the output must be finite with scores of some thousands, got NaN or infinity",
-        ASK_STEEP,
-    )
-    got, when = _attend(answer, case, parts), "with scores of some thousands"
+    when = "with scores of some thousands"
+    expect_finite(_output(answer, parts), when)
+    got = _attend(answer, case, parts)
     slips = {ASK_HIDDEN: lambda: got}
     want = slow_attend(*parts.values())
     expect.close(got, want, "the output", axes=HEADS, when=when, slips=slips)
@@ -229,17 +227,9 @@ def _attend_steep(answer, case: Attending) -> None:
 def _expect_long(answer, case: Attending) -> None:
     """The last of many positions."""
     parts = case.parts()
-    ask = "Is a mask made for a fixed number of positions, and not for the L and S that came?"
-    try:
-        got = _attend(answer, case, parts)
-    except Wrong:
-        raise
-    except Exception as error:
-        raise Wrong(
-            f"{LONG} positions must go in, and they end in {type(error).__name__}. {ask}"
-        ) from None
+    got = of_long(lambda: _attend(answer, case, parts))
     want = slow_attend(*(part.double() for part in parts.values()))
-    when, slips = f"of the last of {LONG} positions", {ask: lambda: got}
+    when, slips = f"of the last of {LONG} positions", {ASK_LENGTH: lambda: got}
     expect.close(got, want, "the output", axes=HEADS, when=when, slips=slips)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d3_mla.cases import if_narrow
 from checks.grading.strided import strided
 
 NAMES = ("q_content", "q_rotary", "k_content", "k_rotary", "values")
@@ -30,8 +31,7 @@ class Attending:
     def __str__(self) -> str:
         return (
             f"B={self.batch}, L={self.length}, S={self.seen}, H={self.num_heads}, "
-            f"d={self.d_head}, r={self.d_rope}, v={self.d_value}"
-            + (", in bfloat16" if self.dtype == torch.bfloat16 else "")
+            f"d={self.d_head}, r={self.d_rope}, v={self.d_value}{if_narrow(self.dtype)}"
         )
 
     def generator(self) -> torch.Generator:

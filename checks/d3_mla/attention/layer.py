@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from checks.d3_mla.attention.attend import ASK_HIDDEN, ASK_STEEP, check_attend
+from checks.d3_mla.attention.attend import check_attend
+from checks.d3_mla.attention.extremes import ASK_HIDDEN, LONG, expect_finite
 from checks.d3_mla.attention.layer_cached import (
     layer_cached,
     layer_chunks,
@@ -20,7 +21,7 @@ from checks.d3_mla.attention.layer_cases import (
     slow,
     steep,
 )
-from checks.d3_mla.attention.layer_output import LEAST, LONG, expect_close, expect_long, output
+from checks.d3_mla.attention.layer_output import LEAST, expect_close, expect_long, output
 from checks.d3_mla.attention.layer_slips import slips_of_merging, slips_of_parts
 from checks.d3_mla.cache import check_latent_cache
 from checks.d3_mla.cases import Latent, bound_of, in_single
@@ -147,14 +148,8 @@ def _layer_steep(answer: type, case: Latent) -> None:
     if case.dtype != torch.float64:
         return
     layer, x = made(answer, case), case.x()
-    slow(layer, case)  # its weights have the lesson's names
-    true = slow(steep(layer), case)
-    raw, when = layer(x.clone()), "with queries a thousand times as large"
-    expect.require(
-        not isinstance(raw, Tensor) or raw.isfinite().all(),
-        f"the output must be finite {when}, got NaN or infinity",
-        ASK_STEEP,
-    )
+    true, when = slow(steep(layer), case), "with queries a thousand times as large"
+    expect_finite(layer(x.clone()), when)
     got = output(layer, x)
     expect_close(got, true(x), when=when, slips={ASK_HIDDEN: lambda: got})
 

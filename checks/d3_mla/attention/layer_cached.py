@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d3_mla.attention.extremes import LONG
 from checks.d3_mla.attention.layer_cases import (
     SlowAttention,
     WatchedCache,
@@ -14,7 +15,7 @@ from checks.d3_mla.attention.layer_cases import (
     made,
     slow,
 )
-from checks.d3_mla.attention.layer_output import LONG, expect_close, expect_long, output
+from checks.d3_mla.attention.layer_output import expect_close, expect_long, output
 from checks.d3_mla.attention.layer_slips import slips_of_chunks
 from checks.d3_mla.cases import POSITIONS, Latent
 from checks.grading import expect

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from checks.d3_mla.attention.attend import STEEP
+from checks.d3_mla.attention.extremes import STEEP
 from checks.d3_mla.cases import Latent, given_weights, latents, randomise, slow_attend
 from checks.d3_mla.rotation import Angles, slow_turn
 from checks.grading import expect

@@ -5,15 +5,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from checks.d3_mla.attention.extremes import ASK_LENGTH, LONG, of_long
 from checks.d3_mla.attention.layer_cases import SlowAttention, WatchedCache
 from checks.d3_mla.cases import POSITIONS
 from checks.grading import expect
-from checks.grading.result import Built, Wrong
+from checks.grading.result import Built
 
 LEAST = 1e-5  # a change of the output that is no rounding
-
-
-LONG = 130  # positions: more than a mask of a fixed, small size has
 
 
 def output(layer: Built, x: Tensor, *cache: Built) -> Tensor:
@@ -27,20 +25,11 @@ def output(layer: Built, x: Tensor, *cache: Built) -> Tensor:
 expect_close = partial(expect.close, name="the output", axes=POSITIONS)
 
 
-ANY = "Is a mask made for a fixed number of positions, and not for the L and S that came?"
-
-
 def expect_long(
     layer: Built, true: SlowAttention, lengths: list[int], when: str, *cache: WatchedCache
 ) -> None:
     """Many positions, in chunks of these lengths."""
     x = true.case.draw(1, LONG, true.case.d_model)
-    try:
-        parts = [output(layer, part, *cache) for part in x.split(lengths, dim=1)]
-    except Wrong:
-        raise
-    except Exception as error:
-        raised = f"{LONG} positions must go in, and they end in {type(error).__name__}"
-        raise Wrong(f"{raised}. {ANY}") from None
-    got = torch.cat(parts, dim=1)
-    expect_close(got, true(x), when=when, slips={ANY: lambda: got})
+    chunks = x.split(lengths, dim=1)
+    got = of_long(lambda: torch.cat([output(layer, chunk, *cache) for chunk in chunks], dim=1))
+    expect_close(got, true(x), when=when, slips={ASK_LENGTH: lambda: got})
