@@ -1,12 +1,14 @@
 """What a check says: a panel when all stages pass, one short message when one does not."""
 
 import html
+import textwrap
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Built = Any  # what an answer makes or returns: anything, until a stage has looked at it
 State = Literal["passed", "unwritten", "wrong", "raised", "stopped", "borrowed"]
 
+WIDTH = 88  # characters that fit on a line in JupyterLab's notebook
 _RED, _BOLD, _END = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
@@ -80,4 +82,11 @@ class CheckFailed(Exception):
             return [str(self)]
         where = f" · {self.stage}" if self.stage else ""
         head = f"{_RED}✗ {self.exercise} {self.name}{where}{_END}"
-        return [head, f"  {_BOLD}{self.message}{_END}", *(f"  {line}" for line in self.lines)]
+        message = [f"{_BOLD}{line}{_END}" for line in _broken(self.message)]
+        return [head, *message, *(part for line in self.lines for part in _broken(line))]
+
+
+def _broken(text: str) -> list[str]:
+    """The text in indented lines that end between words: JupyterLab breaks longer ones anywhere."""
+    indents: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "  "}
+    return textwrap.wrap(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False)
