@@ -1,5 +1,6 @@
 """The validation of a learner's notebooks with nbval: which exercises pass in a fresh kernel."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 
 CELL_SECONDS = 300
 NOT_RUN = "it did not run, because an earlier cell ran out of time or ended the kernel"
+BEHIND_MESSAGE = re.compile(r"✓ |✗ |not run: |line \d+, in ")  # how the lines after it begin
 DEAD_BEFORE = "pytest plugin exception: Kernel dead on test start"  # nbval, of later cells
 
 
@@ -162,7 +164,8 @@ def _failure(case: ElementTree.Element) -> str:
 def _last_words(trace: list[str]) -> str:
     """What a check shows in place of a traceback, or a traceback's last line."""
     if trace[0].startswith("✗"):
-        return ": ".join([trace[0].lstrip("✗ "), *trace[1:2]])
+        said = itertools.takewhile(lambda line: not BEHIND_MESSAGE.match(line), trace[1:])
+        return ": ".join(filter(None, [trace[0].lstrip("✗ "), " ".join(said)]))
     return trace[0] if trace[0].endswith("not written yet.") else trace[-1]
 
 

