@@ -303,9 +303,12 @@ class MultiHeadLatentAttention(nn.Module):
     def from_hf(cls, attention: Any) -> "MultiHeadLatentAttention":
         """The same attention as transformers' `DeepseekV3Attention`, with its weights.
 
-        Raises a ValueError with one sentence for YaRN, halves instead of pairs, and biases.
+        Raises a ValueError with one sentence for halves instead of pairs, and for biases.
         """
         sizes = attention_sizes(attention.config)
+        if yarn := sizes.pop("yarn"):
+            angles = yarn.angles(yarn_frequencies, sizes["d_rope"], sizes["theta"])
+            sizes |= {"angles": angles, "scale": yarn.scale}
         made = cls(**sizes).to(attention.o_proj.weight)
         made.load_state_dict(attention_weights(attention.state_dict(), sizes["d_latent"]))
         return made

@@ -18,8 +18,9 @@ from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.hf_model import read_model
 from helpers.model.interfaces import CachingModel
 from helpers.model.llama import RMSNorm, SwiGLU
+from helpers.model.v2_router import V2Router
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
-from solutions.d3_mla import LatentCache, MultiHeadLatentAttention
+from solutions.d3_mla import LatentCache, MultiHeadLatentAttention, yarn_frequencies
 
 
 class DeepSeekBlock(nn.Module):
@@ -63,13 +64,16 @@ class DeepSeek(nn.Module):
 
     def __init__(self, config: DeepSeekConfig):
         super().__init__()
-        self.config = config
+        self.config = config = config.stretched(yarn_frequencies)
         self.embed = nn.Embedding(config.vocab_size, config.d_model)
         self.blocks: Any = nn.ModuleList(
             DeepSeekBlock(config, layer) for layer in range(config.num_layers)
         )
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        if config.groups_by_best:
+            for layer in layers_of(self):
+                layer.router = V2Router(**config.v2_router())
 
     def forward(
         self, ids: Int[Tensor, "B L"], caches: Sequence[LatentCache] | None = None
@@ -87,16 +91,19 @@ class DeepSeek(nn.Module):
 
     @classmethod
     def from_hf(cls, model_or_folder: nn.Module | str | Path) -> "DeepSeek":
-        """The same model as transformers' `DeepseekV3ForCausalLM` or V2-Lite's kind.
+        """The same model as a released V2, V3, or one of their kinds, or as one of transformers'.
 
-        Takes the model itself or a local folder with config.json and safetensors. Raises a
-        ValueError with one sentence for YaRN, FP8 weights, V2's groups, and a tensor that is
-        missing or has another shape; layers for multi-token prediction are ignored.
+        Takes a model of transformers or a local folder with config.json and safetensors, whose
+        weights stay mapped from the files. Raises a ValueError with one sentence for what this
+        model does not compute, and for a tensor that is missing, left over, or of another shape;
+        layers for multi-token prediction are ignored.
         """
         fields, weights = read_model(model_or_folder)
-        model = cls(DeepSeekConfig(**fields)).to(weights["embed.weight"].dtype)
+        config = DeepSeekConfig(**fields).stretched(yarn_frequencies)
+        with torch.device("meta"):
+            model = cls(config)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"the weights do not fit the parts of this model: {reason}") from None

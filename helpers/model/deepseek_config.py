@@ -1,10 +1,14 @@
 """The sizes and options of a DeepSeek, and which of them its parts take."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from torch import Tensor
 
 from helpers.model.attention_sizes import validate_sizes
 from helpers.model.published import V2_LITE, V3, LatentAttention, PublishedModel
+from helpers.model.yarn import Yarn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,10 @@ class DeepSeekConfig:
     scale: float = 1.0
     num_groups: int = 1
     top_groups: int = 1
+    groups_by_best: bool = False  # V2's groups: by their best expert, not by their best two
     theta: float = 10_000.0
+    yarn: Yarn | None = None
+    angles: Tensor | None = field(default=None, repr=False, compare=False)  # those of `stretched`
     norm_eps: float = 1e-6
 
     def __post_init__(self):
@@ -53,16 +60,31 @@ class DeepSeekConfig:
         """DeepSeek-V2-Lite, whose router is a softmax that is not renormalised; without YaRN."""
         return cls(**_sizes(V2_LITE), affinity="softmax", renormalise=False)
 
+    def stretched(self, frequencies: Callable[..., Tensor]) -> "DeepSeekConfig":
+        """The same with YaRN's angles, where there is YaRN and they are not there yet.
+
+        `frequencies` is the lesson's yarn_frequencies.
+        """
+        if self.yarn is None or self.angles is not None:
+            return self
+        return replace(self, angles=self.yarn.angles(frequencies, self.d_rope, self.theta))
+
     def attention(self) -> dict[str, Any]:
-        """The arguments of `MultiHeadLatentAttention`."""
+        """The arguments of `MultiHeadLatentAttention`; with YaRN those of a `stretched` one."""
         names = "d_model num_heads d_head d_latent d_rope q_latent d_value theta"
-        return self._chosen(names)
+        if self.yarn is None:
+            return self._chosen(names)
+        return self._chosen(f"{names} angles") | {"scale": self.yarn.scale}
 
     def experts(self) -> dict[str, Any]:
         """The arguments of `DeepSeekMoE`."""
         sizes = "d_model num_experts top_k expert_dim num_shared num_segments"
         router = "affinity renormalise scale num_groups top_groups"
         return self._chosen(f"{sizes} {router}")
+
+    def v2_router(self) -> dict[str, Any]:
+        """The arguments of a `V2Router`."""
+        return self._chosen("d_model num_experts top_k num_groups top_groups scale")
 
     def _chosen(self, names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names.split()}

@@ -9,6 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from helpers.checkpoints.fields import attention_fields
+from helpers.checkpoints.named_weights import NamedWeights
+
 # Ours on the left; the one projection to latent and rotary key is cut in two on the way.
 QUERIES = {"queries.q_up.weight": "q_proj.weight"}
 LATENT_QUERIES = {
@@ -25,42 +28,27 @@ LATENT_AND_KEY = "kv_a_proj_with_mqa.weight"
 
 
 def attention_sizes(config: Any) -> dict[str, Any]:
-    """The arguments of `MultiHeadLatentAttention` that a transformers config asks for.
+    """The arguments of `MultiHeadLatentAttention` that a transformers config asks for, and `yarn`,
+    None where rotary angles are theta's.
 
-    Raises a ValueError with one sentence for what this attention does not compute: YaRN and other
-    scaled rotary frequencies, halves instead of pairs, and projections with a bias.
+    Raises a ValueError with one sentence for what this attention does not compute: halves instead
+    of pairs, biases, and other stretched angles than YaRN's.
     """
-    rope = config.rope_parameters
-    if rope["rope_type"] != "default":
-        raise ValueError(f"rope_type must be 'default', got {rope['rope_type']!r}")
-    if not getattr(config, "rope_interleave", True):
-        raise ValueError("rope_interleave must be True: rotary pairs are neighbours here")
-    if config.attention_bias:
-        raise ValueError("attention_bias must be False: no projection has a bias here")
-    return {
-        "d_model": config.hidden_size,
-        "num_heads": config.num_attention_heads,
-        "d_head": config.qk_nope_head_dim,
-        "d_latent": config.kv_lora_rank,
-        "d_rope": config.qk_rope_head_dim,
-        "q_latent": config.q_lora_rank,
-        "d_value": config.v_head_dim,
-        "theta": float(rope["rope_theta"]),
-    }
+    return attention_fields(config.to_dict())
 
 
-def attention_weights(theirs: Mapping[str, Tensor], d_latent: int) -> dict[str, Tensor]:
+def attention_weights(
+    theirs: Mapping[str, Tensor] | NamedWeights, d_latent: int
+) -> dict[str, Tensor]:
     """The state of a `MultiHeadLatentAttention`, from `theirs`, that of transformers' attention.
 
     Raises a ValueError that names the first missing tensor.
     """
-    names = REST | (LATENT_QUERIES if "q_a_proj.weight" in theirs else QUERIES)
-    missing = [name for name in (*names.values(), LATENT_AND_KEY) if name not in theirs]
-    if missing:
-        raise ValueError(f"the attention's weights must hold {missing[0]}, and they do not")
-    down = theirs[LATENT_AND_KEY]  # (d_latent + d_rope, d_model)
+    weights = theirs if isinstance(theirs, NamedWeights) else NamedWeights(theirs)
+    names = REST | (LATENT_QUERIES if "q_a_proj.weight" in weights else QUERIES)
+    down = weights[LATENT_AND_KEY]  # (d_latent + d_rope, d_model)
     cut = {
         "latent.kv_down.weight": down[:d_latent],
         "rotary_key.k_down.weight": down[d_latent:],
     }
-    return cut | {ours: theirs[name] for ours, name in names.items()}
+    return cut | {ours: weights[name] for ours, name in names.items()}

@@ -1,0 +1,1 @@
+"""Released checkpoints: their configuration, their files, and their weights under our names."""
