@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.checkpoints.written import write_folder
 from helpers.measuring.traffic import layers_of
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.hf_model import read_model
@@ -108,6 +109,14 @@ class DeepSeek(nn.Module):
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"the weights do not fit the parts of this model: {reason}") from None
         return model
+
+    def to_hf(self, folder: str | Path, **tokenizer: Any) -> None:
+        """Writes the model as a folder that transformers opens: configuration and safetensors.
+
+        `tokenizer` and `end_of_text` write those of a `Corpus` beside it. Raises a ValueError, and
+        writes nothing, for segments and whatever else no released model has.
+        """
+        write_folder(Path(folder), self.config, self.state_dict(), **tokenizer)
 
 
 def count_parameters(config: DeepSeekConfig) -> tuple[int, int]:

@@ -12,7 +12,8 @@ class Yarn:
     """How rotary angles and scores are stretched (arXiv 2309.00071; V3p, section 4.3).
 
     `factor` times as many positions as the `trained` ones; pairs that turn more than `beta_fast`
-    times within those keep their angle, pairs that turn less than `beta_slow` times have it divided.
+    times within those keep their angle, pairs that turn less than `beta_slow` times have it
+    divided.
     `mscale_all_dim` is released configurations' name for what sharpens the scores.
     """
 
