@@ -15,13 +15,20 @@ from torch.nn import functional as F
 
 from helpers.checkpoints.written import write_folder
 from helpers.measuring.traffic import layers_of
+from helpers.model.attention_ways import QUERY_BLOCK, absorbs, attended_in_blocks, can_absorb
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.hf_model import read_model
 from helpers.model.interfaces import CachingModel
 from helpers.model.llama import RMSNorm, SwiGLU
 from helpers.model.v2_router import V2Router
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
-from solutions.d3_mla import LatentCache, MultiHeadLatentAttention, yarn_frequencies
+from solutions.d3_mla import (
+    LatentCache,
+    MultiHeadLatentAttention,
+    absorbed_decode,
+    attend,
+    yarn_frequencies,
+)
 
 
 class DeepSeekBlock(nn.Module):
@@ -30,8 +37,11 @@ class DeepSeekBlock(nn.Module):
     `attention_norm` and `ffn_norm` are RMSNorms of `config.norm_eps`; `attention` is a
     MultiHeadLatentAttention of `config.attention()`; `ffn` a DeepSeekMoE of `config.experts()`, or
     a SwiGLU of width `config.dense_dim` in the first `config.dense_layers` layers. `layer` counts
-    from 0 (`Block` in DeepSeek-V3's inference/model.py).
+    from 0 (`Block` in DeepSeek-V3's inference/model.py). `attended` is `attention` by whichever way
+    is cheapest: `decode` 'expand' or 'absorb' forces one for new tokens that come one by one.
     """
+
+    decode = "auto"
 
     def __init__(self, config: DeepSeekConfig, layer: int):
         super().__init__()
@@ -51,9 +61,20 @@ class DeepSeekBlock(nn.Module):
         self, x: Float[Tensor, "B L D"], cache: LatentCache | None = None
     ) -> Float[Tensor, "B L D"]:
         # BEGIN SOLUTION
-        x = x + self.attention(self.attention_norm(x), cache)
+        x = x + self.attended(self.attention_norm(x), cache)
         return x + self.ffn(self.ffn_norm(x))
         # END SOLUTION
+
+    def attended(
+        self, x: Float[Tensor, "B L D"], cache: LatentCache | None = None
+    ) -> Float[Tensor, "B L D"]:
+        """`self.attention(x, cache)`; a long x in blocks, one new token without expanding."""
+        absorbed = cache is not None and absorbs(self.decode, x.shape[1], len(cache))
+        if absorbed and can_absorb(self.attention, absorbed_decode):
+            return absorbed_decode(self.attention, x, cache)
+        if x.shape[1] > QUERY_BLOCK:
+            return attended_in_blocks(self.attention, attend, x, cache)
+        return self.attention(x, cache)
 
 
 class DeepSeek(nn.Module):
@@ -76,15 +97,21 @@ class DeepSeek(nn.Module):
             for layer in layers_of(self):
                 layer.router = V2Router(**config.v2_router())
 
-    def forward(
+    def hidden(
         self, ids: Int[Tensor, "B L"], caches: Sequence[LatentCache] | None = None
-    ) -> Float[Tensor, "B L V"]:
+    ) -> Float[Tensor, "B L D"]:
+        """What the head reads: the state of each position after the last norm."""
         # BEGIN SOLUTION
         x = self.embed(ids)
         for i, block in enumerate(self.blocks):
             x = block(x, None if caches is None else caches[i])
-        return self.head(self.norm(x))
+        return self.norm(x)
         # END SOLUTION
+
+    def forward(
+        self, ids: Int[Tensor, "B L"], caches: Sequence[LatentCache] | None = None
+    ) -> Float[Tensor, "B L V"]:
+        return self.head(self.hidden(ids, caches))
 
     def new_caches(self, batch: int, capacity: int) -> list[LatentCache]:
         """An empty cache for each layer."""
@@ -226,7 +253,7 @@ class MultiTokenPrediction(nn.Module):
 
     `hidden` is what the main model has after its last norm, as transformers and vLLM feed it.
     Embedding and hidden state, each normed, are joined in the order of the released weights,
-    embedding first; eq. 21 prints them the other way round.
+    embedding first; eq. 21 prints them the other way round. A cache is that of the block.
     """
 
     def __init__(self, config: DeepSeekConfig):
@@ -238,11 +265,14 @@ class MultiTokenPrediction(nn.Module):
         self.norm = RMSNorm(config.d_model, config.norm_eps)
 
     def forward(
-        self, hidden: Float[Tensor, "B L D"], next_embedding: Float[Tensor, "B L D"]
+        self,
+        hidden: Float[Tensor, "B L D"],
+        next_embedding: Float[Tensor, "B L D"],
+        cache: LatentCache | None = None,
     ) -> Float[Tensor, "B L D"]:
         # BEGIN SOLUTION
         both = torch.cat([self.embed_norm(next_embedding), self.hidden_norm(hidden)], dim=-1)
-        return self.norm(self.block(self.join(both)))
+        return self.norm(self.block(self.join(both), cache))
         # END SOLUTION
 
 

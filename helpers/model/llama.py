@@ -4,6 +4,7 @@ Letters: B batch, L positions, T = B·L tokens, D = d_model, F = expert_dim, H h
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -48,18 +49,33 @@ def rotate(
     The pairs are interleaved, as in DeepSeek's code; `start` is the position of the first row.
     Pair i turns by `angles[i]` radians per position; without `angles` by theta^(−2i / d).
     """
-    length, width = x.shape[-3], x.shape[-1]
+    width = x.shape[-1]
     if width % 2:
         raise ValueError(f"x must have an even width, for pairs of neighbours, got {width}")
     if angles is None:
-        angles = theta ** -(torch.arange(0, width, 2, dtype=torch.float64, device=x.device) / width)
+        per_pair = tuple(theta ** -(pair / width) for pair in range(0, width, 2))
     elif angles.shape != (width // 2,):
         raise ValueError(f"angles must be one per pair, {width // 2}, got {tuple(angles.shape)}")
-    positions = torch.arange(start, start + length, dtype=torch.float64, device=x.device)
-    angle = torch.outer(positions, angles.to(positions))[:, None]  # (L, 1, d/2)
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    else:
+        per_pair = tuple(angles.tolist())
+    cos, sin = _turns(per_pair, start, x.shape[-3], x.dtype, x.device)
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _turns(
+    angles: tuple[float, ...], start: int, length: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Cosine and sine `(L, 1, d/2)` at each position; all layers of a model share them.
+
+    Angles are float64, which some devices lack, so they are made on the CPU.
+    """
+    each = torch.tensor(angles, dtype=torch.float64, device="cpu")
+    positions = torch.arange(start, start + length, dtype=torch.float64, device="cpu")
+    angle = torch.outer(positions, each)[:, None]
+    return angle.cos().to(dtype).to(device), angle.sin().to(dtype).to(device)
 
 
 class CausalSelfAttention(nn.Module):
