@@ -49,12 +49,12 @@ def _slips(load: list[int], top_k: int, factor: float) -> dict[str, float]:
     return {
         "Is it a share of the T·K choices, and not of the T tokens?": beyond(int(even)) * top_k,
         "Is the capacity rounded down to whole rows?": beyond(even),
+        "Is the even share T·K / num_experts rounded before it is multiplied by capacity_factor? "
+        "Only the product is rounded.": beyond(int(factor * (choices // num_experts))),
         "Is the capacity rounded down, which may be 0, and neither up nor to at least 1?": beyond(
             math.ceil(even) if even < 1 else 0
         ),
         "Is the capacity rounded down, and not up?": beyond(math.ceil(even)),
-        "Is the even share T·K / num_experts rounded before it is multiplied by capacity_factor? "
-        "Only the product is rounded.": beyond(int(factor * (choices // num_experts))),
         "Is the even share that of the T·K choices, and not of the T tokens?": beyond(
             int(even / top_k)
         ),

@@ -55,6 +55,11 @@ def combination_slips(
         own_slot: lambda: slow(gates.flip(-1)),
         f"{own_slot} It is the one to the right.": lambda: slow(gates.roll(-1, 1)),
         f"{own_slot} It is the one to the left.": lambda: slow(gates.roll(1, 1)),
+        "Are gates and experts flattened in the same order, both token by token?": lambda: slow(
+            gates.flatten().view(top_k, -1).T
+        ),
+        "Are gates and experts flattened in one order, and not slot by slot beside token by token?"
+        "": lambda: slow(gates.T.reshape(gates.shape)),
         "Is the gate read in the token's own row, gates[token, slot]?": lambda: slow(
             _gates_in_line(gates, experts)
         ),

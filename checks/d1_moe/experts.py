@@ -103,7 +103,7 @@ def _array_independent(answer: type, case: Routing) -> None:
         f"every weight must count for an expert: {int(idle)} numbers get a gradient from none",
         "Is a new expert made at every call, or are all weights zero?"
         if idle == len(users)
-        else "Does a gate, an up or a down projection go unused?",
+        else "Does a gate, an up or a down projection go unused, or start as zeros?",
     )
     expect.require(
         shared == 0,

@@ -131,6 +131,9 @@ def _layer_values(answer: type, case: Routing) -> None:
     want = slow_combination(tokens, gates, experts, array).detach()
     swapped = x.transpose(0, 1).reshape(-1, case.d_model)
 
+    def turned_back() -> Tensor:
+        return want.view(x.shape[1], x.shape[0], -1).transpose(0, 1).flatten(0, 1)
+
     def exchanged() -> Tensor:
         gates, experts = router(swapped)
         return slow_combination(swapped, gates, experts, array)
@@ -145,6 +148,7 @@ def _layer_values(answer: type, case: Routing) -> None:
         "Does every token pass through expert 0, whatever it chose?": lambda: array[0](tokens),
         "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
         "Are positions and rows of the batch exchanged on the way back?": exchanged,
+        "Do rows go back in the order (batch, position), as they were cut?": turned_back,
     }
     expect.close(y.detach().flatten(0, 1), want, "the output", slips=slips)
 

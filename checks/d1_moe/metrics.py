@@ -126,6 +126,7 @@ _MEDIAN = "Is it the mean that divides, and not the median?"
 _SHARE = "Are those shares of the whole load, not divided by their mean, 1/E?"
 _CLAMPED = "Is it cut off at 1? A busy expert takes it far above."
 _PERCENT = "Is that in percent? It is a plain ratio."
+_ALL_IDLE = "Does 0.0 come as soon as one expert is idle? Only where all loads are 0."
 
 check_load_cv = Check(
     id="D1.4b",
@@ -157,6 +158,7 @@ check_load_cv = Check(
             _SHARE: lambda x: float(x.std(correction=0) / x.sum()),
             _CLAMPED: lambda x: min(_cv(x), 1.0),
             _PERCENT: lambda x: 100 * _cv(x),
+            _ALL_IDLE: lambda x: 0.0 if (x == 0).any() else math.nan,
             "Is it rounded? The check wants five digits.": lambda x: round(_cv(x), 1),
         },
     ),
@@ -191,6 +193,9 @@ check_max_violation = Check(
                 1 - x.min() / x.mean()
             ),
             "Is that the coefficient of variation?": _cv,
+            "Is the busiest expert in the mean too? It is that of all E.": lambda x: float(
+                x.max() * (len(x) - 1) / (x.sum() - x.max()) - 1 if len(x) > 1 else math.nan
+            ),
             "Is it the mean that divides, and not the maximum?": lambda x: float(
                 (x.max() - x.mean()) / x.max()
             ),

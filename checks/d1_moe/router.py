@@ -165,7 +165,7 @@ def _router_alone(answer: type, case: Routing) -> None:
     together = dense_gates(*route(router, x, case), case.num_experts).detach()
     shuffled = dense_gates(*route(router, x[order], case), case.num_experts).detach()
     single = dense_gates(*route(router, x[-1:], case), case.num_experts).detach()
-    ask = "Over which dimension do softmax and top-k run?"
+    ask = "Over which dimension do softmax, top-k and the sum of the chosen run?"
     for got, want, when in (
         (shuffled, together[order], "after the tokens are shuffled"),
         (single, together[-1:], "when the last token comes alone"),

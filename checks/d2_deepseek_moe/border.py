@@ -69,6 +69,8 @@ def _border_slips(case: Border, want: int) -> dict[int, str]:
         want + 1: "Is it rounded down?",
         want - 1: "Is a CV of exactly the limit still allowed?",
         want - case.top_k: "Was K added back?",
+        int(case.top_k + case.limit**2 * case.tokens): "Is limit² multiplied by both K and T?",
+        int(case.top_k + case.limit**2 * case.top_k): "Is limit² multiplied by both K and T?",
     }
 
 

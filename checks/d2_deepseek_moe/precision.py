@@ -150,7 +150,9 @@ def small_affinities(answer: type, case: Biased) -> None:
         )
 
 
-_LATE_CAST = "Are the affinities divided in float32, and only the gates cast to the type of x?"
+_LATE_CAST = (
+    "Are the affinities both made and divided in float32, and only the gates cast to the type of x?"
+)
 _NO_FLOOR = "Is the sum kept above 0 by a number so small that it never counts beside affinities?"
 
 

@@ -99,10 +99,22 @@ def _shared_registered(answer: type, case: _Shared) -> None:
         held == want,
         "parameters() must hold num_shared × 3 × d_model × expert_dim = "
         f"{case.num_shared} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, got {held}",
-        "How wide is one network that holds all shared experts? And if there are several, does "
-        "PyTorch know of each?",
+        _registered_slip(held, want, case),
     )
     expect_own_memory(_new_layer(answer, case))
+
+
+def _registered_slip(held: int, want: int, case: _Shared) -> str:
+    """The question that a wrong number of weights calls for."""
+    one = want // case.num_shared
+    if held == one:
+        return "Those are one expert's: is one module listed several times, or made only once?"
+    if held < want:
+        return "Does PyTorch know of each expert? It does not look into a Python list."
+    width, rest = divmod(held, 3 * case.d_model)
+    if rest == 0:
+        return f"Those are networks of width {width} together: is it num_shared × expert_dim?"
+    return "Which other weights are there? The experts have no bias, and their sum has no gate."
 
 
 def _shared_sum(answer: type, case: _Shared) -> None:

@@ -144,12 +144,25 @@ def randomise(module: nn.Module, generator: torch.Generator) -> nn.Module:
     return module
 
 
+def _shared(module: nn.Module) -> dict[str, str]:
+    """The names of weights that came before, each with the name under which it did."""
+    first: dict[int, str] = {}
+    every = module.named_parameters(remove_duplicate=False)
+    named = {key: first.setdefault(id(weight), key) for key, weight in every}
+    return {key: before for key, before in named.items() if key != before}
+
+
 def given_weights(
     module: nn.Module, name: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Tensor]:
     """The module's weights in float64, once they are those that the lesson's constructor makes."""
     expect.module(module, name)
     held = {key: weight.detach().double() for key, weight in module.named_parameters()}
+    for key, first in _shared(module).items():
+        expect.require(
+            key not in shapes,
+            f"{name} must keep {key} apart from {first}, and they are one and the same weight",
+        )
     for key, shape in shapes.items():
         came = expect.shown(held.get(key)).replace("None", "none")
         expect.require(

@@ -29,7 +29,10 @@ _FEW = (
     "Are there as many directions as asked for where activations are few? A decomposition without "
     "full matrices returns min(N, W)."
 )
-_BACK = "Is down the weights along orthonormal directions, and up the way back along the same?"
+_BACK = (
+    "Are the directions those of the keys or values, y = activations @ W.T? Is down the weights "
+    "along them, and up the way back along the same?"
+)
 _SIZED = (
     "Up leads back along the best directions, and what it gets along them has other sizes. Is down "
     "basis.T @ W alone, without singular values or square roots of them?"

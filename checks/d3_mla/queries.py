@@ -100,7 +100,9 @@ def _heads(x: Tensor, up: Tensor, case: Latent) -> tuple[Tensor, ...]:
 def _scale_slips(scaled: Callable, scale: float) -> dict[str, Callable[[], Sequence[Tensor]]]:
     """`scaled(by)` makes both parts, multiplied by another number than `scale`."""
     return {
-        "Are both parts multiplied by the constructor's scale?": lambda: scaled(1.0),
+        "Are both parts multiplied by scale, behind the norm, which would undo it?": lambda: scaled(
+            1.0
+        ),
         "Are both parts multiplied by scale, and once?": lambda: scaled(scale**2),
         "Are they multiplied by scale, and not divided?": lambda: scaled(1 / scale),
     }

@@ -66,6 +66,12 @@ class _Stretched:
         first, last = self.ends()
         return min(max((pair - first) / max(last - first, 0.001), 0.0), 1.0)
 
+    def ramp_of_turns(self, pair: int) -> float:
+        """A slip: even over the number of turns within the trained positions."""
+        fast, slow = self.beta_fast or 32, self.beta_slow or 1
+        turns = (self.trained or 4096) * self.plain(pair) / (2 * math.pi)
+        return min(max((fast - turns) / (fast - slow), 0.0), 1.0)
+
 
 def _stretcheds(rng: random.Random) -> list[_Stretched]:
     """Eleven cases: V3's own, other lengths and bases, no pair that keeps its angle, a ramp that
@@ -180,6 +186,9 @@ def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
         ),
         "Does the ramp run from pair `first` to pair `last`, and not over all pairs?": _mixed(
             case, lambda i: i / max(case.d_rope // 2 - 1, 1)
+        ),
+        "Does the ramp run over the pairs, and not over how often each turns?": _mixed(
+            case, case.ramp_of_turns
         ),
         "Are the angles mixed, and not their inverses?": harmonic,
         "Is the ramp taken over pairs 0, 1, 2, …, and not over their dimensions 0, 2, 4, …?": (

@@ -1,13 +1,10 @@
 """The check of D4.I1: V3's layer that predicts the token after next."""
 
+import inspect
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from checks.d3_mla.cases import POSITIONS
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
@@ -19,14 +16,18 @@ from checks.d4_deepseek.cases import (
     draw_case,
     randomised,
 )
+from checks.d4_deepseek.mtp_slips import (
+    slips_of_epsilon,
+    slips_of_prediction,
+    true_prediction,
+)
 from checks.d4_deepseek.parts import (
-    Part,
     called_once,
     calls_counted,
+    expect_grown,
     kept_ffn,
     kept_parts,
     silence,
-    true_norm,
     weight_of,
     weights_of,
 )
@@ -92,121 +93,26 @@ def _mtp_shapes(answer: type, case: Deep) -> None:
     _output(layer, (inputs[0][:1, :1], inputs[1][:1, :1]))
 
 
-@dataclass(frozen=True)
-class _Prediction:
-    """What the layer is made of; a field replaced is a slip."""
-
-    embed_norm: Part
-    hidden_norm: Part
-    join: Part
-    block: Part
-    norm: Part
-
-    def joined(self, hidden: Tensor, embedding: Tensor) -> Tensor:
-        return self.join(torch.cat([self.embed_norm(embedding), self.hidden_norm(hidden)], dim=-1))
-
-    def __call__(self, hidden: Tensor, embedding: Tensor) -> Tensor:
-        return self.norm(self.block(self.joined(hidden, embedding)))
-
-
-def _true(layer: Built, case: Deep) -> _Prediction:
-    names = ("embed_norm", "hidden_norm", "norm")
-    norms = {name: true_norm(getattr(layer, name), case.config) for name in names}
-    return _Prediction(join=layer.join, block=layer.block, **norms)
-
-
-def _slips_of_epsilon(
-    layer: Built, true: _Prediction, *inputs: Tensor
-) -> dict[str, Callable[[], Tensor]]:
-    """What comes of the norms as the layer made them, where those have another epsilon."""
-    norms = {name: getattr(layer, name) for name in ("embed_norm", "hidden_norm", "norm")}
-    return {
-        "Are all three norms made with config.norm_eps?": lambda: replace(true, **norms)(*inputs)
-    }
-
-
-def _plain(x: Tensor) -> Tensor:
-    return x
-
-
 def _mtp_joined(answer: type, case: Deep) -> None:
     """With a block that returns its input."""
     layer, inputs = made(answer, case), _inputs(case)
     silence(layer.block.attention)
     silence(layer.block.ffn)
-    true = _true(layer, case)
+    true = true_prediction(layer, case)
     when = "with a block that returns its input"
-    slips = _slips(true, *inputs) | _slips_of_epsilon(layer, true, *inputs)
+    slips = slips_of_prediction(true, *inputs) | slips_of_epsilon(layer, true, *inputs)
     expect.close(
         _output(layer, inputs), true(*inputs), "the output", axes=POSITIONS, when=when, slips=slips
     )
 
 
-def _slips_of_joining(
-    true: _Prediction, hidden: Tensor, embedding: Tensor
-) -> dict[str, Callable[[], Tensor]]:
-    e, h = true.embed_norm, true.hidden_norm
-
-    def changed(**fields: Any) -> Callable[[], Tensor]:
-        return lambda: replace(true, **fields)(hidden, embedding)
-
-    def side_by_side(first: Tensor, second: Tensor) -> Callable[[], Tensor]:
-        return lambda: true.norm(true.block(true.join(torch.cat([first, second], dim=-1))))
-
-    def shifted(by: int, which: int) -> Callable[[], Tensor]:
-        moved = [hidden, embedding]
-        moved[which] = moved[which].roll(by, dims=1)
-        return lambda: true(*moved)
-
-    one_further = "The caller has put what belongs together at the same position."
-    return {
-        "Which comes first, side by side? The embedding does.": side_by_side(
-            h(hidden), e(embedding)
-        ),
-        "Does each of the two have its own norm?": changed(embed_norm=h, hidden_norm=e),
-        "Does embed_norm go to the embedding alone?": changed(hidden_norm=e),
-        "Does hidden_norm go to the hidden state alone?": changed(embed_norm=h),
-        "Do the embedding and its norm belong together, and come first?": side_by_side(
-            e(hidden), h(embedding)
-        ),
-        "Are both normed before they are joined?": changed(embed_norm=_plain, hidden_norm=_plain),
-        "Is the embedding normed?": changed(embed_norm=_plain),
-        "Is the hidden state normed?": changed(hidden_norm=_plain),
-        "Is the last norm there, behind the block?": changed(norm=_plain),
-        "Does the last norm come behind the block, and not before it?": changed(
-            block=true.norm, norm=true.block
-        ),
-        "Is the last norm used once?": changed(norm=lambda x: true.norm(true.norm(x))),
-        "Is the hidden state added once more? `join` alone brings it in.": changed(
-            block=lambda x: true.block(x + hidden)
-        ),
-        "Is the embedding added once more? `join` alone brings it in.": changed(
-            block=lambda x: true.block(x + embedding)
-        ),
-        "Is the hidden state added behind the block? `join` alone brings it in.": changed(
-            block=lambda x: true.block(x) + hidden
-        ),
-        "Is what comes in added to the output? The last norm is the end.": lambda: (
-            true(hidden, embedding) + hidden
-        ),
-        "Does the embedding come in?": side_by_side(h(hidden), h(hidden)),
-        "Does the hidden state come in?": side_by_side(e(embedding), e(embedding)),
-        f"Is the embedding moved by a position? {one_further}": shifted(-1, 1),
-        "Is next_embedding moved by a position? It is already that of the next token.": lambda: (
-            true(hidden, torch.cat([embedding[:, 1:], embedding[:, -1:]], dim=1))
-        ),
-        "Is next_embedding moved by a position and filled up with zeros? It is already that of the "
-        "next token.": lambda: true(hidden, F.pad(embedding[:, 1:], (0, 0, 0, 1))),
-        f"Is the embedding moved on by a position? {one_further}": shifted(1, 1),
-        f"Is the hidden state moved by a position? {one_further}": shifted(-1, 0),
-        f"Is the hidden state moved on by a position? {one_further}": shifted(1, 0),
-    }
-
-
 def _mtp_values(answer: type, case: Deep) -> None:
     layer, inputs = made(answer, case), _inputs(case)
-    true = _true(layer, case)
-    want, slips = true(*inputs), _slips(true, *inputs) | _slips_of_epsilon(layer, true, *inputs)
+    true = true_prediction(layer, case)
+    want, slips = (
+        true(*inputs),
+        slips_of_prediction(true, *inputs) | slips_of_epsilon(layer, true, *inputs),
+    )
     _expect_causal(layer, inputs, case)
     parts = {f"layer.{name}": getattr(layer, name) for name in PARTS}
     for training in (False, True):
@@ -215,6 +121,24 @@ def _mtp_values(answer: type, case: Deep) -> None:
             got = _output(layer, inputs)
         expect.close(got, want, "the output", axes=POSITIONS, slips=slips)
         called_once(counts)
+
+
+def _mtp_cached(answer: type, case: Deep) -> None:
+    """Where the layer takes a cache, as it does in newer notebooks: all at once, and in pieces."""
+    layer, (hidden, embedding) = made(answer, case), _inputs(case)
+    if "cache" not in inspect.signature(layer.forward).parameters:
+        return
+    want = true_prediction(layer, case)(hidden, embedding)
+    for way, lengths in case.ways().items():
+        cache, got = case.cache(2 * case.length), []
+        for h, e in zip(hidden.split(lengths, 1), embedding.split(lengths, 1), strict=True):
+            before = len(cache)
+            got.append(layer(h.clone(), e.clone(), cache).detach())
+            ask = "Is it handed to self.block?"
+            expect_grown(cache, "the cache", before, h.shape[1], ask)
+        if case.dtype == torch.float64:
+            when = f"given {way} with a cache"
+            expect.close(torch.cat(got, dim=1), want, "the output", axes=POSITIONS, when=when)
 
 
 def _expect_causal(layer: Built, inputs: tuple[Tensor, Tensor], case: Deep) -> None:
@@ -229,26 +153,6 @@ def _expect_causal(layer: Built, inputs: tuple[Tensor, Tensor], case: Deep) -> N
             f"the output of a position must not depend on {name} at position {last}, and it does",
             "Are both joined position by position?",
         )
-
-
-def _slips(true: _Prediction, hidden: Tensor, embedding: Tensor) -> dict:
-    both = true.joined(hidden, embedding)
-    norm, block = true.norm, true.block
-    return {
-        **_slips_of_joining(true, hidden, embedding),
-        "Where does the block come in?": lambda: norm(both),
-        "Does the block get both, joined?": lambda: norm(block(hidden)),
-        "Is the input of the block added to its output? Its residuals are inside.": lambda: norm(
-            both + block(both)
-        ),
-        "Is the block used once?": lambda: norm(block(block(both))),
-        "Does the block come behind `join`, and the norm behind the block?": lambda: block(
-            norm(both)
-        ),
-        "Are positions and rows of the batch exchanged before the block?": lambda: norm(
-            block(both.transpose(0, 1)).transpose(0, 1)
-        ),
-    }
 
 
 def _mtp_use(answer: type, case: Deep) -> Used:
@@ -283,6 +187,7 @@ check_mtp = Check(
         "parts, shapes and types": _mtp_shapes,
         "both normed and joined, embedding first": _mtp_joined,
         "through the block, and no later position seen": _mtp_values,
+        "with a cache: all at once, one by one and in chunks": _mtp_cached,
         "inputs, weights and biases untouched": untouched(_mtp_use),
         "gradients reach both inputs and every part": _mtp_gradients,
     },
@@ -290,7 +195,7 @@ check_mtp = Check(
         "Two vectors of width D become one. Which of them has which norm, and which comes first?",
         "Look at the input of self.join: (B, L, 2·D), the embedding's half first.",
         "Put self.embed_norm of next_embedding and self.hidden_norm of hidden side by side along "
-        "the last dimension; self.join, self.block, self.norm.",
+        "the last dimension; self.join, self.block with the cache, self.norm.",
     ),
     compared=Comparison(
         inputs=lambda: tuple(torch.randn(2, 4, 64, 64)),

@@ -89,7 +89,13 @@ def kept_ffn(block: Built, config: DeepSeekConfig, layer: int, name: str = "bloc
     for part, want in (wants or {".experts": routed, ".shared": shared}).items():
         module = block.ffn.get_submodule(part[1:])
         held = sum(weight.numel() for weight in module.parameters())
-        expect.require(held == want, f"{name}{part} must hold {want} weights, got {held}")
+        expect.require(
+            held == want,
+            f"{name}{part} must hold {want} weights, got {held}",
+            f"Is the SwiGLU of a dense layer as wide as config.dense_dim={config.dense_dim}?"
+            if is_dense
+            else "Is it the DeepSeekMoE of config.experts()?",
+        )
 
 
 Part = Callable[[Tensor], Tensor]

@@ -115,6 +115,11 @@ def _error(answer, case: _Seeds) -> None:
             / n**0.5
         ),
         "Is it twice the standard error?": 2 * std / n**0.5,
+        **{
+            f"Is it the root of the {n} seeds that divides, and not always of {m}?": std / m**0.5
+            for m in range(2, 6)
+            if m != n
+        },
         "Is it a share of the mean?": std / n**0.5 / abs(float(saved.mean())),
     }
     name = f"the standard error of {n} differences"

@@ -1,5 +1,6 @@
 """One stage of a check on one case: the answer is run, and what goes wrong is told plainly."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from checks.grading.result import CheckFailed, State, Wrong
 from checks.grading.source import codes_of
 
 Stage = Callable[[Any, Any], None]  # of an answer and a case
+_OTHER_TYPES = re.compile(r"same dtype|expected scalar type|dtypes match")
+_TYPES_DIFFER = (
+    "Is a tensor made without dtype=x.dtype, or does a weight stand where `.to()` does not find "
+    "it, as in a plain list?"
+)
 OWN_SEEDS = 2**40  # torch's seed in a stage is above this, where nobody's own seed is
 
 
@@ -67,7 +73,8 @@ class StageRun:
         said, place = traceback.sentence(error), traceback.place(error, codes)
         if place is not None:
             lasts = not isinstance(error, ImportError | MemoryError)
-            return self._failure("raised", f"your code raised {said}", place, lasts=lasts)
+            asks = [_TYPES_DIFFER] if _OTHER_TYPES.search(said) else []
+            return self._failure("raised", f"your code raised {said}", place, *asks, lasts=lasts)
         if isinstance(error, TypeError) and "argument" in said:
             return self._failure(
                 "wrong", f"your code does not accept the arguments the lesson passes ({said})"

@@ -35,7 +35,8 @@ def layer_prefill(answer: type, case: Latent) -> None:
         expect.require(
             len(cache) == case.length,
             f"after {case.length} positions the cache must hold {case.length}, got {len(cache)}",
-            "Does every call append what is new? An empty cache counts as false in `if cache`.",
+            "Does every call append what is new, in training mode too? An empty cache counts as "
+            "false in `if cache`.",
         )
         expect_close(got, want, when="with an empty cache", slips=slips)
 

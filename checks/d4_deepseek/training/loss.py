@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
 from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
 from solutions import d4_deepseek as reference
@@ -113,6 +114,11 @@ def _loss(answer, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
             not got.isnan().any(),
             "the loss must be a number also where a row has no real target, got NaN",
             "Is a mean taken of each row? One mean counts every real target alike.",
+        )
+    if isinstance(got, Tensor) and got.isnan().any():
+        raise Wrong(
+            "the loss must be a number, got NaN, as of a mean of no target. Do logits and targets "
+            "of the same position meet, as they come, and is a mean taken over real ones alone?"
         )
     ask = "It is one number for the whole batch, still a tensor, of the type of the logits."
     return expect.tensor(got, "the loss", (), logits.dtype, ask).detach()

@@ -96,3 +96,12 @@ class StandsAlone(nn.Module):
         x = self.join(torch.concat(x, dim=-1))
         x = self.block(x)
         return self.norm(x)
+
+
+@right
+class CacheByName(MultiTokenPrediction):
+    """As newer notebooks have it, the block's cache handed on by name."""
+
+    def forward(self, hidden, next_embedding, cache=None):
+        parts = self.embed_norm(next_embedding), self.hidden_norm(hidden)
+        return self.norm(self.block(self.join(torch.cat(parts, dim=-1)), cache=cache))

@@ -1,12 +1,13 @@
 """Wrong answers to D4.I1 MultiTokenPrediction: the wrong part, gradient or kind of result."""
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import wrong
 from checks.audit.bank.d4_deepseek.multi_token_prediction.steps import Stepwise
 from helpers.model.llama import RMSNorm
-from solutions.d4_deepseek import DeepSeekBlock
+from solutions.d4_deepseek import DeepSeekBlock, MultiTokenPrediction
 
 
 @wrong
@@ -99,3 +100,22 @@ class InputsOverwritten(Stepwise):
         out = super().forward(hidden.clone(), next_embedding)
         hidden.detach().zero_()
         return out
+
+
+@wrong
+class CacheForgotten(MultiTokenPrediction):
+    """The cache is taken and not handed to the block."""
+
+    def forward(self, hidden, next_embedding, cache=None):
+        parts = self.embed_norm(next_embedding), self.hidden_norm(hidden)
+        return self.norm(self.block(self.join(torch.cat(parts, dim=-1))))
+
+
+@wrong
+class CacheForPromptsAlone(MultiTokenPrediction):
+    """The cache is used while it is empty."""
+
+    def forward(self, hidden, next_embedding, cache=None):
+        parts = self.embed_norm(next_embedding), self.hidden_norm(hidden)
+        both = self.join(torch.cat(parts, dim=-1))
+        return self.norm(self.block(both, None if cache is None or len(cache) else cache))

@@ -1,0 +1,136 @@
+"""What slips of V3's extra layer make, so that a refusal can ask about the one it sees."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from checks.d4_deepseek.cases import Deep
+from checks.d4_deepseek.parts import Part, true_norm
+from checks.grading.result import Built
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the layer is made of; a field replaced is a slip."""
+
+    embed_norm: Part
+    hidden_norm: Part
+    join: Part
+    block: Part
+    norm: Part
+
+    def joined(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        return self.join(torch.cat([self.embed_norm(embedding), self.hidden_norm(hidden)], dim=-1))
+
+    def __call__(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        return self.norm(self.block(self.joined(hidden, embedding)))
+
+
+def true_prediction(layer: Built, case: Deep) -> Prediction:
+    names = ("embed_norm", "hidden_norm", "norm")
+    norms = {name: true_norm(getattr(layer, name), case.config) for name in names}
+    return Prediction(join=layer.join, block=layer.block, **norms)
+
+
+def slips_of_epsilon(
+    layer: Built, true: Prediction, *inputs: Tensor
+) -> dict[str, Callable[[], Tensor]]:
+    """What comes of the norms as the layer made them, where those have another epsilon."""
+    norms = {name: getattr(layer, name) for name in ("embed_norm", "hidden_norm", "norm")}
+    return {
+        "Are all three norms made with config.norm_eps?": lambda: replace(true, **norms)(*inputs)
+    }
+
+
+def _plain(x: Tensor) -> Tensor:
+    return x
+
+
+def _slips_of_joining(
+    true: Prediction, hidden: Tensor, embedding: Tensor
+) -> dict[str, Callable[[], Tensor]]:
+    e, h = true.embed_norm, true.hidden_norm
+
+    def changed(**fields: Any) -> Callable[[], Tensor]:
+        return lambda: replace(true, **fields)(hidden, embedding)
+
+    def side_by_side(first: Tensor, second: Tensor) -> Callable[[], Tensor]:
+        return lambda: true.norm(true.block(true.join(torch.cat([first, second], dim=-1))))
+
+    def shifted(by: int, which: int) -> Callable[[], Tensor]:
+        moved = [hidden, embedding]
+        moved[which] = moved[which].roll(by, dims=1)
+        return lambda: true(*moved)
+
+    one_further = "The caller has put what belongs together at the same position."
+    return {
+        "Which comes first, side by side? The embedding does.": side_by_side(
+            h(hidden), e(embedding)
+        ),
+        "Do all numbers of the embedding come before those of the hidden state, and not in turn?": (
+            lambda: true.norm(
+                true.block(true.join(torch.stack([e(embedding), h(hidden)], dim=-1).flatten(-2)))
+            )
+        ),
+        "Does each of the two have its own norm?": changed(embed_norm=h, hidden_norm=e),
+        "Does embed_norm go to the embedding alone?": changed(hidden_norm=e),
+        "Does hidden_norm go to the hidden state alone?": changed(embed_norm=h),
+        "Do the embedding and its norm belong together, and come first?": side_by_side(
+            e(hidden), h(embedding)
+        ),
+        "Are both normed before they are joined?": changed(embed_norm=_plain, hidden_norm=_plain),
+        "Is the embedding normed?": changed(embed_norm=_plain),
+        "Is the hidden state normed?": changed(hidden_norm=_plain),
+        "Is the last norm there, behind the block?": changed(norm=_plain),
+        "Does the last norm come behind the block, and not before it?": changed(
+            block=true.norm, norm=true.block
+        ),
+        "Is the last norm used once?": changed(norm=lambda x: true.norm(true.norm(x))),
+        "Is the hidden state added once more? `join` alone brings it in.": changed(
+            block=lambda x: true.block(x + hidden)
+        ),
+        "Is the embedding added once more? `join` alone brings it in.": changed(
+            block=lambda x: true.block(x + embedding)
+        ),
+        "Is the hidden state added behind the block? `join` alone brings it in.": changed(
+            block=lambda x: true.block(x) + hidden
+        ),
+        "Is what comes in added to the output? The last norm is the end.": lambda: (
+            true(hidden, embedding) + hidden
+        ),
+        "Does the embedding come in?": side_by_side(h(hidden), h(hidden)),
+        "Does the hidden state come in?": side_by_side(e(embedding), e(embedding)),
+        f"Is the embedding moved by a position? {one_further}": shifted(-1, 1),
+        "Is next_embedding moved by a position? It is already that of the next token.": lambda: (
+            true(hidden, torch.cat([embedding[:, 1:], embedding[:, -1:]], dim=1))
+        ),
+        "Is next_embedding moved by a position and filled up with zeros? It is already that of the "
+        "next token.": lambda: true(hidden, F.pad(embedding[:, 1:], (0, 0, 0, 1))),
+        f"Is the embedding moved on by a position? {one_further}": shifted(1, 1),
+        f"Is the hidden state moved by a position? {one_further}": shifted(-1, 0),
+        f"Is the hidden state moved on by a position? {one_further}": shifted(1, 0),
+    }
+
+
+def slips_of_prediction(true: Prediction, hidden: Tensor, embedding: Tensor) -> dict:
+    both = true.joined(hidden, embedding)
+    norm, block = true.norm, true.block
+    return {
+        **_slips_of_joining(true, hidden, embedding),
+        "Where does the block come in?": lambda: norm(both),
+        "Does the block get both, joined?": lambda: norm(block(hidden)),
+        "Is the input of the block added to its output? Its residuals are inside.": lambda: norm(
+            both + block(both)
+        ),
+        "Is the block used once?": lambda: norm(block(block(both))),
+        "Does the block come behind `join`, and the norm behind the block?": lambda: block(
+            norm(both)
+        ),
+        "Are positions and rows of the batch exchanged before the block?": lambda: norm(
+            block(both.transpose(0, 1)).transpose(0, 1)
+        ),
+    }
