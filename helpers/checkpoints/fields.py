@@ -10,14 +10,13 @@ from typing import Any
 from helpers.checkpoints.config_file import Fields
 from helpers.model.yarn import Yarn
 
-V3_KINDS = ("deepseek_v3", "kimi_k2")
+V3_KINDS = ("deepseek_v3", "kimi_k2", "glm4_moe_lite")
 KINDS = (*V3_KINDS, "deepseek_v2")
 
 # Models with latent attention, and what each has that this model has not.
 OTHERS = {
     "deepseek_v32": "V3.2 chooses the 2,048 earlier tokens to attend to by an indexer (DSA)",
     "deepseek_v4": "V4 has compressed attention instead of MLA, and four residual streams (mHC)",
-    "glm4_moe_lite": "GLM-4.7 names and scales its layers otherwise",
     "longcat_flash": "LongCat has two attentions per layer and experts that compute nothing",
     "minicpm3": "MiniCPM3 has no experts, and scales embeddings and residuals",
     "mistral4": "Mistral's experts and attention have options of their own",
@@ -32,14 +31,14 @@ def model_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     fields, kind = Fields(config), _kind(config)
     _expect_plain_layers(fields)
     _expect_known_quantisation(fields)
-    layers = fields.whole("num_hidden_layers")
+    layers, dense = fields.whole("num_hidden_layers"), _dense_layers(fields, kind)
     return (
         attention_fields(config)
         | _router(fields, kind)
         | {
             "vocab_size": fields.whole("vocab_size"),
             "num_layers": layers,
-            "dense_layers": min(fields.whole("first_k_dense_replace", 0, default=0), layers),
+            "dense_layers": min(dense, layers),
             "dense_dim": fields.whole("intermediate_size"),
             "num_experts": fields.whole("n_routed_experts"),
             "top_k": fields.whole("num_experts_per_tok"),
@@ -82,6 +81,17 @@ def _kind(config: Mapping[str, Any]) -> str:
     if kind in OTHERS:
         raise ValueError(f"{kind!r} is another model: {OTHERS[kind]}")
     raise ValueError(f"model_type must be one of {', '.join(KINDS)}, got {kind!r}")
+
+
+def _dense_layers(fields: Fields, kind: str) -> int:
+    """How many layers at the beginning have no experts."""
+    one = 1 if kind == "glm4_moe_lite" else 0
+    dense = fields.whole("first_k_dense_replace", 0, default=one)
+    kinds = fields.get("mlp_layer_types", [])
+    dense = kinds.index("sparse") if "sparse" in kinds else len(kinds) or dense
+    if "dense" in kinds[dense:]:
+        raise ValueError("mlp_layer_types must have all dense layers before those with experts")
+    return dense
 
 
 def _expect_plain_layers(fields: Fields) -> None:

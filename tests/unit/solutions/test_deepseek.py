@@ -11,6 +11,8 @@ from transformers import (
     DeepseekV2ForCausalLM,
     DeepseekV3Config,
     DeepseekV3ForCausalLM,
+    Glm4MoeLiteConfig,
+    Glm4MoeLiteForCausalLM,
 )
 
 from helpers.model.deepseek_config import DeepSeekConfig
@@ -65,6 +67,11 @@ def v2_lite(**changes) -> nn.Module:
     return shaken(DeepseekV2ForCausalLM(DeepseekV2Config(**(SIZES | V2_SIZES | changes))))
 
 
+def glm(**changes) -> nn.Module:
+    sizes = {k: v for k, v in SIZES.items() if k != "first_k_dense_replace"} | V3_SIZES
+    return shaken(Glm4MoeLiteForCausalLM(Glm4MoeLiteConfig(**(sizes | changes))))
+
+
 YARN = {
     "rope_type": "yarn",
     "rope_theta": 10_000.0,
@@ -82,6 +89,7 @@ KINDS = {
     "V3": lambda: v3(n_group=4, topk_group=2, rope_parameters=YARN),
     "Kimi-K2": lambda: v3(rope_parameters=YARN | {"beta_fast": 1}),
     "Moonlight": lambda: v3(q_lora_rank=None, rms_norm_eps=1e-5),
+    "GLM-4.7-Flash": lambda: glm(routed_scaling_factor=1.8, rms_norm_eps=1e-5),
     "V2-Lite": lambda: v2_lite(rope_parameters=LITE_YARN),
     "V2": lambda: v2_lite(
         **GROUPED, q_lora_rank=24, routed_scaling_factor=16.0, rope_parameters=LITE_YARN
@@ -150,10 +158,13 @@ def test_the_published_sizes_are_counted_to_the_last_parameter() -> None:
 
 @pytest.mark.parametrize("kind", ["V3", "V2-Lite"])
 def test_a_long_text_has_transformers_logits_where_both_turn_by_the_same_angles(kind: str) -> None:
-    """Theirs are float32, ours the lesson's float64: each is held to the other's."""
+    """Theirs are float32, ours the lesson's float64: ours take theirs.
+
+    With these ids no token's last chosen expert lies within rounding of the next.
+    """
     theirs = KINDS[kind]()
     ours = DeepSeek.from_hf(theirs)
-    ids = torch.randint(1, 97, (1, 4096), generator=torch.Generator().manual_seed(2))
+    ids = torch.randint(1, 97, (1, 4096), generator=torch.Generator().manual_seed(3))
     angles = theirs.model.rotary_emb.inv_freq.detach().clone()
     for block in ours.blocks:
         block.attention.queries.angles = block.attention.rotary_key.angles = angles

@@ -52,7 +52,10 @@ def test_v2_chooses_groups_by_their_best_expert_and_scales_by_16() -> None:
 V3_FIELDS = RELEASED["V3"]
 REFUSED = {
     "V3.2": (RELEASED["V3.2-Exp"], "'deepseek_v32' is another model: V3.2 chooses"),
-    "GLM": (RELEASED["GLM-4.7-Flash"], "'glm4_moe_lite' is another model: GLM-4.7"),
+    "dense layers in between": (
+        RELEASED["GLM-4.7-Flash"] | {"mlp_layer_types": ["dense", "sparse", "dense"]},
+        "mlp_layer_types must have all dense layers before those with experts",
+    ),
     "V4": (V3_FIELDS | {"model_type": "deepseek_v4"}, "'deepseek_v4' is another model: V4 has"),
     "a stranger": (V3_FIELDS | {"model_type": "mixtral"}, "model_type must be one of deepseek_v3"),
     "no kind": ({}, "model_type must be one of deepseek_v3, kimi_k2, deepseek_v2, got None"),
