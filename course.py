@@ -260,6 +260,13 @@ def checks(command):
     return lambda arguments: hand_on(["-m", "checks", command, *arguments])
 
 
+def chat(arguments):
+    """A folder is meant as it is named from where the command is given."""
+    if arguments and not arguments[0].startswith("-"):
+        arguments = [os.path.abspath(arguments[0]), *arguments[1:]]
+    return hand_on(["-m", "checks", "chat", *arguments])
+
+
 def build(arguments):
     return hand_on(["-m", "lessons.build", *arguments], dev=True)
 
@@ -284,6 +291,7 @@ COMMANDS = {
     "status": ("", "shows which exercises are done", checks("status")),
     "validate": ("[--all] [lesson ...]", "checks your notebooks in work/", checks("validate")),
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
+    "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),
     "audit": (
         "[lesson ...] [--seeds N]",

@@ -1,9 +1,13 @@
-"""`python -m checks`: the board, a learner's notebooks checked or exported, the audit."""
+"""`python -m checks`: the board, a learner's notebooks checked or exported, a chat, the audit."""
 
 import argparse
 import json
+import math
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import checks
 from checks.learner_files.console import print_anything
@@ -24,8 +28,14 @@ def _export(options: argparse.Namespace) -> int:
     from checks.learner import export
 
     path = export.export()
-    print(f"{path} trains on a text file and writes: it needs only torch and tokenizers.")
+    print(f"{path} trains on a text file and writes: it needs only torch, tokenizers and safetensors.")
     return 0
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from checks.learner import chat
+
+    return chat.chat(options)
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -58,9 +68,47 @@ def _count(word: str) -> int:
     return int(word)
 
 
+def _at_least(least: float, kind: type = int) -> Callable[[str], float]:
+    """What reads a number of this kind, and refuses a smaller one."""
+
+    def number(word: str) -> float:
+        try:
+            value = kind(word)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"it must be a number from {least} on, got {word}")
+        return value
+
+    return number
+
+
+def _ids(text: str) -> list[int]:
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"ids must be whole numbers like 5,17,2, got {text!r}")
+    return [int(word) for word in words]
+
+
+def _add_chat(commands: Any) -> None:
+    chat = commands.add_parser("chat", help="talk to a checkpoint's folder through your own parts")
+    chat.add_argument("folder", type=Path, help="config.json, safetensors, tokenizer.json")
+    chat.add_argument("--prompt", help="answer this and end, in place of a conversation")
+    chat.add_argument("--ids", type=_ids, help="continue these token ids; needs no tokenizer")
+    chat.add_argument("--max-new-tokens", type=_at_least(1), default=200, metavar="N")
+    chat.add_argument("--temperature", type=_at_least(0, float), default=0.7, metavar="T")
+    chat.add_argument(
+        "--dtype", choices=("stored", "float32", "bfloat16", "float16"), default="stored"
+    )
+    chat.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    chat.set_defaults(run=_chat)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="status | validate | export | audit")
+    commands = parser.add_subparsers(
+        required=True, metavar="status | validate | export | chat | audit"
+    )
     status = commands.add_parser("status", help="the board of the fourteen subtasks")
     status.set_defaults(run=_status)
     validate = commands.add_parser("validate", help="run the checks of the notebooks in work/")
@@ -69,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     validate.set_defaults(run=_validate)
     export = commands.add_parser("export", help="write your parts as one file, my_deepseek.py")
     export.set_defaults(run=_export)
+    _add_chat(commands)
     audit = commands.add_parser("audit", help="hold every check against right and wrong answers")
     audit.add_argument("lesson", nargs="*", type=_lesson)
     audit.add_argument("--json", action="store_true", help="print the counts as JSON")

@@ -17,10 +17,9 @@ from helpers.checkpoints.written import write_folder
 from helpers.measuring.traffic import layers_of
 from helpers.model.attention_ways import QUERY_BLOCK, absorbs, attended_in_blocks, can_absorb
 from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.model.hf_model import read_model
 from helpers.model.interfaces import CachingModel
 from helpers.model.llama import RMSNorm, SwiGLU
-from helpers.model.v2_router import V2Router
+from helpers.model.loading import loaded, use_v2_routers
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
 from solutions.d3_mla import (
     LatentCache,
@@ -70,7 +69,7 @@ class DeepSeekBlock(nn.Module):
     ) -> Float[Tensor, "B L D"]:
         """`self.attention(x, cache)`; a long x in blocks, one new token without expanding."""
         absorbed = cache is not None and absorbs(self.decode, x.shape[1], len(cache))
-        if absorbed and can_absorb(self.attention, absorbed_decode):
+        if absorbed and can_absorb(self.attention):
             return absorbed_decode(self.attention, x, cache)
         if x.shape[1] > QUERY_BLOCK:
             return attended_in_blocks(self.attention, attend, x, cache)
@@ -93,9 +92,7 @@ class DeepSeek(nn.Module):
         )
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        if config.groups_by_best:
-            for layer in layers_of(self):
-                layer.router = V2Router(**config.v2_router())
+        use_v2_routers(self, config)
 
     def hidden(
         self, ids: Int[Tensor, "B L"], caches: Sequence[LatentCache] | None = None
@@ -126,16 +123,7 @@ class DeepSeek(nn.Module):
         model does not compute, and for a tensor that is missing, left over, or of another shape;
         layers for multi-token prediction are ignored.
         """
-        fields, weights = read_model(model_or_folder)
-        config = DeepSeekConfig(**fields).stretched(yarn_frequencies)
-        with torch.device("meta"):
-            model = cls(config)
-        try:
-            model.load_state_dict(weights, assign=True)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(f"the weights do not fit the parts of this model: {reason}") from None
-        return model
+        return loaded(cls, model_or_folder, yarn_frequencies)
 
     def to_hf(self, folder: str | Path, **tokenizer: Any) -> None:
         """Writes the model as a folder that transformers opens: configuration and safetensors.

@@ -22,12 +22,16 @@ HELPERS = {
     "helpers.model.router_options": ("validate_router",),
     "helpers.model.attention_sizes": ("validate_sizes",),
     "helpers.measuring.traffic": ("layers_of",),
+    "helpers.model.yarn": ("Yarn",),
     "helpers.model.deepseek_config": ("DeepSeekConfig",),
+    "helpers.model.v2_router": ("V2Router",),
+    "helpers.model.loading": ("use_v2_routers",),
+    "helpers.model.attention_ways": ("absorbs", "can_absorb", "attended_in_blocks"),
     "helpers.training_loops.optimiser": ("optimiser_and_schedule", "warm_up_then_decay"),
 }
 MAIN = "checks.learner.export_main"  # what the file does when it is run
 PARTS = {
-    "d1_moe": ("ExpertArray", "dispatch_combine", "expert_load"),
+    "d1_moe": ("ExpertArray", "dispatch_combine", "expert_load", "load_cv"),
     "d2_deepseek_moe": (
         "SharedExperts",
         "segment_tokens",
@@ -46,6 +50,7 @@ PARTS = {
         "attend",
         "MultiHeadLatentAttention",
         "absorbed_decode",
+        "yarn_frequencies",
     ),
     "d4_deepseek": (
         "DeepSeekBlock",
@@ -57,7 +62,7 @@ PARTS = {
         "generate",
     ),
 }
-LEFT_OUT = ("from_hf", "v3", "v2_lite")  # what needs transformers, or the published tables
+LEFT_OUT = ("from_hf", "to_hf", "v3", "v2_lite")  # what needs transformers, or published tables
 OF_THE_COURSE = re.compile(r"(from|import) (helpers|solutions|checks|jaxtyping)\b")
 HEAD = '''\
 """A DeepSeek in one file.
@@ -68,14 +73,18 @@ HEAD = '''\
 """
 
 import argparse
+import json
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -119,7 +128,9 @@ def text(carried: Carried) -> str:
         ids = {check.name: check.id for check in checks.LESSONS[lesson]}
         own = answers(cells, {ids[name]: name for name in ids})
         chosen = [
-            own[ids[name]].source if carried.origin[name] == "yours" else _reference(lesson, name)
+            _without(own[ids[name]].source)
+            if carried.origin[name] == "yours"
+            else _reference(lesson, name)
             for name in names
         ]
         chosen = list(dict.fromkeys(chosen))  # one cell may hold the answers to two exercises

@@ -1,16 +1,19 @@
 # mypy: disable-error-code="name-defined"
 # ruff: noqa: F821
-"""The end of `my_deepseek.py`: it trains a model on a text file and writes text with it.
+"""The end of `my_deepseek.py`: it trains a model on a text file, saves it, and writes with it.
 
-It is appended to the code of the model and of `helpers.training_loops.optimiser`, whose names it
-uses: DeepSeek, DeepSeekConfig, train, generate, optimiser_and_schedule.
+It is appended to the code of the model, whose names it uses: DeepSeek, DeepSeekConfig, train,
+generate, load_cv, expert_load, layers_of, masked_loss, optimiser_and_schedule.
 """
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SIZES = {
@@ -26,6 +29,7 @@ SIZES = {
     "num_shared": 1,
 }
 LENGTH, ROWS = 128, 16  # tokens per row and rows per batch
+FILES = {"weights": "model.safetensors", "sizes": "sizes.json", "tokenizer": "tokenizer.json"}
 
 
 def make_tokenizer(text, vocab_size=1024):
@@ -41,48 +45,139 @@ def make_tokenizer(text, vocab_size=1024):
     return tokenizer
 
 
-def random_windows(ids):
-    """A batch of windows of the text, and that all of their tokens are real."""
-    starts = torch.randint(len(ids) - LENGTH, (ROWS,)).tolist()
+def read_and_split(path):
+    """A tokenizer of the first nine tenths of a file, and the ids of those and of the last tenth."""
+    if not path.is_file():
+        sys.exit(f"There is no file {path}.")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    cut = len(text) * 9 // 10
+    tokenizer = make_tokenizer(text[:cut])
+    parts = [torch.tensor(tokenizer.encode(t).ids) for t in (text[:cut], text[cut:])]
+    for ids, name in zip(parts, ("first nine tenths", "last tenth"), strict=True):
+        if len(ids) <= LENGTH:
+            sys.exit(
+                f"{path} is too short: its {name} must hold over {LENGTH} tokens, and hold "
+                f"{len(ids)}."
+            )
+    return tokenizer, *parts
+
+
+def windows(ids, starts):
+    """Rows of LENGTH + 1 tokens, and that all of them are real."""
     rows = torch.stack([ids[start : start + LENGTH + 1] for start in starts])
     return rows, torch.ones_like(rows, dtype=torch.bool)
 
 
-def train_on(ids, model, steps):
-    """Trains `model` on random windows of `ids` and returns the loss of each step."""
+def train_on(model, ids, held, steps, device):
+    """Trains `model` on random windows of `ids`, and tells ten times how it does on `held`."""
     optimizer, schedule = optimiser_and_schedule(model, 2e-3, steps)
-    losses = []
-    for _ in range(steps):
-        losses += train(model, [random_windows(ids)], optimizer, lambda: 0.01)
+    for step in range(1, steps + 1):
+        starts = torch.randint(len(ids) - LENGTH, (ROWS,)).tolist()
+        batch = [part.to(device) for part in windows(ids, starts)]
+        bias_step = 0.01 * min(1.0, (steps - step) / (0.3 * steps))
+        (loss,) = train(model, [batch], optimizer, lambda by=bias_step: by)
         schedule.step()
-    return losses
+        if step % max(1, steps // 10) == 0 or step == steps:
+            held_loss, cv = measured(model, held, device)
+            print(
+                f"step {step} of {steps}: loss {loss:.3f}, held out {held_loss:.3f} nats per "
+                f"token, CV of the busiest layer {cv:.2f}",
+                flush=True,
+            )
 
 
-def read_text(path):
-    """The text of a file; exits with one sentence if it is missing or too short to train on."""
-    if not path.is_file():
-        sys.exit(f"There is no file {path}.")
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if len(text) < 20 * LENGTH:
-        sys.exit(f"{path} must hold at least {20 * LENGTH} characters, and holds {len(text)}.")
-    return text
+@torch.no_grad()
+def measured(model, held, device):
+    """The loss on windows of `held`, and the largest CV of the experts' load there."""
+    count = min(ROWS, len(held) // (LENGTH + 1)) or 1
+    starts = [i * (len(held) - LENGTH - 1) // count for i in range(count)]
+    rows, real = (part.to(device) for part in windows(held, starts))
+    loss = masked_loss(model(rows[:, :-1]), rows[:, 1:], real[:, 1:])
+    layers = layers_of(model)
+    cvs = [load_cv(expert_load(layer.last_experts, len(layer.experts))) for layer in layers]
+    return float(loss), max(cvs)
 
 
-def main(arguments=None):
-    """Trains on a text file, then continues `--prompt`."""
+def save(folder, model, tokenizer):
+    """Writes weights, sizes and tokenizer; `load` reads them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, folder / FILES["weights"])
+    sizes = {name: value for name, value in asdict(model.config).items() if value is not None}
+    (folder / FILES["sizes"]).write_text(json.dumps(sizes, indent=2), encoding="utf-8")
+    tokenizer.save(str(folder / FILES["tokenizer"]))
+
+
+def load(folder):
+    """The model and the tokenizer that `save` wrote."""
+    for name in FILES.values():
+        if not (folder / name).is_file():
+            sys.exit(f"{folder} must hold {name}, as --save writes it, and does not.")
+    sizes = json.loads((folder / FILES["sizes"]).read_text(encoding="utf-8"))
+    model = DeepSeek(DeepSeekConfig(**sizes))
+    model.load_state_dict(load_file(folder / FILES["weights"]))
+    return model, Tokenizer.from_file(str(folder / FILES["tokenizer"]))
+
+
+def above(least, kind):
+    """What reads a number and refuses one below `least`."""
+
+    def number(word):
+        value = kind(word)
+        if not least <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"it must be at least {least}, got {word}")
+        return value
+
+    number.__name__ = "number"  # for argparse's own sentence
+    return number
+
+
+def a_device(word):
+    """What torch calls by this name, if a tensor can be made there."""
+    try:
+        return torch.empty(1, device=word).device
+    except (RuntimeError, AssertionError):
+        raise argparse.ArgumentTypeError(f"torch has no device {word} here") from None
+
+
+def arguments_of(words):
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("text", type=Path, help="a text file to train on")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("text", type=Path, nargs="?", help="a text file to train on")
+    parser.add_argument("--load", type=Path, metavar="FOLDER", help="a saved model to start from")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="where to save the model")
+    parser.add_argument("--steps", type=above(1, int), default=300)
+    parser.add_argument("--seed", type=above(0, int), default=0)
     parser.add_argument("--prompt", default="The ")
-    parser.add_argument("--tokens", type=int, default=120)
-    parser.add_argument("--temperature", type=float, default=0.8)
-    chosen = parser.parse_args(arguments)
-    text = read_text(chosen.text)
-    tokenizer = make_tokenizer(text)
-    model = DeepSeek(DeepSeekConfig(vocab_size=tokenizer.get_vocab_size(), **SIZES))
-    losses = train_on(torch.tensor(tokenizer.encode(text).ids), model, chosen.steps)
-    print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f} nats per token in {len(losses)} steps\n")
-    prompt = torch.tensor([tokenizer.encode(chosen.prompt).ids])
+    parser.add_argument("--tokens", type=above(1, int), default=120)
+    parser.add_argument("--temperature", type=above(0, float), default=0.8)
+    parser.add_argument("--device", type=a_device, default="cpu")
+    chosen = parser.parse_args(words)
+    if not chosen.text and not chosen.load:
+        parser.error("give a text file to train on, or --load a saved model")
+    if chosen.text and chosen.load:
+        parser.error("give a text file or --load, not both: a saved model has its own tokenizer")
+    if not chosen.prompt:
+        parser.error("--prompt must hold some text")
+    if chosen.save and chosen.save.exists() and not chosen.save.is_dir():
+        parser.error(f"--save needs a folder, and {chosen.save} is a file")
+    return chosen
+
+
+def main(words=None):
+    """Trains on a text file or loads a model, then continues `--prompt`."""
+    chosen = arguments_of(words)
+    torch.manual_seed(chosen.seed)
+    if chosen.load:
+        model, tokenizer = load(chosen.load)
+        model = model.to(chosen.device)
+    else:
+        tokenizer, ids, held = read_and_split(chosen.text)
+        config = DeepSeekConfig(vocab_size=tokenizer.get_vocab_size(), **SIZES)
+        model = DeepSeek(config).to(chosen.device)
+        train_on(model, ids, held, chosen.steps, chosen.device)
+    if chosen.save:
+        save(chosen.save, model, tokenizer)
+    prompt = torch.tensor([tokenizer.encode(chosen.prompt).ids], device=chosen.device)
     written = generate(model, prompt, chosen.tokens, temperature=chosen.temperature)
     print(tokenizer.decode(written[0].tolist()))
 

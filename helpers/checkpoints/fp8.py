@@ -1,7 +1,5 @@
 """FP8 weights with one scale per block of 128 x 128, as V3 was released (V3p, section 3.3)."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -27,8 +25,3 @@ def dequantised(weight: Tensor, scales: Tensor) -> Tensor:
         spread = scales[i].float().repeat_interleave(BLOCK)[:columns]
         result[i * BLOCK : (i + 1) * BLOCK] = band.float() * spread
     return result
-
-
-def is_quantised(weights: Mapping[str, Tensor]) -> bool:
-    """Whether any weight is FP8."""
-    return any(weight.dtype == FP8 for weight in weights.values())

@@ -17,23 +17,26 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises a ValueError or FileNotFoundError with the name of the file that is missing, cut, or a
     pointer of git-lfs, or of a tensor that the index promises and its file does not hold.
     """
-    index = _index(folder)
-    if index is None:
-        return _read(folder / WEIGHTS)
     weights: dict[str, Tensor] = {}
-    for name in sorted(set(index.values())):
-        weights |= _read(folder / name)
+    for path in weight_files(folder):
+        weights |= _read(path)
+    index = _index(folder) or {}
     missing = next((name for name in index if name not in weights), None)
     if missing is not None:
         raise ValueError(f"{index[missing]} must hold {missing}, as {INDEX} says, and does not")
     return weights
 
 
-def weight_bytes(folder: Path) -> int:
-    """The bytes of all safetensors that make up the model."""
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors that make up the model, each of them there and whole.
+
+    Raises a ValueError or FileNotFoundError with the name of one that is not.
+    """
     index = _index(folder)
     names = [WEIGHTS] if index is None else sorted(set(index.values()))
-    return sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+    for name in names:
+        _require_whole(folder / name)
+    return [folder / name for name in names]
 
 
 def _index(folder: Path) -> dict[str, str] | None:
@@ -47,6 +50,11 @@ def _index(folder: Path) -> dict[str, str] | None:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as tensors:
+        return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+
+
+def _require_whole(path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"the folder must hold {path.name}, and {path.parent} does not")
     with path.open("rb") as file:
@@ -56,8 +64,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path.name} is a pointer of git-lfs and no weights: fetch the file itself"
         )
     try:
-        with safe_open(path, framework="pt") as tensors:
-            return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+        with safe_open(path, framework="pt"):
+            pass
     except SafetensorError as error:
         raise ValueError(
             f"{path.name} is no whole safetensors file ({error}): was its download cut?"

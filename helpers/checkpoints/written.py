@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -43,11 +44,19 @@ def write_folder(
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         end = tokenizer.token_to_id(end_of_text) if end_of_text else None
-        written |= {"eos_token_id": end, "pad_token_id": end}
-        whole = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end_of_text)
-        whole.save_pretrained(folder)
+        written |= {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
+        _whole(tokenizer, end_of_text).save_pretrained(folder)
     save_file(named, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+
+
+def _whole(tokenizer: Tokenizer, end: str | None) -> PreTrainedTokenizerFast:
+    """transformers' form; every text begins behind the end of another, as in training."""
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    if end is not None:
+        ends = [(end, copy.token_to_id(end))]
+        copy.post_processor = TemplateProcessing(single=f"{end} $A", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=copy, bos_token=end, eos_token=end)
 
 
 def released_config(config: DeepSeekConfig, dtype: torch.dtype) -> dict[str, Any]:

@@ -25,19 +25,14 @@ def absorbs(decode: str, length: int, cached: int) -> bool:
     return decode == "absorb" or cached > BREAK_EVEN
 
 
-def can_absorb(attention: Any, absorbed: Callable[..., Tensor]) -> bool:
-    """Whether `absorbed` knows the parts of `attention`; warns once where it does not.
-
-    The reference cuts `latent.kv_up` by `num_heads`, `d_head` and `d_value`; what a learner wrote
-    knows the learner's own parts.
-    """
+def can_absorb(attention: Any) -> bool:
+    """Whether the layer is laid out as absorbed_decode reads it; warns where it is not."""
     names = ("kv_up", "num_heads", "d_head", "d_value")
-    theirs = absorbed.__module__ != "solutions.d3_mla"
-    if theirs or all(hasattr(attention.latent, name) for name in names):
+    if all(hasattr(attention.latent, name) for name in names):
         return True
     warnings.warn(
-        f"JointLatent must keep {', '.join(names)} for the reference's absorbed_decode; "
-        "without them the latents are expanded at every step",
+        f"JointLatent must keep {', '.join(names)} for absorbed_decode: without them latents are "
+        "expanded at every step",
         stacklevel=2,
     )
     return False

@@ -74,6 +74,8 @@ class DeepSeekConfig:
         names = "d_model num_heads d_head d_latent d_rope q_latent d_value theta"
         if self.yarn is None:
             return self._chosen(names)
+        if self.angles is None:
+            raise ValueError("YaRN's angles are missing: take config.stretched(yarn_frequencies)")
         return self._chosen(f"{names} angles") | {"scale": self.yarn.scale}
 
     def experts(self) -> dict[str, Any]:

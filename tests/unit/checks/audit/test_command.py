@@ -119,7 +119,10 @@ def test_without_a_command_the_usage_is_shown():
     words = [sys.executable, "-m", "checks"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=paths.ROOT)
     assert done.returncode == 2
-    assert "status | validate | export | audit" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "status | validate | export | chat | audit" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_a_console_without_ticks_shows_the_board_all_the_same():
