@@ -28,7 +28,9 @@ def _export(options: argparse.Namespace) -> int:
     from checks.learner import export
 
     path = export.export()
-    print(f"{path} trains on a text file and writes: it needs only torch, tokenizers and safetensors.")
+    print(
+        f"{path} trains on a text file and writes: it needs only torch, tokenizers and safetensors."
+    )
     return 0
 
 

@@ -494,7 +494,13 @@ reads = {
     "latents absorbed": sizes.absorbed_bytes(8192),
 }
 needed = {"MHA": faster_mha, "latents expanded": expanded, "latents absorbed": absorbed}
-plot_bandwidth(reads, needed, copy_bandwidth() / 1e9, "One token after 8,192 others")
+multiplied = {
+    "MHA": sizes.standard_multiplications(8192),
+    "latents expanded": sizes.expanded_multiplications(8192),
+    "latents absorbed": sizes.absorbed_multiplications(8192),
+}
+title = "One token after 8,192 others"
+plot_bandwidth(reads, needed, copy_bandwidth() / 1e9, title, multiplications=multiplied)
 plt.show()
 
 # %%
@@ -504,7 +510,55 @@ print(f"bytes read, MHA over absorbed: {reads['MHA'] / reads['latents absorbed']
 print(f"time, MHA over absorbed: {faster_mha / absorbed:.1f}x")
 
 # %% [markdown]
-# `python -m benchmarks decode` measures 32 heads of 128 with a latent of 512 up to 16,384 tokens. With few heads, short contexts or a slow processor the gain over standard attention shrinks: absorbed decode trades bytes for multiplications.
+# `python -m benchmarks decode` measures 32 heads of 128 with a latent of 512 up to 16,384 tokens. With few heads, short contexts or a slow processor the gain over standard attention shrinks: absorbed decode trades bytes for multiplications. How many, at V3's sizes? Its keys have d + r = 192 numbers a head and its values 128.
+
+# %%
+v3 = StepSizes(d_model=7168, num_heads=128, d_head=128, d_latent=512, d_rope=64)
+times = v3.absorbed_multiplications(1) / (128 * (192 + 128))
+fewer = v3.standard_bytes(1) / v3.absorbed_bytes(1)
+print(f"absorbed: {times:.1f} times the multiplications of V3's own heads, expanded and kept")
+print(f"and {fewer:.0f} times fewer bytes than MHA with 128 heads of 128")
+
+# %% [markdown]
+# So absorbing pays where bytes are dear: one token at a time. A prompt's tokens share what is read, and multiplications are all that counts: prefill expands. D4's block does both by itself.
+
+# %% [markdown]
+# ## D3.I2 Longer contexts with YaRN · {D3.I2} minutes
+#
+# V3 was trained on 4,096 positions and stretched 40 times. A pair that turns 100 times in 4,096 positions keeps its angle; one that turns half a turn gets a fortieth of it, since a longer text would show it angles it has never seen.
+
+# %% tags=["exercise"] exercise="D3.I2"
+from solutions.d3_mla import yarn_frequencies
+
+# %% tags=["check"] exercise="D3.I2"
+check_yarn_frequencies(yarn_frequencies)
+
+# %%
+plain, stretched = (yarn_frequencies(64, factor) for factor in (1.0, 40.0))
+turns = 4096 * plain / (2 * math.pi)
+print(f"{'pair':>5}{'turns in 4,096':>16}{'angle divided by':>18}")
+for i in (0, 8, 12, 16, 20, 24, 31):
+    print(f"{i:5}{float(turns[i]):16.2f}{float(plain[i] / stretched[i]):18.1f}")
+
+# %% [markdown]
+# The softmax scale grows with it, by (0.1 · ln 40 + 1)² for V3, which makes attention over many positions sharper again. The cache keeps R + r numbers a token as before. Predict: how large is the cache at 163,840 tokens?
+
+# %%
+sharper = (0.1 * math.log(40) + 1) ** 2  # and 192 is V3's d + r, 128 + 64
+print(f"scale {192**-0.5:.4f} becomes {192**-0.5 * sharper:.4f}")
+numbers = cached_numbers(V3.attention)
+for context in (4096, 163_840):
+    print(
+        f"{context:7,} tokens: {cache_bytes(numbers, V3.layers, context) / 1e9:.2f} GB, {numbers} a token"
+    )
+
+# %%
+whole_turn = 2 * math.pi
+trained_on = (4096 * plain).clamp(max=whole_turn)
+for name, angles in (("as it was", plain), ("with YaRN", stretched)):
+    met = (163_840 * angles).clamp(max=whole_turn)
+    unseen = int((met > 1.0001 * trained_on).sum())
+    print(f"{name}: {unseen} of 32 pairs meet angles at 163,840 that 4,096 never showed")
 
 # %% [markdown]
 # ## Explore · 5 minutes
@@ -578,44 +632,6 @@ for rank in (None, 4, 8, 16, 32):  # None: the standard model itself, trained on
 print("fewer numbers, more loss:", losses[4][0] > losses[8][0] > losses[16][0])
 gained = {rank: before - after for rank, (before, after) in losses.items()}
 print("the fine-tune helps most where most was lost:", max(gained, key=gained.get) == 4)
-
-# %% [markdown]
-# ## Investigation 2: longer contexts with YaRN · {D3.I2} minutes
-#
-# V3 was trained on 4,096 positions and stretched 40 times. A pair that turns 100 times in 4,096 positions keeps its angle; one that turns half a turn gets a fortieth of it, since a longer text would show it angles it has never seen.
-
-# %% tags=["exercise"] exercise="D3.I2"
-from solutions.d3_mla import yarn_frequencies
-
-# %% tags=["check"] exercise="D3.I2"
-check_yarn_frequencies(yarn_frequencies)
-
-# %%
-plain, stretched = (yarn_frequencies(64, factor) for factor in (1.0, 40.0))
-turns = 4096 * plain / (2 * math.pi)
-print(f"{'pair':>5}{'turns in 4,096':>16}{'angle divided by':>18}")
-for i in (0, 8, 12, 16, 20, 24, 31):
-    print(f"{i:5}{float(turns[i]):16.2f}{float(plain[i] / stretched[i]):18.1f}")
-
-# %% [markdown]
-# The softmax scale grows with it, by (0.1 · ln 40 + 1)² for V3, which makes attention over many positions sharper again. The cache keeps R + r numbers a token as before. Predict: how large is the cache at 163,840 tokens?
-
-# %%
-sharper = (0.1 * math.log(40) + 1) ** 2  # and 192 is V3's d + r, 128 + 64
-print(f"scale {192**-0.5:.4f} becomes {192**-0.5 * sharper:.4f}")
-numbers = cached_numbers(V3.attention)
-for context in (4096, 163_840):
-    print(
-        f"{context:7,} tokens: {cache_bytes(numbers, V3.layers, context) / 1e9:.2f} GB, {numbers} a token"
-    )
-
-# %%
-whole_turn = 2 * math.pi
-trained_on = (4096 * plain).clamp(max=whole_turn)
-for name, angles in (("as it was", plain), ("with YaRN", stretched)):
-    met = (163_840 * angles).clamp(max=whole_turn)
-    unseen = int((met > 1.0001 * trained_on).sum())
-    print(f"{name}: {unseen} of 32 pairs meet angles at 163,840 that 4,096 never showed")
 
 # %% [markdown]
 # ## What you built

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 import solutions.d4_deepseek as reference
 from checks import progress
+from checks.learner_files.this_notebook import folder_of_its_own
 from checks.audit.known_mistakes import known_mistakes
 from checks.learner.carry import carry
 from checks.d4_deepseek import (
@@ -43,13 +44,20 @@ from checks.d4_deepseek import (
     check_worth,
 )
 from helpers.training_loops.balancing import annealed, train_balanced
-from helpers.data.corpus import Corpus
+from helpers.checkpoints.folder_tokenizer import read_tokenizer
+from helpers.checkpoints.released import released_rows
+from helpers.checkpoints.written import write_folder
+from helpers.data.corpus import END_OF_TEXT, Corpus
+from helpers.measuring.released_traffic import DOMAINS, traffic_by_domain
+from helpers.measuring.timing import median_milliseconds
+from helpers.model.attention_ways import QUERY_BLOCK, absorbs, attended_in_blocks, can_absorb
 from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.model.hf_model import read_model
 from helpers.model.interfaces import CachingModel
 from helpers.model.llama import CausalSelfAttention, Decoder, RMSNorm, SwiGLU
+from helpers.model.loading import loaded, use_v2_routers
 from helpers.measuring.memory import activation_bytes, standard_cache_bytes, weight_bytes
 from helpers.model.published import V3, active_parameters, total_parameters
+from helpers.model.speculative import speculate
 from helpers.plots.story_box import StoryBox, show_experts
 from helpers.measuring.story_measures import bigram_loss, held_out, sample_stories, story_scores
 from helpers.plots.story_plots import plot_memory, plot_story_curves
@@ -62,6 +70,8 @@ carried = carry("d1_moe", "d2_deepseek_moe", "d3_mla")
 DeepSeekMoE, rebalance = carried.DeepSeekMoE, carried.rebalance
 LatentCache = carried.LatentCache
 MultiHeadLatentAttention = carried.MultiHeadLatentAttention
+attend, absorbed_decode = carried.attend, carried.absorbed_decode
+yarn_frequencies = carried.yarn_frequencies
 torch.manual_seed(0)
 torch.set_num_threads(2)  # a third less time than one, at this size
 carried
@@ -87,7 +97,7 @@ print(f"{'dense layers at first':24}{v3.dense_layers:12}{plan.dense_layers:12}  
 # %% [markdown]
 # ## D4.1 One block · {D4.1} minutes
 #
-# Two sublayers, each `x + f(norm(x))`. The residual carries x past both: if attention and experts gave zeros, the block would return x itself. The first `dense_layers` blocks have a SwiGLU, since balance settles slowest there (arXiv 2401.06066, p. 15).
+# Two sublayers, each `x + f(norm(x))`. The residual carries x past both: if attention and experts gave zeros, the block would return x itself. The given `attended` is `attention` by the cheapest way to the same numbers. The first `dense_layers` blocks have a SwiGLU, since balance settles slowest there (arXiv 2401.06066, p. 15).
 
 # %% tags=["exercise"] exercise="D4.1"
 from solutions.d4_deepseek import DeepSeekBlock
@@ -219,15 +229,15 @@ agree = float((got - wanted).abs().max()) <= bound
 print("logits agree within 1e-5 x max(1, the largest logit):", agree)
 
 # %% [markdown]
-# The same class reads a local folder with `config.json` and safetensors. What it cannot compute it refuses in a sentence: YaRN, as below, FP8 weights and V2's groups; layers for multi-token prediction are left out (`tests/unit/solutions/test_deepseek.py`).
+# The same class reads a folder as released: `config.json` and safetensors, YaRN by your `yarn_frequencies`, FP8 weights with their scales, V2's groups; layers for multi-token prediction are left out. What it cannot compute it refuses in a sentence. Predict: which of these are V3's layers under another name?
+
+# %% tags=["nbval-ignore-output"]
+released = released_rows(count_parameters)
 
 # %%
-theirs.config.rope_parameters = {"rope_type": "yarn", "factor": 40.0, "rope_theta": 10_000.0}
-try:
-    DeepSeek.from_hf(theirs)
-except ValueError as error:
-    print(error)
-theirs.config.rope_parameters = sizes["rope_parameters"]
+for row in released:
+    size = f"{row.total:18,} in all{row.active:16,} for a token" if row.total else row.refusal
+    print(f"{row.name:14} {size}" + (f"  ({row.made})" if row.made else ""))
 
 # %% [markdown]
 # ## D4.3a The loss of real tokens · {D4.3a} minutes
@@ -406,6 +416,23 @@ for layer in (0, 2):
     plt.show()
 
 # %% [markdown]
+# Keep it: `to_hf` writes configuration, weights and tokenizer as transformers lays them out, so anyone's library opens your model. `python3 course.py chat work/story_model` talks to it in a terminal.
+
+# %% tags=["nbval-ignore-output"]
+from transformers import AutoModelForCausalLM
+
+folder = folder_of_its_own("story_model")
+model.to_hf(folder, tokenizer=rows.tokenizer, end_of_text=END_OF_TEXT)
+opened = AutoModelForCausalLM.from_pretrained(folder)
+print(f"{folder.name}: {type(opened).__name__}")
+
+# %%
+story = rows.prompt(texts[0])
+with torch.no_grad():
+    wanted, got = opened(story).logits, model(story)
+print("transformers' logits are yours:", float((got - wanted).abs().max()) < 1e-4)
+
+# %% [markdown]
 # ## Beside a dense transformer · 10 minutes
 #
 # Is the mixture worth its weights? The fair rival computes as much for a token: a SwiGLU as wide as the chosen and the shared experts together, 3 · 64 = 192, in every layer.
@@ -514,16 +541,6 @@ check_mtp(MultiTokenPrediction)
 
 
 # %% tags=["nbval-ignore-output"]
-@torch.no_grad()
-def hidden_of(ids):
-    """What the trained model has after its last norm, `(B, L, D)`."""
-    kept = []
-    hook = model.norm.register_forward_hook(lambda module, inputs, output: kept.append(output))
-    model(ids)
-    hook.remove()
-    return kept[0]
-
-
 class SecondGuess(nn.Module):
     """Logits of the token behind each, from its embedding and the hidden state before it."""
 
@@ -533,7 +550,8 @@ class SecondGuess(nn.Module):
         self.blocks = [self.mtp.block]  # where `layers_of` looks
 
     def forward(self, ids):
-        before = F.pad(hidden_of(ids)[:, :-1], (0, 0, 1, 0))
+        with torch.no_grad():
+            before = F.pad(model.hidden(ids)[:, :-1], (0, 0, 1, 0))
         return model.head(self.mtp(before, model.embed(ids)))
 
 
@@ -552,6 +570,25 @@ print(f"accepted {accepted:.1%}; what the story really says {right:.1%}")
 
 # %%
 print("accepted more often than a third of the time:", accepted > 1 / 3)
+
+# %% [markdown]
+# To decode with it, let it draft: the model reads the newest token and the draft in one go. Where it says the same, both stand, and one reading gave two tokens; where not, its caches forget the draft by `truncate`. Predict: with half of the drafts kept, how many readings do 100 tokens take?
+
+# %% tags=["nbval-ignore-output"]
+beginning, draft_layer = rows.prompt("Mila the fox"), second_guess.mtp
+ways = {
+    "one by one": lambda: generate(model, beginning, 80, temperature=0),
+    "with drafts": lambda: speculate(model, draft_layer, beginning, 80),
+}
+drafted = speculate(model, draft_layer, beginning, 80)
+print(f"{drafted.kept} of {drafted.drafted} drafts kept, {drafted.acceptance:.0%}")
+for name, taken in median_milliseconds(ways).items():
+    print(f"{name:12} {80_000 / taken:6.0f} tokens a second")
+
+# %%
+plain = generate(model, beginning, 80, temperature=0)
+print("the same text, token for token:", torch.equal(drafted.ids, plain))
+print("fewer readings than tokens:", drafted.drafted < 79)
 
 # %% [markdown]
 # ## Investigation 2: what each part is worth · {D4.I2} minutes
@@ -635,6 +672,38 @@ for name in list(table)[1:]:
 # | `Transformer.forward` | `DeepSeek` |
 
 # %% [markdown]
+# ## A released DeepSeek in your code · 15 minutes, optional
+#
+# A checkpoint that you have downloaded runs in your class: its weights stay in their files, and the system reads the parts that are used. In bfloat16 a parameter takes 2 bytes. Predict from the table above: which of them fit into 16, 32 and 64 GB, and of which only what a token uses?
+
+# %%
+for memory in (16, 32, 64):
+    whole = [row.name for row in released if row.total and 2 * row.total < memory * 1e9]
+    parts = [row.name for row in released if row.total and 2 * row.active < memory * 1e9]
+    read = [name for name in parts if name not in whole]
+    print(f"{memory} GB: whole {', '.join(whole) or 'none'}; token by token {', '.join(read)}")
+
+# %% [markdown]
+# Whatever is not in memory is read from the disk again for every token: such a model runs, at the disk's speed. Put the path of a folder in, or talk to it with `python3 course.py chat FOLDER`. Without one, the story model that you saved stands in; it has met neither code nor German.
+
+# %% tags=["nbval-ignore-output"]
+CHECKPOINT = ""  # the path of a folder with config.json, safetensors and tokenizer.json
+chosen_folder = Path(CHECKPOINT) if CHECKPOINT else folder
+print(
+    f"{chosen_folder.name}{'' if CHECKPOINT else ': no checkpoint is given, so it is the story model'}"
+)
+checkpoint, tokenizer = DeepSeek.from_hf(chosen_folder), read_tokenizer(chosen_folder)
+ids = tokenizer("Mila the fox", return_tensors="pt")["input_ids"]
+print(tokenizer.decode(generate(checkpoint, ids, 30, temperature=0)[0]))
+
+# %% tags=["nbval-ignore-output"]
+traffic = traffic_by_domain(checkpoint, tokenizer.encode)
+for layer in sorted({0, len(traffic) // 2, len(traffic) - 1}):
+    title = f"Layer {layer + 1} of those with experts"
+    plot_domain_traffic(traffic[layer], list(DOMAINS), title)
+    plt.show()
+
+# %% [markdown]
 # ## Explain the trade-offs · 20 minutes
 #
 # Answer each in two sentences with a number, before you look into your four notebooks for it.
@@ -655,7 +724,7 @@ for name in list(table)[1:]:
 # %% [markdown]
 # ## What you built
 #
-# A DeepSeek. `python3 course.py export` writes the parts of yours that pass, and the reference's for the rest, as one file, `work/my_deepseek.py`: it needs only torch and tokenizers, trains on a text file, and generates.
+# A DeepSeek. `python3 course.py export` writes the parts of yours that pass, and the reference's for the rest, as one file, `work/my_deepseek.py`: it needs only torch, tokenizers and safetensors, trains on a text file, saves, and generates.
 
 # %% tags=["nbval-ignore-output"]
 progress()

@@ -166,7 +166,7 @@ def update_bias(
     differences choose.
     """
     # BEGIN SOLUTION
-    missing = load.double().mean() - load  # above 0 where an expert has too few
+    missing = load.sum() - len(load) * load  # E times what an expert has too few, exact
     return bias + step * missing.sign().to(bias.dtype)
     # END SOLUTION
 

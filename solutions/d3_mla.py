@@ -403,7 +403,7 @@ def yarn_frequencies(
     (arXiv 2309.00071; V3p, section 4.3; `precompute_freqs_cis` in DeepSeek-V3's model.py).
     """
     validate_sizes(d_rope, trained=trained)
-    pair = torch.arange(d_rope // 2, dtype=torch.float64)
+    pair = torch.arange(d_rope // 2, dtype=torch.float64, device="cpu")
     angle = theta ** (-2 * pair / d_rope)
 
     def pair_that_turns(times: float) -> float:

@@ -46,7 +46,7 @@ def make_tokenizer(text, vocab_size=1024):
 
 
 def read_and_split(path):
-    """A tokenizer of the first nine tenths of a file, and the ids of those and of the last tenth."""
+    """A tokenizer of the first nine tenths of a file; the ids of those and of the rest."""
     if not path.is_file():
         sys.exit(f"There is no file {path}.")
     text = path.read_text(encoding="utf-8", errors="replace")

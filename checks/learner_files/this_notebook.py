@@ -1,6 +1,7 @@
 """Which folder the notebook of this process lies in, wherever the process itself may be by now."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from IPython import get_ipython
@@ -27,6 +28,13 @@ def folder() -> Path | None:
 def is_learners() -> bool:
     """Whether it lies in `work/`, where the learner's notebooks are."""
     return folder() == paths.WORK.resolve()
+
+
+def folder_of_its_own(name: str) -> Path:
+    """`work/name` for a learner's notebook, which keeps it; any other gets a temporary folder."""
+    if is_learners():
+        return paths.WORK / name
+    return Path(tempfile.mkdtemp()) / name
 
 
 def why_not() -> str:

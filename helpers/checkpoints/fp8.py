@@ -20,7 +20,7 @@ def dequantised(weight: Tensor, scales: Tensor) -> Tensor:
             f"a weight of shape {(rows, columns)} must have scales of shape {blocks}, "
             f"got {tuple(scales.shape)}"
         )
-    result = torch.empty(rows, columns, dtype=torch.bfloat16)
+    result = torch.empty(rows, columns, dtype=torch.bfloat16, device=weight.device)
     for i, band in enumerate(weight.split(BLOCK)):
         spread = scales[i].float().repeat_interleave(BLOCK)[:columns]
         result[i * BLOCK : (i + 1) * BLOCK] = band.float() * spread

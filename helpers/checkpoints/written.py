@@ -147,7 +147,7 @@ def released_weights(config: DeepSeekConfig, weights: Mapping[str, Tensor]) -> d
     }
     for i in range(config.num_layers):
         made |= _layer(ours, config, i)
-    return {name: weight.detach().contiguous() for name, weight in made.items()}
+    return {name: weight.detach().cpu().contiguous() for name, weight in made.items()}
 
 
 def _layer(ours: "_Named", config: DeepSeekConfig, i: int) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ def uniform_attention(
 ) -> Float[Tensor, "B L D"]:
     """What the attention returns if each token attends evenly to itself and all before it."""
     values = attention.qkv(x).chunk(3, dim=-1)[-1]
-    seen = torch.arange(1, x.shape[1] + 1, dtype=x.dtype).unsqueeze(-1)  # (L, 1)
+    seen = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device).unsqueeze(-1)
     return attention.out(values.cumsum(dim=1) / seen)
 
 

@@ -49,6 +49,20 @@ class StepSizes:
         """
         return (self.d_latent + self.d_rope) * context * itemsize
 
+    def standard_multiplications(self, context: int) -> int:
+        """A score and a share of the mixture for each head and position: 2·H·d per position."""
+        return 2 * self.num_heads * self.d_head * context
+
+    def absorbed_multiplications(self, context: int) -> int:
+        """Scores from latent and rotary key, latents mixed: H·(2R + r) per position."""
+        return self.num_heads * (2 * self.d_latent + self.d_rope) * context
+
+    def expanded_multiplications(self, context: int) -> int:
+        """Keys and values of all heads made from R numbers each, then scored and mixed."""
+        expanding = self.d_latent * 2 * self.num_heads * self.d_head * context
+        turned = self.num_heads * self.d_rope * context
+        return expanding + self.standard_multiplications(context) + turned
+
     def expanded_bytes(self, context: int, itemsize: int = 4) -> int:
         """Latents and rotary keys read, keys and values of all heads written and read again."""
         standard = self.standard_bytes(context, itemsize)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from helpers.data.story_rows import StoryRows
 from helpers.measuring.traffic import layers_of
+from helpers.model.device import device_of
 from helpers.story_world.coherence import coherence
 from helpers.story_world.stories import NAMES
 
@@ -46,7 +47,7 @@ def held_out(model: nn.Module, rows: StoryRows, count: int = 400) -> HeldOut:
     ids, real = rows.held_ids[:count], rows.held_real[:count]
     losses, loads = [], []
     for part, kept in zip(ids.split(SAMPLED_AT_ONCE), real.split(SAMPLED_AT_ONCE), strict=True):
-        logits, targets = model(part[:, :-1]), part[:, 1:]
+        logits, targets = model(part[:, :-1].to(device_of(model))).cpu(), part[:, 1:]
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         losses.append(loss.view(targets.shape))
         loads.append([_load(layer, kept[:, :-1]) for layer in layers_of(model)])
@@ -58,14 +59,14 @@ def held_out(model: nn.Module, rows: StoryRows, count: int = 400) -> HeldOut:
 def names_told(rows: StoryRows, ids: Int[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
     """Which tokens are a name that occurs earlier in its row; names of one token only."""
     found = [rows.tokenizer.token_to_id(f"Ġ{name}") for name in NAMES]
-    is_name = torch.isin(ids, torch.tensor([i for i in found if i is not None]))
+    is_name = torch.isin(ids, torch.tensor([i for i in found if i is not None], device=ids.device))
     earlier = (ids[:, :, None] == ids[:, None, :]).tril(-1).any(dim=-1)
     return is_name & earlier
 
 
 def _load(layer: Any, real: Bool[Tensor, "B L"]) -> Int[Tensor, " E"]:
     rows = real.reshape(-1).repeat_interleave(len(layer.last_experts) // real.numel())
-    return torch.bincount(layer.last_experts[rows].flatten(), minlength=len(layer.experts))
+    return torch.bincount(layer.last_experts.cpu()[rows].flatten(), minlength=len(layer.experts))
 
 
 def bigram_loss(rows: StoryRows) -> float:
@@ -100,7 +101,9 @@ def sample_stories(
     while len(texts) < count:
         ids = rows.prompt(prompt, min(SAMPLED_AT_ONCE, count - len(texts)))
         room = max(length - ids.shape[1], 1)
-        texts += rows.texts(generate(model, ids, room, temperature=temperature))
+        texts += rows.texts(
+            generate(model, ids.to(device_of(model)), room, temperature=temperature)
+        )
     return texts
 
 

@@ -37,7 +37,7 @@ def relative_load(
 
     `groups[r]` is the group of row r: its domain, or its segment.
     """
-    group = torch.as_tensor(groups)
+    group = torch.as_tensor(groups, device=experts.device)
     if len(group) != len(experts):
         raise ValueError(f"groups must name one group per row, {len(experts)}, got {len(group)}")
     cell = group[:, None] * num_experts + experts  # (rows, K)

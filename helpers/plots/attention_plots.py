@@ -101,32 +101,46 @@ def plot_bandwidth(
     copy_gb_per_second: float,
     title: str,
     figure: Figure | None = None,
+    multiplications: dict[str, int] | None = None,
 ) -> None:
     """Draws the MB that each way reads for one token, and the GB/s it reaches in doing so.
 
-    A dashed line at `copy_gb_per_second` shows how fast the same machine copies.
+    A dashed line at `copy_gb_per_second` shows how fast the same machine copies; `multiplications`
+    stand between the two.
     """
-    read = _positive("bytes_read", list(bytes_read.values()), "N")
-    if milliseconds.keys() != bytes_read.keys():
-        raise ValueError(
-            f"milliseconds must name the same ways as bytes_read, {list(bytes_read)}, "
-            f"got {list(milliseconds)}"
-        )
-    times = _positive("milliseconds", [milliseconds[name] for name in bytes_read], "N")
+    read = _of_the_same_ways("bytes_read", bytes_read, bytes_read)
+    times = _of_the_same_ways("milliseconds", milliseconds, bytes_read)
     (copy,) = _positive("copy_gb_per_second", [copy_gb_per_second], "N")
-    figure = figure_or_new(figure, 9.0, 1.9 + 0.42 * len(read))
-    left, right = figure.subplots(1, 2, sharey=True)
-    _draw_bars(left, list(bytes_read), read / 1e6)
-    left.set_xscale("log")
-    left.set_xlim(read.min() / 4e6, read.max() / 2e5)
-    left.xaxis.set_major_formatter("{x:,g}")
+    wide, panels = (12.0, 3) if multiplications else (9.0, 2)
+    figure = figure_or_new(figure, wide, 1.9 + 0.42 * len(read))
+    left, *middle, right = figure.subplots(1, panels, sharey=True)
+    _draw_on_log(left, list(bytes_read), read / 1e6)
     left.invert_yaxis()
+    if multiplications:
+        counted = _of_the_same_ways("multiplications", multiplications, bytes_read)
+        _draw_on_log(middle[0], list(bytes_read), counted / 1e6)
+        name_axes(middle[0], "Multiplied for one token", "millions", "")
     _draw_bars(right, list(bytes_read), read / times / 1e6)
     right.axvline(copy, color=REFERENCE, linestyle="--", label=f"plain copy, {copy:,.3g} GB/s")
     name_axes(left, "Read for one token", "MB", "")
     name_axes(right, "Speed of reading", "GB/s", "")
     figure.legend(loc="outside lower right", frameon=False)
     figure.suptitle(title, fontweight="bold")
+
+
+def _of_the_same_ways(name: str, numbers: dict, ways: dict) -> np.ndarray:
+    if numbers.keys() != ways.keys():
+        raise ValueError(
+            f"{name} must name the same ways as bytes_read, {list(ways)}, got {list(numbers)}"
+        )
+    return _positive(name, [numbers[way] for way in ways], "N")
+
+
+def _draw_on_log(ax: Axes, names: list[str], values: np.ndarray) -> None:
+    _draw_bars(ax, names, values)
+    ax.set_xscale("log")
+    ax.set_xlim(values.min() / 4, values.max() * 5)
+    ax.xaxis.set_major_formatter("{x:,g}")
 
 
 def plot_attention_maps(

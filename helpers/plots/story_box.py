@@ -12,6 +12,7 @@ from torch import nn
 from helpers.data.story_rows import StoryRows
 from helpers.measuring.story_measures import Generate, sample_stories
 from helpers.measuring.traffic import layers_of
+from helpers.model.device import device_of
 from helpers.plots.coloured_text import ColouredText, colour_text
 
 
@@ -21,7 +22,7 @@ def show_experts(model: nn.Module, rows: StoryRows, text: str, layer: int = 0) -
     layers = layers_of(model)
     if not 0 <= layer < len(layers):
         raise ValueError(f"layer must be between 0 and {len(layers) - 1}, got {layer}")
-    ids = rows.prompt(text)
+    ids = rows.prompt(text).to(device_of(model))
     model(ids)
     segments = len(layers[layer].last_experts) // ids.shape[1]
     first = layers[layer].last_experts[::segments, 0]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from helpers.data.corpus import Corpus
 from helpers.measuring.traffic import layers_of
+from helpers.model.device import device_of
 from helpers.training_loops.balance_losses import Affinities
 from helpers.training_loops.language_model import train_lm
 
@@ -57,7 +58,7 @@ def train_balanced(
     `loss(affinity, experts)` of every layer is added to what is minimised.
     """
     affinities = Affinities(model)
-    real = torch.ones(rows, length, dtype=torch.bool)
+    real = torch.ones(rows, length, dtype=torch.bool, device=device_of(model))
     loads, biases = [], []
 
     def after_step(i: int, model: nn.Module) -> None:
@@ -71,7 +72,7 @@ def train_balanced(
     def sum_of_losses(loss: AuxiliaryLoss, model: nn.Module) -> Tensor:
         layers = zip(affinities.sigmoids(), layers_of(model), strict=True)
         losses = (loss(affinity, layer.last_experts) for affinity, layer in layers)
-        return sum(losses, torch.zeros(()))
+        return sum(losses, torch.zeros((), device=device_of(model)))
 
     try:
         losses = train_lm(

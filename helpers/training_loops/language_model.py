@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from helpers.data.corpus import Corpus
+from helpers.model.device import device_of
 from helpers.training_loops.optimiser import optimiser_and_schedule
 
 MAX_GRADIENT_NORM = 1.0
@@ -120,12 +121,13 @@ def held_out_loss_by_domain(
     ids, domain = corpus.held_out(rows_per_domain, length)
     was_training = model.training
     model.eval()
-    loss = torch.cat([_token_loss(model, part) for part in ids.split(rows_per_domain)])
+    loss = torch.cat([_token_loss(model, part).cpu() for part in ids.split(rows_per_domain)])
     model.train(was_training)
     return {name: loss[domain == i].mean().item() for i, name in enumerate(corpus.domains)}
 
 
 def _token_loss(model: nn.Module, ids: Tensor) -> Float[Tensor, "B L"]:
     """The cross-entropy of each token after the first, given those before it."""
+    ids = ids.to(device_of(model))
     logits = model(ids[:, :-1])
     return F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")

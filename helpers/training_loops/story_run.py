@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from helpers.data.story_rows import StoryRows
 from helpers.measuring.story_measures import Generate, held_out, sample_stories, story_scores
+from helpers.model.device import device_of
 from helpers.training_loops.optimiser import optimiser_and_schedule
 
 MEASURED = 48  # stories sampled for a point of the coherence curve
@@ -98,7 +99,8 @@ class StoryRun:
         picked = torch.randint(len(self.rows.ids), (self.batch,), generator=self.generator)
         ids, real = self.rows.ids[picked], self.rows.real[picked]
         length = int(real.sum(1).max())
-        return ids[:, :length], real[:, :length]
+        where = device_of(self.model)
+        return ids[:, :length].to(where), real[:, :length].to(where)
 
     def _advance(self) -> None:
         """Moves schedule and bar on by one step, and measures where it is time to."""

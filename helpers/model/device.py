@@ -1,0 +1,9 @@
+"""Where a model's weights lie: what goes into it has to lie there too."""
+
+import torch
+from torch import nn
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device of the model's first weight."""
+    return next(model.parameters()).device
