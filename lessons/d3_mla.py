@@ -63,7 +63,7 @@ from helpers.measuring.conversion import (
 from helpers.data.corpus import Corpus
 from helpers.plots.curve_plots import plot_times
 from helpers.measuring.decode_steps import WAYS, StepSizes, copy_bandwidth, decode_milliseconds
-from helpers.model.hf_attention import attention_sizes, attention_weights
+from helpers.checkpoints.hf_attention import attention_sizes, attention_weights
 from helpers.model.kv_cache import cache_bytes, cache_rows, cached_numbers, ways_to_cache
 from helpers.model.llama import Decoder, RMSNorm, SwiGLU, rotate
 from helpers.model.published import LLAMA_2_70B, V3
@@ -227,6 +227,44 @@ from solutions.d3_mla import RotaryKey
 
 # %% tags=["check"] exercise="D3.3c"
 check_rotary_key(RotaryKey)
+
+# %% [markdown]
+# ## D3.I2 Longer contexts with YaRN · {D3.I2} minutes
+#
+# V3 was trained on 4,096 positions and stretched 40 times. A pair that turns 100 times in 4,096 positions keeps its angle; one that turns half a turn gets a fortieth of it, since a longer text would show it angles it has never seen.
+
+# %% tags=["exercise"] exercise="D3.I2"
+from solutions.d3_mla import yarn_frequencies
+
+# %% tags=["check"] exercise="D3.I2"
+check_yarn_frequencies(yarn_frequencies)
+
+# %%
+plain, stretched = (yarn_frequencies(64, factor) for factor in (1.0, 40.0))
+turns = 4096 * plain / (2 * math.pi)
+print(f"{'pair':>5}{'turns in 4,096':>16}{'angle divided by':>18}")
+for i in (0, 8, 12, 16, 20, 24, 31):
+    print(f"{i:5}{float(turns[i]):16.2f}{float(plain[i] / stretched[i]):18.1f}")
+
+# %% [markdown]
+# The softmax scale grows with it, by (0.1 · ln 40 + 1)² for V3, which makes attention over many positions sharper again. The cache keeps R + r numbers a token as before. Predict: how large is the cache at 163,840 tokens?
+
+# %%
+sharper = (0.1 * math.log(40) + 1) ** 2  # and 192 is V3's d + r, 128 + 64
+print(f"scale {192**-0.5:.4f} becomes {192**-0.5 * sharper:.4f}")
+numbers = cached_numbers(V3.attention)
+for context in (4096, 163_840):
+    print(
+        f"{context:7,} tokens: {cache_bytes(numbers, V3.layers, context) / 1e9:.2f} GB, {numbers} a token"
+    )
+
+# %%
+whole_turn = 2 * math.pi
+trained_on = (4096 * plain).clamp(max=whole_turn)
+for name, angles in (("as it was", plain), ("with YaRN", stretched)):
+    met = (163_840 * angles).clamp(max=whole_turn)
+    unseen = int((met > 1.0001 * trained_on).sum())
+    print(f"{name}: {unseen} of 32 pairs meet angles at 163,840 that 4,096 never showed")
 
 # %% [markdown]
 # ## D3.3d Attend · {D3.3d} minutes
@@ -521,44 +559,6 @@ print(f"and {fewer:.0f} times fewer bytes than MHA with 128 heads of 128")
 
 # %% [markdown]
 # So absorbing pays where bytes are dear: one token at a time. A prompt's tokens share what is read, and multiplications are all that counts: prefill expands. D4's block does both by itself.
-
-# %% [markdown]
-# ## D3.I2 Longer contexts with YaRN · {D3.I2} minutes
-#
-# V3 was trained on 4,096 positions and stretched 40 times. A pair that turns 100 times in 4,096 positions keeps its angle; one that turns half a turn gets a fortieth of it, since a longer text would show it angles it has never seen.
-
-# %% tags=["exercise"] exercise="D3.I2"
-from solutions.d3_mla import yarn_frequencies
-
-# %% tags=["check"] exercise="D3.I2"
-check_yarn_frequencies(yarn_frequencies)
-
-# %%
-plain, stretched = (yarn_frequencies(64, factor) for factor in (1.0, 40.0))
-turns = 4096 * plain / (2 * math.pi)
-print(f"{'pair':>5}{'turns in 4,096':>16}{'angle divided by':>18}")
-for i in (0, 8, 12, 16, 20, 24, 31):
-    print(f"{i:5}{float(turns[i]):16.2f}{float(plain[i] / stretched[i]):18.1f}")
-
-# %% [markdown]
-# The softmax scale grows with it, by (0.1 · ln 40 + 1)² for V3, which makes attention over many positions sharper again. The cache keeps R + r numbers a token as before. Predict: how large is the cache at 163,840 tokens?
-
-# %%
-sharper = (0.1 * math.log(40) + 1) ** 2  # and 192 is V3's d + r, 128 + 64
-print(f"scale {192**-0.5:.4f} becomes {192**-0.5 * sharper:.4f}")
-numbers = cached_numbers(V3.attention)
-for context in (4096, 163_840):
-    print(
-        f"{context:7,} tokens: {cache_bytes(numbers, V3.layers, context) / 1e9:.2f} GB, {numbers} a token"
-    )
-
-# %%
-whole_turn = 2 * math.pi
-trained_on = (4096 * plain).clamp(max=whole_turn)
-for name, angles in (("as it was", plain), ("with YaRN", stretched)):
-    met = (163_840 * angles).clamp(max=whole_turn)
-    unseen = int((met > 1.0001 * trained_on).sum())
-    print(f"{name}: {unseen} of 32 pairs meet angles at 163,840 that 4,096 never showed")
 
 # %% [markdown]
 # ## Explore · 5 minutes

@@ -54,7 +54,7 @@ from helpers.model.attention_ways import QUERY_BLOCK, absorbs, attended_in_block
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.interfaces import CachingModel
 from helpers.model.llama import CausalSelfAttention, Decoder, RMSNorm, SwiGLU
-from helpers.model.loading import loaded, use_v2_routers
+from helpers.checkpoints.loading import loaded, use_v2_routers
 from helpers.measuring.memory import activation_bytes, standard_cache_bytes, weight_bytes
 from helpers.model.published import V3, active_parameters, total_parameters
 from helpers.model.speculative import speculate
@@ -181,7 +181,7 @@ print(
 # %% [markdown]
 # ## Second proof: transformers' model, your code · 10 minutes
 #
-# Take transformers' `DeepseekV3ForCausalLM` in a small size, draw every weight anew (norms and balancing biases too), and load it by name into your class. `helpers/model/hf_model.py` holds the names.
+# Take transformers' `DeepseekV3ForCausalLM` in a small size, draw every weight anew (norms and balancing biases too), and load it by name into your class. `helpers/checkpoints/hf_model.py` holds the names.
 
 # %% tags=["nbval-ignore-output"]
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
@@ -672,7 +672,7 @@ for name in list(table)[1:]:
 # | `Transformer.forward` | `DeepSeek` |
 
 # %% [markdown]
-# ## A released DeepSeek in your code · 15 minutes, optional
+# ## Investigation 3: a released DeepSeek in your code · 15 minutes
 #
 # A checkpoint that you have downloaded runs in your class: its weights stay in their files, and the system reads the parts that are used. In bfloat16 a parameter takes 2 bytes. Predict from the table above: which of them fit into 16, 32 and 64 GB, and of which only what a token uses?
 

@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from helpers.checkpoints.hf_attention import attention_sizes, attention_weights
 from helpers.model.attention_sizes import validate_sizes
-from helpers.model.hf_attention import attention_sizes, attention_weights
 from helpers.model.llama import RMSNorm, rotate
 
 

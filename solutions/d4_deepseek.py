@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.checkpoints.loading import loaded, use_v2_routers
 from helpers.checkpoints.written import write_folder
 from helpers.measuring.traffic import layers_of
 from helpers.model.attention_ways import QUERY_BLOCK, absorbs, attended_in_blocks, can_absorb
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.interfaces import CachingModel
 from helpers.model.llama import RMSNorm, SwiGLU
-from helpers.model.loading import loaded, use_v2_routers
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
 from solutions.d3_mla import (
     LatentCache,
@@ -68,8 +68,8 @@ class DeepSeekBlock(nn.Module):
         self, x: Float[Tensor, "B L D"], cache: LatentCache | None = None
     ) -> Float[Tensor, "B L D"]:
         """`self.attention(x, cache)`; a long x in blocks, one new token without expanding."""
-        absorbed = cache is not None and absorbs(self.decode, x.shape[1], len(cache))
-        if absorbed and can_absorb(self.attention):
+        # an empty cache counts as false
+        if cache and absorbs(self.decode, x.shape[1], len(cache)) and can_absorb(self.attention):
             return absorbed_decode(self.attention, x, cache)
         if x.shape[1] > QUERY_BLOCK:
             return attended_in_blocks(self.attention, attend, x, cache)
@@ -115,7 +115,7 @@ class DeepSeek(nn.Module):
         return [block.attention.new_cache(batch, capacity) for block in self.blocks]
 
     @classmethod
-    def from_hf(cls, model_or_folder: nn.Module | str | Path) -> "DeepSeek":
+    def from_hf(cls, model_or_folder: Any) -> "DeepSeek":
         """The same model as a released V2, V3, or one of their kinds, or as one of transformers'.
 
         Takes a model of transformers or a local folder with config.json and safetensors, whose

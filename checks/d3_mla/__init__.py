@@ -18,10 +18,10 @@ CHECKS = (
     check_query_path,
     check_joint_latent,
     check_rotary_key,
+    check_yarn_frequencies,
     check_attend,
     check_mla,
     check_latents_from_mha,
     check_absorbed_decode,
     check_energy_kept,
-    check_yarn_frequencies,
 )

@@ -16,8 +16,8 @@ from checks.learner_files import paths
 from helpers.checkpoints.config_file import read_config
 from helpers.checkpoints.fields import model_fields
 from helpers.checkpoints.folder_tokenizer import ends_of_text, read_tokenizer
+from helpers.checkpoints.loading import loaded
 from helpers.checkpoints.memory_needed import free_memory, memory_needed
-from helpers.model.loading import loaded
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LONGEST = 4096  # tokens of a conversation that the memory is reckoned with
@@ -72,9 +72,10 @@ def _model(options: argparse.Namespace) -> tuple[Any, Any]:
     carried = saved_parts(checks.STEMS, {})
     own = [name for name, whose in carried.origin.items() if whose == "yours"]
     print(f"yours: {', '.join(own) or 'none yet, all parts are the reference'}", file=sys.stderr)
-    model = loaded(carried.DeepSeek, options.folder, carried.yarn_frequencies)
+    parts: dict[str, Any] = carried.parts
+    model = loaded(parts["DeepSeek"], options.folder, parts["yarn_frequencies"])
     dtype = DTYPES.get(options.dtype)
-    return model.to(device=options.device, dtype=dtype).eval(), carried.sample
+    return model.to(device=options.device, dtype=dtype).eval(), parts["sample"]
 
 
 class _Speaker:
@@ -93,20 +94,18 @@ class _Speaker:
 
     def answer(self, text: str) -> None:
         """Says what comes after `text`: the next message of a chat, or the text continued."""
-        tokenizer = self.tokenizer
-        if tokenizer is None:
-            raise ValueError("a text needs a tokenizer")
-        if tokenizer.chat_template:
-            self.told.append({"role": "user", "content": text})
-            ids = tokenizer.apply_chat_template(
-                self.told, add_generation_prompt=True, return_tensors="pt", return_dict=True
-            )["input_ids"]
-        else:
-            ids = tokenizer(text, return_tensors="pt")["input_ids"]
-        new = self.say(ids)
-        if tokenizer.chat_template:
-            content = tokenizer.decode(new, skip_special_tokens=True)
-            self.told.append({"role": "assistant", "content": content})
+        tokenizer: Any = self.tokenizer
+        if not tokenizer.chat_template:
+            print(text, end="", flush=True)
+            self.say(tokenizer(text, return_tensors="pt")["input_ids"])
+            return
+        self.told.append({"role": "user", "content": text})
+        asked = tokenizer.apply_chat_template(
+            self.told, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        new = self.say(asked["input_ids"])
+        content = tokenizer.decode(new, skip_special_tokens=True)
+        self.told.append({"role": "assistant", "content": content})
 
     def say(self, ids: Tensor) -> list[int]:
         """Shows and returns what comes after `ids` `(1, L)`; Ctrl+C ends it early."""

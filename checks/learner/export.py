@@ -18,15 +18,22 @@ from helpers.moved import RENAMED
 NAME = "my_deepseek.py"
 HELPERS = {
     "helpers.model.interfaces": ("ExpertList", "CachingModel"),
-    "helpers.model.llama": ("SwiGLU", "RMSNorm", "rotate"),
+    "helpers.model.llama": ("SwiGLU", "RMSNorm", "rotate", "_turns"),
     "helpers.model.router_options": ("validate_router",),
     "helpers.model.attention_sizes": ("validate_sizes",),
     "helpers.measuring.traffic": ("layers_of",),
     "helpers.model.yarn": ("Yarn",),
     "helpers.model.deepseek_config": ("DeepSeekConfig",),
     "helpers.model.v2_router": ("V2Router",),
-    "helpers.model.loading": ("use_v2_routers",),
-    "helpers.model.attention_ways": ("absorbs", "can_absorb", "attended_in_blocks"),
+    "helpers.checkpoints.loading": ("use_v2_routers",),
+    "helpers.model.attention_ways": (
+        "QUERY_BLOCK",
+        "BREAK_EVEN",
+        "DECODINGS",
+        "absorbs",
+        "can_absorb",
+        "attended_in_blocks",
+    ),
     "helpers.training_loops.optimiser": ("optimiser_and_schedule", "warm_up_then_decay"),
 }
 MAIN = "checks.learner.export_main"  # what the file does when it is run
@@ -118,7 +125,7 @@ def export() -> Path:
 def text(carried: Carried) -> str:
     """The file: head, helpers, parts in the order of the lessons, and what trains and writes."""
     helpers = [
-        _without(solution_markers.source_of(_text_of(module), name))
+        _helper(_text_of(module), name)
         for module, names in HELPERS.items()
         for name in names
     ]
@@ -139,6 +146,14 @@ def text(carried: Carried) -> str:
     pieces = [*helpers, *_old_names(pieces), *pieces]
     more, bodies = _imports_apart([*pieces, _text_of(MAIN).partition('"""\n\n')[2]])
     return "\n\n\n".join([_head(carried, more).strip("\n"), *bodies]) + "\n"
+
+
+def _helper(module: str, name: str) -> str:
+    """A function, a class or a constant of a module's text."""
+    for node in ast.parse(module).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.unparse(node)
+    return _without(solution_markers.source_of(module, name))
 
 
 def _old_names(pieces: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def released_configs() -> dict[str, dict[str, Any]]:
 
 def released_rows(count: Callable[[DeepSeekConfig], tuple[int, int]]) -> list[ReleasedRow]:
     """A row for each; `count` is the lesson's count_parameters."""
-    return [_row(name, config, count) for name, config in released_configs().items()]
+    once = cache(count)  # R1 and V3.1 are as large as V3
+    return [_row(name, config, once) for name, config in released_configs().items()]
 
 
 def _row(name: str, config: dict[str, Any], count: Callable) -> ReleasedRow:
@@ -47,4 +49,5 @@ def _row(name: str, config: dict[str, Any], count: Callable) -> ReleasedRow:
         fields = model_fields(config)
     except ValueError as error:
         return ReleasedRow(name, None, None, str(error), made)
-    return ReleasedRow(name, *count(DeepSeekConfig(**fields)), "", made)
+    total, active = count(DeepSeekConfig(**fields))
+    return ReleasedRow(name, total, active, "", made)

@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from helpers.checkpoints.config_file import CONFIG
+from helpers.checkpoints.hf_attention import LATENT_AND_KEY, LATENT_QUERIES, QUERIES, REST
+from helpers.checkpoints.hf_model import SWIGLU
 from helpers.checkpoints.weight_files import WEIGHTS
 from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.model.hf_attention import LATENT_AND_KEY, LATENT_QUERIES, QUERIES, REST
-from helpers.model.hf_model import SWIGLU
 
 ARCHITECTURES = {"deepseek_v3": "DeepseekV3ForCausalLM", "deepseek_v2": "DeepseekV2ForCausalLM"}
 PARTS = {
@@ -63,7 +63,7 @@ def released_config(config: DeepSeekConfig, dtype: torch.dtype) -> dict[str, Any
     """config.json of the same model; raises a ValueError where no class computes it."""
     kind = _kind(config)
     groups = {"n_group": config.num_groups, "topk_group": config.top_groups}
-    router = {
+    router: dict[str, dict[str, Any]] = {
         "deepseek_v3": {"norm_topk_prob": config.renormalise, "topk_method": "noaux_tc"},
         "deepseek_v2": {
             "norm_topk_prob": False,

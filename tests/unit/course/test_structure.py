@@ -16,6 +16,7 @@ LAYERS = [
     "helpers.story_world",
     "helpers.data",
     "helpers.measuring",
+    "helpers.checkpoints",
     "helpers.training_loops",
     "helpers.plots",
     "solutions",

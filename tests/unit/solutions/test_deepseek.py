@@ -15,8 +15,8 @@ from transformers import (
     Glm4MoeLiteForCausalLM,
 )
 
+from helpers.checkpoints.hf_model import model_weights
 from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.model.hf_model import model_weights
 from helpers.model.published import V2_LITE, V3, active_parameters, total_parameters
 from solutions.d4_deepseek import DeepSeek, count_parameters, generate
 

@@ -16,9 +16,21 @@ from solutions import d1_moe
 from solutions.d2_deepseek_moe import control_bias
 from solutions.d4_deepseek import DeepSeek, MultiTokenPrediction, generate, train
 
-FACTORIES = (
-    "arange empty eye full linspace ones rand randint randn randperm tensor zeros as_tensor".split()
-)
+FACTORIES = [
+    "arange",
+    "empty",
+    "eye",
+    "full",
+    "linspace",
+    "ones",
+    "rand",
+    "randint",
+    "randn",
+    "randperm",
+    "tensor",
+    "zeros",
+    "as_tensor",
+]
 SIZES = {
     "vocab_size": 23,
     "num_layers": 2,

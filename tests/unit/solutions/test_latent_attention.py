@@ -103,15 +103,15 @@ def test_every_gradient_is_transformers() -> None:
     [
         (
             {"rope_parameters": {**ROPE, "rope_type": "yarn", "factor": 4.0}},
-            "rope_type must be 'default', got 'yarn'",
+            "mscale_all_dim must be a number above 0, got None",
         ),
         (
             {"rope_interleave": False},
-            "rope_interleave must be True: rotary pairs are neighbours here",
+            "rope_interleave must be True, got False: rotary pairs are neighbours here",
         ),
         (
             {"attention_bias": True},
-            "attention_bias must be False: no projection has a bias here",
+            "attention_bias must be False, got True: no projection has a bias here",
         ),
     ],
 )

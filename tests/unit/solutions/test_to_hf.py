@@ -66,7 +66,8 @@ def test_the_tokenizer_lies_beside_it(tmp_path: Path) -> None:
     model = DeepSeek(replace(CONFIG, vocab_size=tokenizer.get_vocab_size()))
     model.to_hf(tmp_path, tokenizer=tokenizer, end_of_text=END_OF_TEXT)
     theirs = AutoTokenizer.from_pretrained(tmp_path)
-    assert theirs("upon a time")["input_ids"] == tokenizer.encode("upon a time").ids
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    assert theirs("upon a time")["input_ids"] == [end, *tokenizer.encode("upon a time").ids]
     assert theirs.eos_token == END_OF_TEXT
 
 

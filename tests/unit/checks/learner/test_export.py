@@ -69,7 +69,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def a_text(folder: Path) -> Path:
     path = folder / "text.txt"
-    path.write_text("The cat sat on the mat, and the dog lay by the door.\n" * 60, encoding="utf-8")
+    path.write_text(
+        "The cat sat on the mat, and the dog lay by the door.\n" * 400, encoding="utf-8"
+    )
     return path
 
 
@@ -80,18 +82,46 @@ def test_without_a_notebook_it_is_the_references_and_trains_and_writes(work, tmp
     assert "Yours: none yet." in written and "solutions" not in written
     done = run(path, str(a_text(tmp_path)), "--steps", "4", "--tokens", "6", "--prompt", "The cat")
     assert done.returncode == 0, done.stderr
-    first, _, story = done.stdout.partition("\n\n")
-    assert first.startswith("loss ") and "in 4 steps" in first
-    assert story.startswith("The cat")
+    told = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in told[:4]] == [f"step {i} of 4" for i in range(1, 5)]
+    assert all("held out" in line and "CV of the busiest layer" in line for line in told[:4])
+    assert told[4].startswith("The cat")
 
 
-def test_only_torch_tokenizers_and_python_itself_are_imported(work):
+def test_a_saved_model_is_loaded_and_writes_the_same(work, tmp_path):
+    path, text = export.export(), str(a_text(tmp_path))
+    words = ["--tokens", "9", "--prompt", "The cat", "--temperature", "0"]
+    made = run(path, text, "--steps", "3", "--save", str(tmp_path / "kept"), *words)
+    again = run(path, "--load", str(tmp_path / "kept"), *words)
+    assert made.returncode == again.returncode == 0, made.stderr + again.stderr
+    assert made.stdout.splitlines()[3:] == again.stdout.splitlines()
+
+
+BAD = {
+    "no steps": (["--steps", "0"], "--steps: it must be at least 1, got 0"),
+    "below freezing": (["--temperature", "-1"], "--temperature: it must be at least 0, got -1"),
+    "not a number": (["--temperature", "nan"], "--temperature: it must be at least 0, got nan"),
+    "no prompt": (["--prompt", ""], "--prompt must hold some text"),
+    "no device": (["--device", "abacus"], "torch has no device abacus here"),
+    "both": (["--load", "."], "give a text file or --load, not both"),
+}
+
+
+@pytest.mark.parametrize("title", BAD)
+def test_a_bad_argument_is_one_sentence_before_anything_is_trained(work, tmp_path, title):
+    words, sentence = BAD[title]
+    done = run(export.export(), str(a_text(tmp_path)), *words)
+    assert done.returncode == 2 and not done.stdout
+    assert sentence in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def test_only_torch_its_savers_and_python_itself_are_imported(work):
     tree = ast.parse(export.export().read_text(encoding="utf-8"))
     nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
     froms = {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
     names = froms | {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
     roots = {name.split(".")[0] for name in names}
-    assert roots - sys.stdlib_module_names == {"torch", "tokenizers"}
+    assert roots - sys.stdlib_module_names == {"torch", "tokenizers", "safetensors"}
     defined = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
     assert set(defined) >= WHOLE
     assert len(defined) == len(set(defined))
@@ -133,7 +163,10 @@ def test_a_text_that_is_missing_or_short_gets_a_sentence(work, tmp_path):
     path = export.export()
     short = tmp_path / "short.txt"
     short.write_text("too little", encoding="utf-8")
-    for text, says in ((tmp_path / "no.txt", "There is no file"), (short, "must hold at least")):
+    for text, says in (
+        (tmp_path / "no.txt", "There is no file"),
+        (short, "must hold over 128 tokens"),
+    ):
         done = run(path, str(text))
         assert done.returncode == 1
         assert says in done.stderr and "Traceback" not in done.stderr

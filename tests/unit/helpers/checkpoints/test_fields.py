@@ -58,7 +58,10 @@ REFUSED = {
     ),
     "V4": (V3_FIELDS | {"model_type": "deepseek_v4"}, "'deepseek_v4' is another model: V4 has"),
     "a stranger": (V3_FIELDS | {"model_type": "mixtral"}, "model_type must be one of deepseek_v3"),
-    "no kind": ({}, "model_type must be one of deepseek_v3, kimi_k2, deepseek_v2, got None"),
+    "no kind": (
+        {},
+        "model_type must be one of deepseek_v3, kimi_k2, glm4_moe_lite, deepseek_v2, got None",
+    ),
     "biases of experts": (V3_FIELDS | {"mlp_bias": True}, "mlp_bias must be False, got True"),
     "every second layer": (V3_FIELDS | {"moe_layer_freq": 2}, "moe_layer_freq must be 1, got 2"),
     "another affinity": (

@@ -191,7 +191,7 @@ def test_an_index_that_promises_more_than_its_files_hold_is_refused(tmp_path: Pa
 
 def test_no_folder_and_no_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^a model of transformers or a folder must come, got"):
-        DeepSeek.from_hf(None)  # type: ignore[arg-type]
+        DeepSeek.from_hf(None)
     with pytest.raises(FileNotFoundError, match=r"^a checkpoint is a folder, and .*where is"):
         DeepSeek.from_hf(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"^the folder must hold a config\.json"):

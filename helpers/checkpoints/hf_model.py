@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from helpers.checkpoints.config_file import read_config
 from helpers.checkpoints.fields import model_fields
 from helpers.checkpoints.fp8 import FP8, SCALE, dequantised
+from helpers.checkpoints.hf_attention import attention_weights
 from helpers.checkpoints.named_weights import NamedWeights
 from helpers.checkpoints.weight_files import read_weights
-from helpers.model.hf_attention import attention_weights
 
 SWIGLU = ("gate", "up", "down")
 LAYER = "layers."
 MTP = "eh_proj.weight"  # only layers for multi-token prediction have it
 
 
-def read_model(source: nn.Module | str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_model(source: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The fields of `DeepSeekConfig` and the state of a `DeepSeek`, from a model of transformers
     or a folder as released, whose weights stay mapped from its files.
 
@@ -31,14 +31,14 @@ def read_model(source: nn.Module | str | Path) -> tuple[dict[str, Any], dict[str
     model. The configuration is judged before a weight is looked for.
     """
     if isinstance(source, nn.Module):
-        config = source.config.to_dict() if hasattr(source, "config") else {}
-        fields = model_fields(config)
+        config: Any = getattr(source, "config", None)
+        fields = model_fields(config.to_dict() if config else {})
         return fields, model_weights(source.state_dict(), fields)
     if not isinstance(source, str | Path):
         raise ValueError(f"a model of transformers or a folder must come, got {source!r}")
-    config = read_config(Path(source))
-    fields = model_fields(config)
-    theirs = _widened(read_weights(Path(source)), config)
+    released = read_config(Path(source))
+    fields = model_fields(released)
+    theirs = _widened(read_weights(Path(source)), released)
     return fields, model_weights(theirs, fields)
 
 

@@ -1,21 +1,20 @@
 """A DeepSeek of anybody's class with the weights of a released one, or of one of transformers'."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from helpers.checkpoints.hf_model import read_model
 from helpers.measuring.traffic import layers_of
 from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.model.hf_model import read_model
 from helpers.model.v2_router import V2Router
 
 
 def loaded(
     make: Callable[[DeepSeekConfig], Any],
-    source: nn.Module | str | Path,
+    source: Any,
     frequencies: Callable[..., Tensor],
 ) -> Any:
     """`make(config)` with the weights of `source`, which stay mapped from a folder's files.
