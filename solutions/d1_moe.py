@@ -73,7 +73,7 @@ def dispatch_combine(
         token, slot = torch.where(experts == i)  # (n,), (n,)
         if len(token):
             out = expert_array[i](x[token])  # (n, D)
-            y = y.index_add(0, token, gates[token, slot, None] * out)
+            y.index_add_(0, token, gates[token, slot, None] * out)
     return y
     # END SOLUTION
 

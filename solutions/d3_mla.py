@@ -238,12 +238,12 @@ def attend(
     The L queries are those of the last L of the S positions; scores are divided by sqrt(d + r).
     """
     # BEGIN SOLUTION
-    scores = torch.einsum("blhd,bshd->bhls", q_content, k_content)
-    scores = scores + torch.einsum("blhr,bsr->bhls", q_rotary, k_rotary)
-    scores = scores / math.sqrt(q_content.shape[-1] + q_rotary.shape[-1])
+    shared = k_rotary[:, :, None].expand(-1, -1, q_rotary.shape[2], -1)
+    q, k = torch.cat([q_content, q_rotary], dim=-1), torch.cat([k_content, shared], dim=-1)
+    scores = torch.einsum("blhd,bshd->bhls", q / math.sqrt(q.shape[-1]), k)
     length, seen = scores.shape[-2:]
-    later = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(seen - length + 1)  # (L, S)
-    weights = scores.masked_fill(later, -torch.inf).softmax(dim=-1)
+    later = torch.full_like(scores[0, 0], -torch.inf).triu(seen - length + 1)  # (L, S), else 0
+    weights = (scores + later).softmax(dim=-1)
     return torch.einsum("bhls,bshv->blhv", weights, values)
     # END SOLUTION
 

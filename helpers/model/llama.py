@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,7 +23,9 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(expert_dim, d_model, bias=False)
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        both = torch.cat([self.gate.weight, self.up.weight])  # one product in place of two
+        gate, up = F.linear(x, both).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
 
 
 class RMSNorm(nn.Module):
@@ -58,24 +60,27 @@ def rotate(
         raise ValueError(f"angles must be one per pair, {width // 2}, got {tuple(angles.shape)}")
     else:
         per_pair = tuple(angles.tolist())
-    cos, sin = _turns(per_pair, start, x.shape[-3], x.dtype, x.device)
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+    turns = _turns(per_pair, start, x.shape[-3], x.device)
+    wide = x if x.dtype == torch.float64 else x.float()
+    pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * turns.to(pairs.dtype)).flatten(-2).to(x.dtype)
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _turns(
-    angles: tuple[float, ...], start: int, length: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Cosine and sine `(L, 1, d/2)` at each position; all layers of a model share them.
+    angles: tuple[float, ...], start: int, length: int, device: torch.device
+) -> Complex[Tensor, "L one pairs"]:
+    """A number of length 1 for each position and pair: to multiply by it is to turn by its angle.
 
-    Angles are float64, which some devices lack, so they are made on the CPU.
+    All layers of a model share them. Angles are float64, which some devices lack, so they are made
+    on the CPU.
     """
     each = torch.tensor(angles, dtype=torch.float64, device="cpu")
     positions = torch.arange(start, start + length, dtype=torch.float64, device="cpu")
     angle = torch.outer(positions, each)[:, None]
-    return angle.cos().to(dtype).to(device), angle.sin().to(dtype).to(device)
+    turns = torch.polar(torch.ones_like(angle), angle)
+    return turns if device.type == "cpu" else turns.to(torch.complex64).to(device)
 
 
 class CausalSelfAttention(nn.Module):
