@@ -69,11 +69,10 @@ def dispatch_combine(
     """
     # BEGIN SOLUTION
     y = torch.zeros_like(x)
-    for i in range(len(expert_array)):
+    for i in experts.unique().tolist():
         token, slot = torch.where(experts == i)  # (n,), (n,)
-        if len(token):
-            out = expert_array[i](x[token])  # (n, D)
-            y.index_add_(0, token, gates[token, slot, None] * out)
+        out = expert_array[i](x[token])  # (n, D)
+        y.index_add_(0, token, gates[token, slot, None] * out)
     return y
     # END SOLUTION
 

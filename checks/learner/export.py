@@ -125,9 +125,7 @@ def export() -> Path:
 def text(carried: Carried) -> str:
     """The file: head, helpers, parts in the order of the lessons, and what trains and writes."""
     helpers = [
-        _helper(_text_of(module), name)
-        for module, names in HELPERS.items()
-        for name in names
+        _helper(_text_of(module), name) for module, names in HELPERS.items() for name in names
     ]
     pieces: list[str] = []
     for lesson, names in PARTS.items():

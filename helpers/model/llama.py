@@ -23,7 +23,9 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(expert_dim, d_model, bias=False)
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
-        both = torch.cat([self.gate.weight, self.up.weight])  # one product in place of two
+        if not torch.is_grad_enabled():
+            return self.down(F.silu(self.gate(x)) * self.up(x))
+        both = torch.cat([self.gate.weight, self.up.weight])  # one product, and one each way back
         gate, up = F.linear(x, both).chunk(2, dim=-1)
         return self.down(F.silu(gate) * up)
 
@@ -60,16 +62,16 @@ def rotate(
         raise ValueError(f"angles must be one per pair, {width // 2}, got {tuple(angles.shape)}")
     else:
         per_pair = tuple(angles.tolist())
-    turns = _turns(per_pair, start, x.shape[-3], x.device)
     wide = x if x.dtype == torch.float64 else x.float()
     pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * turns.to(pairs.dtype)).flatten(-2).to(x.dtype)
+    turns = _turns(per_pair, start, x.shape[-3], pairs.dtype, x.device)
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _turns(
-    angles: tuple[float, ...], start: int, length: int, device: torch.device
+    angles: tuple[float, ...], start: int, length: int, dtype: torch.dtype, device: torch.device
 ) -> Complex[Tensor, "L one pairs"]:
     """A number of length 1 for each position and pair: to multiply by it is to turn by its angle.
 
@@ -79,8 +81,7 @@ def _turns(
     each = torch.tensor(angles, dtype=torch.float64, device="cpu")
     positions = torch.arange(start, start + length, dtype=torch.float64, device="cpu")
     angle = torch.outer(positions, each)[:, None]
-    turns = torch.polar(torch.ones_like(angle), angle)
-    return turns if device.type == "cpu" else turns.to(torch.complex64).to(device)
+    return torch.polar(torch.ones_like(angle), angle).to(dtype).to(device)
 
 
 class CausalSelfAttention(nn.Module):

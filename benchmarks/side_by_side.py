@@ -1,0 +1,168 @@
+"""Our model beside transformers', the best of its ways: training, generation, decode, prefill.
+
+Both have the same weights, the same optimiser with the same flags, and the same loss.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import DynamicCache
+from transformers.utils import logging
+
+from benchmarks.compared import Compared, compared
+from benchmarks.models import SIZES, ours, theirs
+from solutions.d4_deepseek import generate
+
+EXPERTS, ATTENTIONS = ("eager", "batched_mm", "grouped_mm"), ("eager", "sdpa")
+ASKED = {"d4": 1.0, "wide": 1.25, "generation": 2.0, "prefill": 1.0, 4096: 5.0, 16_384: 10.0}
+STEPS = 8  # tokens of a decode that are timed together
+
+
+def rows() -> Iterator[Compared]:
+    """Each row of the table, as it is measured."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        yield _training("d4", threads)
+        yield _training("wide", threads)
+        yield _generation(threads)
+        yield _prefill(threads)
+        for context in SIZES["long"]["contexts"]:
+            yield _decode(context, threads)
+
+
+def _pair(name: str) -> tuple[Any, dict[str, nn.Module]]:
+    """Ours, and transformers' model of the same weights by each of its ways."""
+    model = ours(name)
+    with tempfile.TemporaryDirectory() as folder:
+        model.to_hf(folder)
+        models = {
+            f"{experts}, {attention}": theirs(Path(folder), experts, attention)
+            for experts in EXPERTS
+            for attention in ATTENTIONS
+        }
+    return model, models
+
+
+def _training(name: str, threads: int) -> Compared:
+    size = SIZES[name]
+    generator = torch.Generator().manual_seed(1)
+    shape = size["batch"], size["length"] + 1
+    ids = torch.randint(size["vocabulary"], shape, generator=generator)
+    model, others = _pair(name)
+    calls = {
+        way: _step(other, ids, lambda x, other=other: other(x, use_cache=False).logits)
+        for way, other in others.items()
+    }
+    what = f"training step, {size['what']}"
+    return compared(what, threads, ASKED[name], _step(model, ids, model), calls)
+
+
+def _step(model: nn.Module, ids: Tensor, logits: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
+
+    def step() -> None:
+        loss = F.cross_entropy(logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def _generation(threads: int) -> Compared:
+    sizes = SIZES["generation"]
+    prompt, new = torch.arange(sizes["prompt"])[None], sizes["new"]
+    model, others = _pair("d4")
+
+    def of(other: Any) -> Callable[[], object]:
+        options = {"max_new_tokens": new, "min_new_tokens": new, "do_sample": False}
+        return lambda: other.generate(prompt, attention_mask=torch.ones_like(prompt), **options)
+
+    what = f"generation, {sizes['prompt']} tokens and {new} more"
+    calls = {way: of(other) for way, other in others.items()}
+    return compared(
+        what,
+        threads,
+        ASKED["generation"],
+        lambda: generate(model, prompt, new, temperature=0),
+        calls,
+    )
+
+
+@torch.no_grad()
+def _prefill(threads: int) -> Compared:
+    ids = torch.arange(4096)[None] % SIZES["long"]["vocabulary"]
+    model, others = _pair("long")
+    calls = {
+        way: torch.no_grad()(lambda other=other: other(ids, logits_to_keep=1))
+        for way, other in others.items()
+        if not way.startswith("batched_mm")  # which copies an expert for every token
+    }
+
+    @torch.no_grad()
+    def own() -> None:
+        caches = model.new_caches(1, ids.shape[1])
+        model.head(model.hidden(ids, caches)[:, -1:])
+
+    return compared("prefill of 4,096 tokens", threads, ASKED["prefill"], own, calls)
+
+
+@torch.no_grad()
+def _decode(context: int, threads: int) -> Compared:
+    """A few tokens after a long text, the cache cut back before each turn."""
+    model, others = _pair("long")
+    ids = torch.arange(context)[None] % SIZES["long"]["vocabulary"]
+    new = torch.tensor([[1]])
+    caches = model.new_caches(1, context + STEPS)
+    model(ids, caches)
+
+    @torch.no_grad()
+    def own() -> None:
+        for cache in caches:
+            cache.truncate(context)
+        for _ in range(STEPS):
+            model(new, caches)
+
+    calls = {}
+    for way, other in others.items():
+        if way.startswith("eager"):
+            calls[way] = _their_decode(other, ids, new)
+    what = f"decode after {context:,} tokens"
+    return compared(what, threads, ASKED[context], own, calls)
+
+
+@torch.no_grad()
+def _their_decode(model: Any, ids: Tensor, new: Tensor) -> Callable[[], None]:
+    cache, context = DynamicCache(), ids.shape[1]
+    for part in ids.split(1024, dim=1):  # all scores at once take gigabytes
+        model(part, past_key_values=cache, logits_to_keep=1)
+
+    @torch.no_grad()
+    def step() -> None:
+        if (spoken := cache.get_seq_length() - context) > 0:
+            cache.crop(-spoken)
+        for _ in range(STEPS):
+            model(new, past_key_values=cache)
+
+    return step
+
+
+def table(found: list[Compared]) -> str:
+    """The rows in Markdown."""
+    lines = ["| what | threads | ours | transformers' best | times as fast | asked | |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for row in found:
+        spread = f"{row.ratio:.2f} ({row.lower_quartile:.2f} to {row.upper_quartile:.2f})"
+        lines.append(
+            f"| {row.what} | {row.threads} | {row.ours:,.1f} ms | {row.theirs:,.1f} ms, {row.way} "
+            f"| {spread} | {row.asked:g} | {'met' if row.is_met else 'not met'} |"
+        )
+    return "\n".join(lines)
