@@ -46,7 +46,8 @@ def write_folder(
         end = tokenizer.token_to_id(end_of_text) if end_of_text else None
         written |= {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
         _whole(tokenizer, end_of_text).save_pretrained(folder)
-    save_file(named, folder / WEIGHTS, metadata={"format": "pt"})
+    on_host = {name: weight.cpu() for name, weight in named.items()}
+    save_file(on_host, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
@@ -147,7 +148,7 @@ def released_weights(config: DeepSeekConfig, weights: Mapping[str, Tensor]) -> d
     }
     for i in range(config.num_layers):
         made |= _layer(ours, config, i)
-    return {name: weight.detach().cpu().contiguous() for name, weight in made.items()}
+    return {name: weight.detach().contiguous() for name, weight in made.items()}
 
 
 def _layer(ours: "_Named", config: DeepSeekConfig, i: int) -> dict[str, Tensor]:
