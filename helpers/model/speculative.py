@@ -28,7 +28,7 @@ class Speculation:
 
 @torch.no_grad()
 def speculate(
-    model: Any, prediction: Any, ids: Int[Tensor, "1 L"], max_new_tokens: int
+    model: Any, prediction: Any, ids: Int[Tensor, "B L"], max_new_tokens: int
 ) -> Speculation:
     """The prompt and `max_new_tokens` more, as greedy decoding chooses them.
 
