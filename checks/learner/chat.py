@@ -18,6 +18,7 @@ from helpers.checkpoints.fields import model_fields
 from helpers.checkpoints.folder_tokenizer import ends_of_text, read_tokenizer
 from helpers.checkpoints.loading import loaded
 from helpers.checkpoints.memory_needed import free_memory, memory_needed
+from helpers.model.kv_cache import in_gb
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LONGEST = 4096  # tokens of a conversation that the memory is reckoned with
@@ -52,11 +53,10 @@ def _tell_memory(options: argparse.Namespace, fields: dict[str, Any]) -> None:
     numbers = fields["num_layers"] * (fields["d_latent"] + fields["d_rope"])
     needed = memory_needed(options.folder, DTYPES.get(options.dtype), numbers, LONGEST)
     free = free_memory()
-    print(f"memory: {needed} for {LONGEST} tokens; {free / 1e9:.2f} GB are free", file=sys.stderr)
+    print(f"memory: {needed} for {LONGEST} tokens; {in_gb(free)} are free", file=sys.stderr)
     if needed.copied + needed.cache > free:
         raise ValueError(
-            f"{(needed.copied + needed.cache) / 1e9:.2f} GB must stay in memory, and "
-            f"{free / 1e9:.2f} GB are free"
+            f"{in_gb(needed.copied + needed.cache)} must stay in memory, and {in_gb(free)} are free"
         )
     if needed.mapped > free:
         print(

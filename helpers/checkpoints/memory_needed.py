@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 from helpers.checkpoints.fp8 import SCALE
 from helpers.checkpoints.weight_files import weight_files
+from helpers.model.kv_cache import in_gb
 
 FP8_NAME = "F8_E4M3"
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, FP8_NAME: 1}
@@ -28,10 +29,10 @@ class MemoryNeeded:
     widened: bool
 
     def __str__(self) -> str:
-        parts = [f"{self.mapped / 1e9:.2f} GB mapped from files" if self.mapped else ""]
+        parts = [f"{in_gb(self.mapped)} mapped from files" if self.mapped else ""]
         why = ", twice their files since FP8 becomes bfloat16" if self.widened else ""
-        parts += [f"{self.copied / 1e9:.2f} GB of weights in memory{why}" if self.copied else ""]
-        return ", ".join(filter(None, [*parts, f"{self.cache / 1e6:.1f} MB of cache"]))
+        parts += [f"{in_gb(self.copied)} of weights in memory{why}" if self.copied else ""]
+        return ", ".join(filter(None, [*parts, f"{in_gb(self.cache)} of cache"]))
 
 
 def memory_needed(
