@@ -1,18 +1,34 @@
-"""Runs the benchmark of the given name and prints its Markdown table."""
+"""`python -m benchmarks`: our model beside transformers' in one table, or as JSON with `--json`.
 
+With a name it runs one of the others: how D3's and D4's choices compare among themselves.
+"""
+
+import json
 import sys
+from dataclasses import asdict
 
 import helpers  # noqa: F401  before torch: its threads then sleep while they wait
-from benchmarks import decode, dispatch
+from benchmarks import accelerator, break_even, coherent, decode, dispatch, peak_memory
+from benchmarks.side_by_side import rows, table
 
-BENCHMARKS = {"decode": decode.main, "dispatch": dispatch.main}
+BENCHMARKS = {
+    "accelerator": accelerator.main,
+    "break_even": break_even.main,
+    "coherent": coherent.main,
+    "decode": decode.main,
+    "dispatch": dispatch.main,
+}
 
 
-def main(names: list[str]) -> None:
-    if len(names) != 1 or names[0] not in BENCHMARKS:
-        given = " ".join(names) or "nothing"
-        sys.exit(f"a benchmark must be one of {', '.join(BENCHMARKS)}, got {given}")
-    BENCHMARKS[names[0]]()
+def main(arguments: list[str]) -> None:
+    if arguments in ([], ["--json"]):
+        found = [*rows(), *peak_memory.rows()]
+        print(json.dumps([asdict(row) for row in found], indent=1) if arguments else table(found))
+    elif arguments[0] in BENCHMARKS:
+        BENCHMARKS[arguments[0]](*arguments[1:])
+    else:
+        names = ", ".join(BENCHMARKS)
+        sys.exit(f"give nothing, --json, or one of {names}; got {' '.join(arguments)}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Two programs timed in turn: how many times as fast ours is, with its spread."""
 
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from helpers.measuring.timing import milliseconds
 
 TURNS = 15
 TRIALS = 3  # of each of their ways, to find the best
@@ -11,7 +12,7 @@ TRIALS = 3  # of each of their ways, to find the best
 
 @dataclass(frozen=True)
 class Compared:
-    """Milliseconds are medians; ratios are their time over ours, turn by turn."""
+    """`ours` and `theirs` are medians in `unit`; ratios are theirs over ours, turn by turn."""
 
     what: str
     threads: int
@@ -22,6 +23,7 @@ class Compared:
     ratio: float
     upper_quartile: float
     asked: float
+    unit: str = "ms"
 
     @property
     def is_met(self) -> bool:
@@ -37,17 +39,11 @@ def compared(
     turns: int = TURNS,
 ) -> Compared:
     """Ours beside the fastest of their ways, which a few trials find; each is warmed up first."""
-    trials = {way: [_milliseconds(call) for _ in range(TRIALS)] for way, call in theirs.items()}
+    trials = {way: [milliseconds(call) for _ in range(TRIALS)] for way, call in theirs.items()}
     way = min(trials, key=lambda name: min(trials[name]))
-    _milliseconds(ours)
-    pairs = [(_milliseconds(ours), _milliseconds(theirs[way])) for _ in range(turns)]
+    milliseconds(ours)
+    pairs = [(milliseconds(ours), milliseconds(theirs[way])) for _ in range(turns)]
     ratios = [b / a for a, b in pairs]
     low, middle, high = statistics.quantiles(ratios, n=4)
     own, other = (statistics.median(times) for times in zip(*pairs, strict=True))
     return Compared(what, threads, own, other, way, low, middle, high, asked)
-
-
-def _milliseconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return 1000 * (time.perf_counter() - start)

@@ -21,10 +21,15 @@ RUNS = (
 COLUMNS = ("dtype", "heads x width, latent, context", "way", "ms", "of absorbed", "MB", "GB/s")
 
 
-def rows(sizes: StepSizes, dtype: torch.dtype, contexts: tuple[int, ...]) -> list[tuple]:
+def rows(
+    sizes: StepSizes,
+    dtype: torch.dtype,
+    contexts: tuple[int, ...],
+    device: torch.device | str = "cpu",
+) -> list[tuple]:
     """One row per context and way; MB counts what of the cache the way must move."""
     taken = decode_milliseconds(
-        MultiHeadLatentAttention, absorbed_decode, sizes, contexts, dtype=dtype
+        MultiHeadLatentAttention, absorbed_decode, sizes, contexts, dtype=dtype, device=device
     )
     made = []
     for i, context in enumerate(contexts):
@@ -33,7 +38,7 @@ def rows(sizes: StepSizes, dtype: torch.dtype, contexts: tuple[int, ...]) -> lis
         for way, moved in zip(WAYS, bytes_moved(sizes, context, dtype.itemsize), strict=True):
             ms = taken[way][i]
             times = (
-                f"{ms:.1f}",
+                f"{ms:.2f}",
                 f"{ms / least:.1f}x",
                 f"{moved / 1e6:.0f}",
                 f"{moved / ms / 1e6:.1f}",

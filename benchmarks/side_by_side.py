@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from benchmarks.compared import Compared, compared
 from benchmarks.models import SIZES, ours, theirs
-from solutions.d4_deepseek import generate
+from solutions.d4_deepseek import DeepSeek, generate
 
 EXPERTS, ATTENTIONS = ("eager", "batched_mm", "grouped_mm"), ("eager", "sdpa")
 ASKED = {"d4": 1.0, "wide": 1.25, "generation": 2.0, "prefill": 1.0, 4096: 5.0, 16_384: 10.0}
@@ -51,30 +51,32 @@ def _pair(name: str) -> tuple[Any, dict[str, nn.Module]]:
 
 
 def _training(name: str, threads: int) -> Compared:
-    size = SIZES[name]
-    generator = torch.Generator().manual_seed(1)
+    model, others = _pair(name)
+    calls = {way: training_step(name, other) for way, other in others.items()}
+    what = f"training step, {SIZES[name]['what']}"
+    return compared(what, threads, ASKED[name], training_step(name, model), calls)
+
+
+def training_step(name: str, model: Any) -> Callable[[], None]:
+    """A call that trains ours or transformers' model by one step on a batch of these sizes."""
+    size, generator = SIZES[name], torch.Generator().manual_seed(1)
     shape = size["batch"], size["length"] + 1
     ids = torch.randint(size["vocabulary"], shape, generator=generator)
-    model, others = _pair(name)
-    calls = {
-        way: _step(other, ids, lambda x, other=other: other(x, use_cache=False).logits)
-        for way, other in others.items()
-    }
-    what = f"training step, {size['what']}"
-    return compared(what, threads, ASKED[name], _step(model, ids, model), calls)
-
-
-def _step(model: nn.Module, ids: Tensor, logits: Callable[[Tensor], Tensor]) -> Callable[[], None]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
 
     def step() -> None:
-        loss = F.cross_entropy(logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+        given = model(ids[:, :-1]) if isinstance(model, DeepSeek) else _their_logits(model, ids)
+        loss = F.cross_entropy(given.flatten(0, 1), ids[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
     return step
+
+
+def _their_logits(model: Any, ids: Tensor) -> Tensor:
+    return model(ids[:, :-1], use_cache=False).logits
 
 
 def _generation(threads: int) -> Compared:
@@ -157,12 +159,13 @@ def _their_decode(model: Any, ids: Tensor, new: Tensor) -> Callable[[], None]:
 
 def table(found: list[Compared]) -> str:
     """The rows in Markdown."""
-    lines = ["| what | threads | ours | transformers' best | times as fast | asked | |"]
+    lines = ["| what | threads | ours | transformers' best | over ours | asked | |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for row in found:
         spread = f"{row.ratio:.2f} ({row.lower_quartile:.2f} to {row.upper_quartile:.2f})"
         lines.append(
-            f"| {row.what} | {row.threads} | {row.ours:,.1f} ms | {row.theirs:,.1f} ms, {row.way} "
+            f"| {row.what} | {row.threads} | {row.ours:,.1f} {row.unit} "
+            f"| {row.theirs:,.1f} {row.unit}, {row.way} "
             f"| {spread} | {row.asked:g} | {'met' if row.is_met else 'not met'} |"
         )
     return "\n".join(lines)

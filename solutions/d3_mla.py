@@ -366,9 +366,9 @@ def absorbed_decode(
     both = part.kv_up.weight.unflatten(0, (part.num_heads, -1))  # (H, d + v, R)
     W_UK, W_UV = both.split([part.d_head, part.d_value], dim=1)
     q_latent = torch.einsum("blhd,hdR->bhR", q_content, W_UK)
-    scores = latent @ q_latent.mT + k_rotary @ q_rotary[:, 0].mT  # (B, S, H)
-    weights = (scores / math.sqrt(part.d_head + q_rotary.shape[-1])).softmax(dim=1)
-    mixed = weights.mT @ latent  # (B, H, R)
+    scores = q_latent @ latent.mT + q_rotary[:, 0] @ k_rotary.mT  # (B, H, S)
+    weights = (scores / math.sqrt(part.d_head + q_rotary.shape[-1])).softmax(dim=-1)
+    mixed = weights @ latent  # (B, H, R)
     y = torch.einsum("bhR,hvR->bhv", mixed, W_UV)
     return attention.out(y.flatten(1)[:, None])
     # END SOLUTION

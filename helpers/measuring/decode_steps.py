@@ -136,6 +136,7 @@ def decode_milliseconds(
     contexts: Iterable[int],
     *,
     dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
     turns: int = 5,
 ) -> dict[str, list[float]]:
     """The median milliseconds of one step after each of `contexts`, for each of `WAYS`.
@@ -144,13 +145,13 @@ def decode_milliseconds(
     `absorbed(attention, x, cache)` is its step without expanding them. The four ways take turns,
     and what is cached is random.
     """
-    made = attention(**asdict(sizes)).to(dtype)
-    x = torch.randn(1, 1, sizes.d_model, dtype=dtype)
+    made = attention(**asdict(sizes)).to(device, dtype)
+    x = torch.randn(1, 1, sizes.d_model, dtype=dtype, device=device)
     taken: dict[str, list[float]] = {way: [] for way in WAYS}
     for context in contexts:
         room = turns + 1  # one place for the turn that warms up
-        standard = StandardDecoding(sizes, context, 2 * room).to(dtype)
-        caches = [filled_cache(made, sizes, context, room, dtype) for _ in range(2)]
+        standard = StandardDecoding(sizes, context, 2 * room).to(device, dtype)
+        caches = [filled_cache(made, sizes, context, room, x) for _ in range(2)]
         steps = (
             lambda standard=standard: standard.sdpa_step(x),
             lambda standard=standard: standard.matmul_step(x),
@@ -165,21 +166,24 @@ def decode_milliseconds(
 
 
 def filled_cache(
-    attention: CachingAttention, sizes: StepSizes, context: int, room: int, dtype: torch.dtype
+    attention: CachingAttention, sizes: StepSizes, context: int, room: int, like: Tensor
 ) -> Cache:
-    """A cache of `attention` with `context` random latents and rotary keys, and room for more."""
+    """A cache of `attention` with `context` random latents and rotary keys, and room for more.
+
+    They have the type of `like`, and lie where it does.
+    """
     cache = attention.new_cache(1, context + room)
     widths = sizes.d_latent, sizes.d_rope
-    cache.append(*(torch.randn(1, context, width, dtype=dtype) for width in widths))
+    cache.append(*(like.new_empty(1, context, width).normal_() for width in widths))
     return cache
 
 
-def copy_bandwidth(turns: int = 5) -> float:
+def copy_bandwidth(turns: int = 5, device: torch.device | str = "cpu") -> float:
     """How many bytes per second this machine moves when it copies a large tensor; the median.
 
     Every byte counts twice, as it is read and written.
     """
-    source = torch.ones(COPIED // 4)
+    source = torch.ones(COPIED // 4, device=device)
     target = torch.empty_like(source)
     milliseconds = median_milliseconds({"copy": lambda: target.copy_(source)}, turns)
     return 2000 * source.nbytes / milliseconds["copy"]

@@ -64,22 +64,23 @@ def rotate(
         per_pair = tuple(angles.tolist())
     wide = x if x.dtype == torch.float64 else x.float()
     pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
-    turns = _turns(per_pair, start, x.shape[-3], pairs.dtype, x.device)
+    end = start + x.shape[-3]
+    turns = _turns(per_pair, 1 << end.bit_length(), pairs.dtype, x.device)[start:end]
     return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _turns(
-    angles: tuple[float, ...], start: int, length: int, dtype: torch.dtype, device: torch.device
+    angles: tuple[float, ...], length: int, dtype: torch.dtype, device: torch.device
 ) -> Complex[Tensor, "L one pairs"]:
     """A number of length 1 for each position and pair: to multiply by it is to turn by its angle.
 
-    All layers of a model share them. Angles are float64, which some devices lack, so they are made
-    on the CPU.
+    All layers of a model share the table, and so do all steps of a text up to `length`. Angles are
+    float64, which some devices lack, so they are made on the CPU.
     """
     each = torch.tensor(angles, dtype=torch.float64, device="cpu")
-    positions = torch.arange(start, start + length, dtype=torch.float64, device="cpu")
+    positions = torch.arange(length, dtype=torch.float64, device="cpu")
     angle = torch.outer(positions, each)[:, None]
     return torch.polar(torch.ones_like(angle), angle).to(dtype).to(device)
 

@@ -11,6 +11,7 @@ from helpers.measuring.story_measures import bigram_loss, held_out, sample_stori
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.training_loops.story_run import StoryRun
 from solutions.d4_deepseek import DeepSeek, generate, train
+from tests.studies.in_bfloat16 import in_bfloat16
 
 SEEDS = (0, 1, 2)
 HERE = ()  # nbval runs the lesson itself, with seed 0 and the same claims
@@ -33,19 +34,27 @@ DENSE = replace(SMALL, dense_layers=3, dense_dim=192)
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """What `of_model` measures of the mixture and of the dense rival, and a bigram table's loss."""
+    """What `of_model` measures of the mixture and of the dense rival, a bigram table's loss, and
+    the mixture in bfloat16."""
+    mixture = trained(SMALL, seed)
     return {
         "bigram": bigram_loss(rows()),
-        "mixture": of_model(SMALL, seed),
-        "dense": of_model(DENSE, seed),
+        "mixture": of_model(mixture),
+        "dense": of_model(trained(DENSE, seed)),
+        "bfloat16": in_bfloat16(mixture, rows()),
     }
 
 
-def of_model(config: DeepSeekConfig, seed: int) -> dict[str, Any]:
-    """The trained model's held-out loss and CV per layer, and the scores of 200 stories."""
+def trained(config: DeepSeekConfig, seed: int) -> DeepSeek:
+    """A model trained as in the lesson."""
     torch.manual_seed(seed)
     model = DeepSeek(config)
     StoryRun(model, rows(), STEPS, every=STEPS, seed=seed).train(train, STEPS)
+    return model
+
+
+def of_model(model: DeepSeek) -> dict[str, Any]:
+    """The trained model's held-out loss and CV per layer, and the scores of 200 stories."""
     scores = story_scores(sample_stories(model, rows(), generate, 200), rows())
     found = held_out(model, rows())
     return {"held_out": found.loss, "told": found.told, "cvs": found.cvs} | asdict(scores)

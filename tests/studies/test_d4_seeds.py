@@ -35,6 +35,16 @@ def test_the_rival_predicts_as_well(row) -> None:
     assert abs(row["mixture"]["held_out"] - row["dense"]["held_out"]) < 0.01
 
 
+def test_in_bfloat16_it_agrees_with_transformers_as_they_do_with_each_other(row) -> None:
+    agreement = row["bfloat16"]["agreement"]
+    assert min(agreement["ours, eager"], agreement["ours, sdpa"]) >= agreement["eager, sdpa"] - 0.01
+
+
+def test_in_bfloat16_it_is_as_near_to_float32_as_transformers(row) -> None:
+    distance = row["bfloat16"]["distance"]
+    assert distance["ours"] <= 1.05 * min(distance["eager"], distance["sdpa"])
+
+
 def test_the_rival_computes_as_much_per_token() -> None:
     (_, active), (total, of_dense) = count_parameters(SMALL), count_parameters(DENSE)
     assert total == of_dense

@@ -1,5 +1,6 @@
-"""Every way to decode and to prefill gives the same tokens and outputs."""
+"""Every way to decode and to prefill gives the same tokens and outputs, on a GPU too."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from solutions import d4_deepseek
 from solutions.d3_mla import MultiHeadLatentAttention, attend
 from solutions.d4_deepseek import DeepSeek, MultiTokenPrediction, generate
 
+pytestmark = pytest.mark.usefixtures("place")
 CONFIG = DeepSeekConfig(
     vocab_size=31,
     num_layers=2,
@@ -37,7 +39,22 @@ def model_of(decode: str = "auto") -> DeepSeek:
 
 
 def prompt(length: int) -> torch.Tensor:
-    return torch.randint(31, (1, length), generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(1)
+    return torch.randint(31, (1, length))
+
+
+def test_logits_and_gradients_are_those_of_the_cpu(place: torch.device) -> None:
+    model, ids = model_of(), prompt(40)
+    there = copy.deepcopy(model).cpu()
+    logits, wanted = model(ids), there(ids.cpu())
+    assert logits.device.type == place.type
+    assert torch.allclose(logits.cpu(), wanted, atol=1e-10)
+    for moved, output in ((model, logits), (there, wanted)):
+        output.square().mean().backward()
+        assert all(p.grad is not None or "experts" in n for n, p in moved.named_parameters())
+    for ours, theirs in zip(model.parameters(), there.parameters(), strict=True):
+        if theirs.grad is not None:
+            assert torch.allclose(ours.grad.cpu(), theirs.grad, atol=1e-10)
 
 
 def test_forced_ways_write_the_same_tokens() -> None:

@@ -1,0 +1,64 @@
+"""How much memory a training step takes at its peak, ours beside transformers', in fresh processes.
+
+`python -m benchmarks.peak_memory SIZE ours`, or one of transformers' ways in place of `ours`,
+prints the megabytes that a process grows by over four steps, model and optimiser included.
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import helpers  # noqa: F401  # isort: skip  # before torch: its threads then sleep
+import torch
+
+from benchmarks.compared import Compared
+from benchmarks.models import SIZES, ours, theirs
+from benchmarks.side_by_side import EXPERTS, training_step
+
+TURNS = 5
+STEPS = 4
+
+
+def rows() -> Iterator[Compared]:
+    """A row for each of the two sizes that are trained; at least as little is asked."""
+    for name in ("d4", "wide"):
+        own = [_measured(name, "ours") for _ in range(TURNS)]
+        others = {way: [_measured(name, way) for _ in range(TURNS)] for way in EXPERTS}
+        way = min(others, key=lambda w: statistics.median(others[w]))
+        ratios = [b / a for a, b in zip(own, others[way], strict=True)]
+        quartiles = statistics.quantiles(ratios, n=4)
+        middles = statistics.median(own), statistics.median(others[way])
+        what = f"peak memory of a training step, {SIZES[name]['what']}"
+        yield Compared(what, 1, *middles, f"{way}, eager", *quartiles, 1.0, "MB")
+
+
+def _measured(name: str, way: str) -> float:
+    command = [sys.executable, "-m", "benchmarks.peak_memory", name, way]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def main(name: str, way: str) -> None:
+    torch.set_num_threads(1)
+    before = _peak()
+    model = ours(name)
+    if way != "ours":
+        with TemporaryDirectory() as folder:
+            model.to_hf(folder)
+            model = theirs(Path(folder), way, "eager")
+    step = training_step(name, model)
+    for _ in range(STEPS):
+        step()
+    print(_peak() - before)
+
+
+def _peak() -> float:
+    """The largest that this process has been, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
