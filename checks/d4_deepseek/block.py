@@ -231,7 +231,7 @@ check_deepseek_block = Check(
         "If attention and experts returned zeros, what would the block have to return?",
         "Look at x after attention: what is added to what, and which norm sees the sum?",
         "Make two RMSNorms, the attention of config.attention(), and by the number of the layer a "
-        "SwiGLU or the DeepSeekMoE of config.experts(). Then add self.attention of "
+        "SwiGLU or the DeepSeekMoE of config.experts(). Then add self.attended of "
         "self.attention_norm(x), with the cache, to x; to that sum add self.ffn of self.ffn_norm "
         "of it.",
     ),

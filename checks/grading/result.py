@@ -1,6 +1,7 @@
 """What a check says: a panel when all stages pass, one short message when one does not."""
 
 import html
+import re
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,7 @@ Built = Any  # what an answer makes or returns: anything, until a stage has look
 State = Literal["passed", "unwritten", "wrong", "raised", "stopped", "borrowed"]
 
 WIDTH = 88  # characters that fit on a line in JupyterLab's notebook
-_RED, _BOLD, _END = "\x1b[31m", "\x1b[1m", "\x1b[0m"
+RED, BOLD, _END = "\x1b[31m", "\x1b[1m", "\x1b[0m"  # a failure's head, and its message
 
 
 class Wrong(Exception):
@@ -81,12 +82,13 @@ class CheckFailed(Exception):
         if self.state == "unwritten" and not self.lines:
             return [str(self)]
         where = f" · {self.stage}" if self.stage else ""
-        head = f"{_RED}✗ {self.exercise} {self.name}{where}{_END}"
-        message = [f"{_BOLD}{line}{_END}" for line in _broken(self.message)]
+        head = f"{RED}✗ {self.exercise} {self.name}{where}{_END}"
+        message = [f"{BOLD}{line}{_END}" for line in _broken(self.message)]
         return [head, *message, *(part for line in self.lines for part in _broken(line))]
 
 
 def _broken(text: str) -> list[str]:
     """The text in indented lines that end between words: JupyterLab breaks longer ones anywhere."""
+    text = re.sub("([✓✗]) ", "\\1\N{NO-BREAK SPACE}", text)  # no line ends in a tick
     indents: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "  "}
     return textwrap.wrap(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False)

@@ -74,6 +74,8 @@ class StageRun:
         if place is not None:
             lasts = not isinstance(error, ImportError | MemoryError)
             asks = [_TYPES_DIFFER] if _OTHER_TYPES.search(said) else []
+            if type(error) is NameError and error.name:
+                asks = [f"Is there a cell that defines `{error.name}`, and has it run?"]
             return self._failure("raised", f"your code raised {said}", place, *asks, lasts=lasts)
         if isinstance(error, TypeError) and "argument" in said:
             return self._failure(

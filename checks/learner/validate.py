@@ -1,6 +1,5 @@
 """The validation of a learner's notebooks with nbval: which exercises pass in a fresh kernel."""
 
-import itertools
 import os
 import re
 import subprocess
@@ -16,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import checks
 from checks.grading.check import Check
-from checks.grading.result import State
+from checks.grading.result import BOLD, RED, State
 from checks.learner.dead_kernel import DIED
 from checks.learner_files import paths, progress
 from checks.learner_files.answers import Answer, answers, definitions
@@ -24,7 +23,7 @@ from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 
 CELL_SECONDS = 300
 NOT_RUN = "it did not run, because an earlier cell ran out of time or ended the kernel"
-BEHIND_MESSAGE = re.compile(r"✓ |✗ |not run: |line \d+, in ")  # how the lines after it begin
+CELL = re.compile(r"Cell \d+: ")
 DEAD_BEFORE = "pytest plugin exception: Kernel dead on test start"  # nbval, of later cells
 
 
@@ -150,25 +149,28 @@ def _failure(case: ElementTree.Element) -> str:
     problem = next((child for child in case if child.tag in kinds), None)
     if problem is None:
         return ""
-    lines = [line.strip() for line in _plain(problem.text or "").splitlines() if line.strip()]
+    coloured = (problem.text or "").replace("#x1B", "\x1b").splitlines()  # as JUnit writes it
+    coloured = [line for line in coloured if _plain(line)]
+    lines = [_plain(line) for line in coloured]
     if DIED in (problem.text or ""):
         return DIED
     if problem.tag == "skipped" or lines[-1:] == [DEAD_BEFORE]:
         return NOT_RUN
     if "Traceback:" in lines:
-        return _last_words(lines[lines.index("Traceback:") + 1 :])
-    said = [line.partition(": ")[2] for line in lines if re.match(r"Cell \d+: ", line)]
+        return _last_words(coloured[lines.index("Traceback:") + 1 :])
+    said = [line.partition(": ")[2] for line in lines if CELL.match(line)]
     return said[0] if said else "the cell failed"
 
 
 def _last_words(trace: list[str]) -> str:
     """What a check shows in place of a traceback, or a traceback's last line."""
-    if trace[0].startswith("✗"):
-        said = itertools.takewhile(lambda line: not BEHIND_MESSAGE.match(line), trace[1:])
-        return ": ".join(filter(None, [trace[0].lstrip("✗ "), " ".join(said)]))
-    return trace[0] if trace[0].endswith("not written yet.") else trace[-1]
+    if RED in trace[0] and _plain(trace[0]).startswith("✗"):
+        said = " ".join(_plain(line) for line in trace[1:] if BOLD in line)
+        return ": ".join(filter(None, [_plain(trace[0]).lstrip("✗ "), said]))
+    first, last = _plain(trace[0]), _plain(trace[-1])
+    return first if first.endswith("not written yet.") else last
 
 
 def _plain(text: str) -> str:
-    """The text without the colours of a terminal, which JUnit writes as `#x1B[31m`."""
-    return re.sub(r"(\x1b|#x1B)\[[0-9;]*m", "", text)
+    """The text without the colours of a terminal, and without spaces around it."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()

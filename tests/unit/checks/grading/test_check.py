@@ -72,6 +72,11 @@ def test_a_helper_that_is_not_written_is_named_with_its_line():
     assert 'in unwritten: raise NotImplementedError("later")' in failed.lines[0]
 
 
+def test_a_name_of_another_cell_is_asked_for():
+    failed = failure(DOUBLE, lambda number: expert_load(number))  # noqa: F821
+    assert "Is there a cell that defines `expert_load`, and has it run?" in failed.lines
+
+
 # Wrong
 
 
@@ -83,7 +88,7 @@ def test_the_first_stage_that_fails_is_told_and_later_ones_are_not_run():
     head, message, where, again = plain(failed._render_traceback_()).splitlines()
     assert head == "✗ D9.9 double · twice"
     assert message == f"  double({case}) must be {2 * case}. Is it twice?"
-    assert where == "  ✓ whole · ✗ twice"
+    assert where.replace("\N{NO-BREAK SPACE}", " ") == "  ✓ whole · ✗ twice"
     assert again == f"  {case} · seed=3 reproduces this case"
     assert str(failed) == f"D9.9 double: {failed.message}"
 
