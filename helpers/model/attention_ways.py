@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 QUERY_BLOCK = 256  # longer inputs are attended to block by block
-BREAK_EVEN = 0  # positions cached; `python -m benchmarks break_even` measures it at D4's sizes
+BREAK_EVEN = 0  # cached positions: absorbing never took longer, `python -m benchmarks break_even`
 DECODINGS = ("auto", "expand", "absorb")
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers.model.attention_ways import BREAK_EVEN, QUERY_BLOCK, absorbs, attended_in_blocks
+from helpers.model import attention_ways
+from helpers.model.attention_ways import QUERY_BLOCK, absorbs, attended_in_blocks
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.speculative import speculate
 from solutions import d4_deepseek
@@ -58,14 +59,17 @@ def test_logits_and_gradients_are_those_of_the_cpu(place: torch.device) -> None:
 
 
 def test_forced_ways_write_the_same_tokens() -> None:
-    ids = prompt(BREAK_EVEN - 4)
+    ids = prompt(6)
     wanted = generate(model_of("expand"), ids, 12, temperature=0)
     for decode in ("auto", "absorb"):
         assert torch.equal(generate(model_of(decode), ids, 12, temperature=0), wanted)
 
 
-def test_auto_absorbs_one_token_behind_more_than_the_break_even() -> None:
-    cases = {(1, BREAK_EVEN + 1): True, (1, BREAK_EVEN): False, (2, 5000): False, (1, 0): False}
+def test_auto_absorbs_one_token_behind_more_than_the_break_even(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attention_ways, "BREAK_EVEN", 100)
+    cases = {(1, 101): True, (1, 100): False, (2, 5000): False, (1, 0): False}
     assert {case: absorbs("auto", *case) for case in cases} == cases
     assert absorbs("absorb", 1, 1) and not absorbs("expand", 1, 5000)
     with pytest.raises(ValueError, match="decode must be one of auto, expand, absorb, got 'fast'"):
@@ -81,8 +85,9 @@ def test_absorbed_decode_is_called_where_auto_says_so(monkeypatch: pytest.Monkey
 
     original = d4_deepseek.absorbed_decode
     monkeypatch.setattr(d4_deepseek, "absorbed_decode", counted)
-    generate(model_of(), prompt(BREAK_EVEN - 1), 4, temperature=0)
-    assert calls == [BREAK_EVEN + 1] * CONFIG.num_layers
+    monkeypatch.setattr(attention_ways, "BREAK_EVEN", 20)
+    generate(model_of(), prompt(19), 4, temperature=0)
+    assert calls == [21] * CONFIG.num_layers
 
 
 def test_a_layer_laid_out_otherwise_is_expanded_and_says_so() -> None:

@@ -73,7 +73,7 @@ def test_a_helper_that_is_not_written_is_named_with_its_line():
 
 
 def test_a_name_of_another_cell_is_asked_for():
-    failed = failure(DOUBLE, lambda number: expert_load(number))  # noqa: F821
+    failed = failure(DOUBLE, lambda number: expert_load(number))
     assert "Is there a cell that defines `expert_load`, and has it run?" in failed.lines
 
 
