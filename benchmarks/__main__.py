@@ -5,13 +5,14 @@ With a name it runs one of the others: how D3's and D4's choices compare among t
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 
 import helpers  # noqa: F401  before torch: its threads then sleep while they wait
 from benchmarks import accelerator, break_even, coherent, decode, dispatch, peak_memory
 from benchmarks.side_by_side import rows, table
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, Callable[..., None]] = {
     "accelerator": accelerator.main,
     "break_even": break_even.main,
     "coherent": coherent.main,

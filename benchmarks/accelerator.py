@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -64,7 +65,7 @@ def lesson_model(stories: StoryRows) -> DeepSeek:
 def in_bfloat16(device: torch.device) -> Train:
     """D4.3b's training with the products in bfloat16."""
 
-    def trained(*arguments: object) -> list[float]:
+    def trained(*arguments: Any) -> list[float]:
         with torch.autocast(device.type, torch.bfloat16):
             return train(*arguments)
 

@@ -5,6 +5,7 @@ Medians of 40 turns, measured in turn, at D4's sizes, one text. `attention_ways.
 """
 
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -39,10 +40,16 @@ def step_times(
 ) -> tuple[float, float]:
     """The milliseconds of a step both ways after `cached` positions."""
     x = torch.randn(1, 1, sizes.d_model)
-    whole, parts = (filled_cache(attention, sizes, cached, TURNS + 1, x) for _ in range(2))
+    whole, parts = (_filled(attention, sizes, cached, x) for _ in range(2))
     calls = {
         "expanded": lambda: attention(x, whole),
         "absorbed": lambda: absorbed_decode(attention, x, parts),
     }
     taken = median_milliseconds(calls, TURNS)
     return taken["expanded"], taken["absorbed"]
+
+
+def _filled(
+    attention: MultiHeadLatentAttention, sizes: StepSizes, cached: int, x: torch.Tensor
+) -> Any:
+    return filled_cache(attention, sizes, cached, TURNS + 1, x)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import helpers  # noqa: F401  # isort: skip  # before torch: its threads then sleep
 import torch
@@ -30,10 +31,10 @@ def rows() -> Iterator[Compared]:
         others = {way: [_measured(name, way) for _ in range(TURNS)] for way in EXPERTS}
         way = min(others, key=lambda w: statistics.median(others[w]))
         ratios = [b / a for a, b in zip(own, others[way], strict=True)]
-        quartiles = statistics.quantiles(ratios, n=4)
-        middles = statistics.median(own), statistics.median(others[way])
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        taken, of_theirs = statistics.median(own), statistics.median(others[way])
         what = f"peak memory of a training step, {SIZES[name]['what']}"
-        yield Compared(what, 1, *middles, f"{way}, eager", *quartiles, 1.0, "MB")
+        yield Compared(what, 1, taken, of_theirs, f"{way}, eager", low, middle, high, 1.0, "MB")
 
 
 def _measured(name: str, way: str) -> float:
@@ -44,7 +45,7 @@ def _measured(name: str, way: str) -> float:
 def main(name: str, way: str) -> None:
     torch.set_num_threads(1)
     before = _peak()
-    model = ours(name)
+    model: Any = ours(name)
     if way != "ours":
         with TemporaryDirectory() as folder:
             model.to_hf(folder)

@@ -386,11 +386,7 @@ history = {
     }
     for name, run in runs.items()
 }
-plot_balance(
-    {name: history[name] for name in ("none", "Switch's loss", "bias", "leak")},
-    chance_cv(E, K, 16 * 64),
-    "Balance of each batch while training, layer 1",
-)
+plot_balance(history, chance_cv(E, K, 16 * 64), "Balance of each batch while training, layer 1")
 plt.show()
 
 # %% tags=["nbval-ignore-output"]

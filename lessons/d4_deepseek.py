@@ -74,6 +74,7 @@ attend, absorbed_decode = carried.attend, carried.absorbed_decode
 yarn_frequencies = carried.yarn_frequencies
 torch.manual_seed(0)
 torch.set_num_threads(2)  # a third less time than one, at this size
+device = "cpu"  # where models train: "cuda" or "mps" where there is one
 carried
 
 # %% [markdown]
@@ -331,7 +332,7 @@ print(f"{total:,} parameters, {active:,} for a token")
 # %% tags=["nbval-ignore-output"]
 STEPS = 800
 torch.manual_seed(0)
-model = DeepSeek(small)
+model = DeepSeek(small).to(device)
 run = StoryRun(model, rows, STEPS, generate=generate)
 losses = run.train(train, STEPS // 4)
 
@@ -346,6 +347,7 @@ losses += run.train(train, STEPS // 4)
 
 # %% tags=["nbval-ignore-output"]
 losses += run.train(train, STEPS // 4)
+model = model.cpu()  # where the next cells look at it
 
 # %% tags=["nbval-ignore-output"]
 plot_story_curves(losses, run.points, bigram_loss(rows), "Loss falls first, coherence later")
@@ -439,13 +441,14 @@ print("transformers' logits are yours:", float((got - wanted).abs().max()) < 1e-
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
-dense = DeepSeek(replace(small, dense_layers=3, dense_dim=192))
+dense = DeepSeek(replace(small, dense_layers=3, dense_dim=192)).to(device)
 print(f"active: {count_parameters(dense.config)[1]:,} and {count_parameters(small)[1]:,}")
 dense_run = StoryRun(dense, rows, STEPS, generate=generate, every=STEPS // 4)
 dense_losses = dense_run.train(train, STEPS // 2)
 
 # %% tags=["nbval-ignore-output"]
 dense_losses += dense_run.train(train, STEPS // 2)
+dense = dense.cpu()
 torch.manual_seed(1)
 dense_scores = story_scores(sample_stories(dense, rows, generate, 200), rows)
 of_dense = held_out(dense, rows).loss

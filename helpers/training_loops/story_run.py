@@ -15,6 +15,7 @@ from helpers.model.device import device_of
 from helpers.training_loops.optimiser import optimiser_and_schedule
 
 MEASURED = 48  # stories sampled for a point of the coherence curve
+BATCHES = 8  # drawn together: 4% of what they hold is padding, and 23% of batches drawn alone
 ANNEALED = 0.3  # the share of the run over which the step of the bias falls to 0
 
 Batch = tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]
@@ -40,7 +41,8 @@ class StoryRun:
     """A training of `steps` steps that can be cut in parts: each `.train` goes on from the last.
 
     AdamW with linear warm-up and linear decay to 0; the step of the balancing bias is `bias` and
-    falls to 0 over the last 30% of the steps, as V3 freezes its own. `points` holds what was
+    falls to 0 over the last 30% of the steps, as V3 freezes its own. Rows are drawn for eight
+    batches at a time, and each batch takes some of like length. `points` holds what was
     measured after every `every` steps and after the last.
     """
 
@@ -62,6 +64,7 @@ class StoryRun:
         self.model, self.rows, self.steps, self.generate = model, rows, steps, generate
         self.every, self.batch, self.bias = every, batch, bias
         self.generator = torch.Generator().manual_seed(seed)
+        self.drawn: list[Int[Tensor, " batch"]] = []
         self.optimizer, self.schedule = optimiser_and_schedule(model, lr, steps)
         self.bar = tqdm(total=steps, desc="training", unit="step", mininterval=0.5)
         self.done = 0
@@ -95,12 +98,22 @@ class StoryRun:
         return self.bias * min(1.0, left)
 
     def _next_batch(self) -> Batch:
-        """Random rows, cut to the longest of them."""
-        picked = torch.randint(len(self.rows.ids), (self.batch,), generator=self.generator)
+        """Random rows of about the same length, cut to the longest of them."""
+        if not self.drawn:
+            self.drawn = self._drawn()
+        picked = self.drawn.pop()
         ids, real = self.rows.ids[picked], self.rows.real[picked]
         length = int(real.sum(1).max())
         where = device_of(self.model)
         return ids[:, :length].to(where), real[:, :length].to(where)
+
+    def _drawn(self) -> list[Int[Tensor, " batch"]]:
+        """Rows for the next batches: sorted by length, so that little is padding, then shuffled."""
+        count = len(self.rows.ids), (BATCHES * self.batch,)
+        picked = torch.randint(*count, generator=self.generator)
+        by_length = picked[self.rows.real[picked].sum(1).argsort(stable=True)]
+        batches = by_length.split(self.batch)
+        return [batches[i] for i in torch.randperm(BATCHES, generator=self.generator)]
 
     def _advance(self) -> None:
         """Moves schedule and bar on by one step, and measures where it is time to."""

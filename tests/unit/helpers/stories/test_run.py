@@ -73,10 +73,15 @@ def test_a_run_is_what_its_docstring_says_written_out(rows: StoryRows) -> None:
     losses = [loss for steps in (3, 7) for loss in run.train(train, steps)]
     model, drawn = new_model(rows), torch.Generator().manual_seed(3)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
-    by_hand, points = [], []
+    by_hand, points, waiting = [], [], []
     for step in range(10):
         optimizer.param_groups[0]["lr"] = 0.02 * (step + 1) / 10
-        picked = torch.randint(len(rows.ids), (4,), generator=drawn)
+        if not waiting:  # 8 batches drawn together, of like lengths, last of the order first
+            picked = torch.randint(len(rows.ids), (32,), generator=drawn)
+            lengths = rows.real[picked].sum(dim=1)
+            batches = picked[lengths.argsort(stable=True)].view(8, 4)
+            waiting = list(batches[torch.randperm(8, generator=drawn)])
+        picked = waiting.pop()
         longest = int(rows.real[picked].sum(dim=1).max())
         batch = rows.ids[picked, :longest], rows.real[picked, :longest]
         bias_step = 0.5 * min(1.0, (9 - step) / 3)
