@@ -63,7 +63,9 @@ def rotate(
     else:
         per_pair = tuple(angles.tolist())
     wide = x if x.dtype == torch.float64 else x.float()
-    pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
+    if wide.storage_offset() % 2:  # complex numbers start at even places
+        wide = wide.clone(memory_format=torch.contiguous_format)
+    pairs = torch.view_as_complex(wide.contiguous().unflatten(-1, (-1, 2)))
     end = start + x.shape[-3]
     turns = _turns(per_pair, 1 << end.bit_length(), pairs.dtype, x.device)[start:end]
     return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
