@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from course import ROOT
 from helpers.checkpoints import fields as fields_module
 from helpers.checkpoints.fields import model_fields
+from helpers.checkpoints.released import released_rows
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.published import V2, V2_LITE, V3, active_parameters, total_parameters
 from helpers.model.yarn import Yarn
@@ -106,3 +108,12 @@ def test_what_this_model_does_not_compute_is_refused_in_one_sentence(title: str)
     with pytest.raises(ValueError, match=rf"^{re.escape(sentence)}") as refused:
         model_fields(config)
     assert "\n" not in str(refused.value)
+
+
+def test_readme_has_the_table_of_released_checkpoints() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for row in released_rows(count_parameters):
+        verdict = f"refused: {row.refusal}" if row.refusal else "read"
+        made = f" ({row.made})" if row.made and not row.refusal else ""
+        sizes = f"{row.total:,} | {row.active:,}" if row.total else "|"
+        assert f"| {row.name} | {sizes} | {verdict}{made} |" in readme
