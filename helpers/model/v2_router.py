@@ -31,8 +31,8 @@ class V2Router(nn.Module):
         self.register_buffer("bias", torch.zeros(num_experts))
 
     def forward(self, x: Float[Tensor, "T D"]) -> tuple[Float[Tensor, "T K"], Int[Tensor, "T K"]]:
-        logits = self.gate(x)
-        scores = logits.to(torch.promote_types(x.dtype, torch.float32)).softmax(dim=-1)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        scores = (x.to(wide) @ self.gate.weight.to(wide).T).softmax(dim=-1)
         groups = scores.unflatten(-1, (self.num_groups, -1))
         best = groups.amax(dim=-1).topk(self.top_groups, dim=-1).indices
         dropped = torch.ones_like(groups[..., 0], dtype=torch.bool).scatter(1, best, False)

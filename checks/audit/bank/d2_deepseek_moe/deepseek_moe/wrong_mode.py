@@ -60,11 +60,11 @@ class SeedInForward(Stepwise):
 
 @wrong
 class NarrowRaises(Stepwise):
-    """The router reads float32 rows: an error where its weights are bfloat16."""
+    """The shared experts read float32 tokens: an error where their weights are bfloat16."""
 
-    def route(self, rows):
-        gates, experts = self.router(rows.to(torch.promote_types(rows.dtype, torch.float32)))
-        return gates.to(rows.dtype), experts
+    def both(self, tokens):
+        wide = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+        return self.routed(tokens) + self.shared(wide).to(tokens.dtype)
 
 
 @wrong
