@@ -64,7 +64,7 @@ d_model, num_experts, top_k, expert_dim = 256, 4, 2, 512  # the tiny configurati
 # %% [markdown]
 # ## Why DeepSeek
 #
-# The next cell counts parameters from each published configuration: all of them, and those that one token uses. The active count includes the input embedding; the last line leaves it out.
+# The next cell counts parameters from each published configuration: all of them, and those that one token uses. The active count includes the input embedding; the last line leaves it out. DeepSeek's README_WEIGHTS.md says 36.7B with embedding and head, 0.9B each, which the count contradicts: with both it is 37.6B.
 
 # %%
 print(f"{'model':18}{'total':>10}{'active':>10}{'ratio':>8}")
@@ -73,7 +73,7 @@ for model in MODELS:
     print(f"{model.name:18}{total / 1e9:9.2f}B{active / 1e9:9.2f}B{total / active:8.1f}")
 print("V3 in full:", f"{total_parameters(V3):,}")
 without = active_parameters(V3) - embedding_parameters(V3)
-print(f"V3 active without the input embedding: {without / 1e9:.1f}B (README_WEIGHTS.md: 36.7B)")
+print(f"V3 active without the input embedding: {without / 1e9:.1f}B")
 
 # %% [markdown]
 # The published 671 and 37 give 18.1, the plan's "18x". It says how sparse the model is, not how much better. In one sparse layer of V3 a token uses 8 of 256 routed experts and 1 that is always on.

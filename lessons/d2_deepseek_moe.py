@@ -66,7 +66,7 @@ carried
 # %% [markdown]
 # ## D2.1 Shared experts · {D2.1} minutes
 #
-# Some knowledge every token needs. DeepSeekMoE keeps 1 or 2 experts always on and adds them unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12. The plan's "2 shared" for V3 is a slip.
+# Some knowledge every token needs. DeepSeekMoE's models keep 1 to 4 experts always on and adds them unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12. The plan's "2 shared" for V3 is a slip.
 
 # %%
 print("shared experts: V3", V3.experts.shared, "· V2", V2.experts.shared)
@@ -307,7 +307,7 @@ def new_model(seed=0, text=None, **changes):
 
 
 # %% [markdown]
-# Switch adds a loss E · Σ f·P, where f is an expert's share of the choices and P its mean affinity: 1 when even, more when not. V3's small loss is the same within each sequence.
+# Switch adds a loss E · Σ f·P, where f is an expert's share of the choices and P its mean affinity: 1 when both are even, more when the busy experts are also the liked ones. V3's small loss is the same within each sequence.
 
 # %% [markdown]
 # Predict before you run: which of the five ends with the most even load on stories it has not seen, and which pays for it in loss? Your guess: …
@@ -328,7 +328,7 @@ models["bias"] = new_model()
 runs["bias"] = train_balanced(models["bias"], corpus, STEPS, **bias)
 
 # %% [markdown]
-# Two more. One adds V3's small loss within each sequence (α = 0.0001, so "no auxiliary loss" is nearly true). One has a bug that others shipped: the bias leaks into the gates.
+# Two more. One adds V3's small loss within each sequence (α = 0.0001, so "no auxiliary loss" is nearly true). One has a bug that vLLM (pull request 12002) and transformers (39581) had to mend: the bias leaks into the gates.
 
 # %% tags=["nbval-ignore-output"]
 models["bias + V3's loss"] = new_model()

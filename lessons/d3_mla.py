@@ -101,7 +101,7 @@ for name, numbers in ways.items():
     print(f"{name:26}{numbers:7,} numbers a token{ways['MHA'] / numbers:7.1f}x")
 
 # %% [markdown]
-# MQA keeps least and pays in quality: in DeepSeek's 7B ablation it scored 37.9 on MMLU, GQA-8 41.2 and MHA 45.2 (arXiv 2405.04434, table 8). In another ablation, with experts, MLA kept a seventh of MHA's numbers and scored 50.0 to its 48.7 (table 9).
+# MQA keeps least and pays in quality: in DeepSeek's 7B ablation it scored 37.9 on MMLU, GQA-8 41.2 and MHA 45.2 (arXiv 2405.04434, table 8). In another ablation, with experts, MLA kept a seventh of MHA's numbers and scored 50.0 to its 48.7, but on C-Eval 50.9 to 51.6 (table 9).
 
 # %%
 growth = {row.name: row.bytes_cached // 4096 for row in cache_rows(4096)}
@@ -220,7 +220,7 @@ check_joint_latent(JointLatent)
 # %% [markdown]
 # ## D3.3c The shared rotary key · {D3.3c} minutes
 #
-# Position reaches attention through one small key a token, the same for all heads, made from x itself; why not from the latent shows in D3.4. With r = 64 and R = 512 a token keeps 576 numbers.
+# Position reaches attention through one small key a token, the same for all heads, made from x itself. V2 gives no reason for that; one made from the latent could be absorbed as well. With r = 64 and R = 512 a token keeps 576 numbers.
 
 # %% tags=["exercise"] exercise="D3.3c"
 from solutions.d3_mla import RotaryKey
@@ -231,7 +231,7 @@ check_rotary_key(RotaryKey)
 # %% [markdown]
 # ## D3.I2 Longer contexts with YaRN · {D3.I2} minutes
 #
-# V3 was trained on 4,096 positions and stretched 40 times. A pair that turns 100 times in 4,096 positions keeps its angle; one that turns half a turn gets a fortieth of it, since a longer text would show it angles it has never seen.
+# V3 was trained on 4,096 positions, then stretched 40 times and trained on at 32K and 128K (V3p, section 4.3). A pair that turns 100 times in 4,096 positions keeps its angle; one that turns half a turn gets a fortieth of it, since a longer text would show it angles it has never seen.
 
 # %% tags=["exercise"] exercise="D3.I2"
 from solutions.d3_mla import yarn_frequencies
@@ -247,7 +247,7 @@ for i in (0, 8, 12, 16, 20, 24, 31):
     print(f"{i:5}{float(turns[i]):16.2f}{float(plain[i] / stretched[i]):18.1f}")
 
 # %% [markdown]
-# The softmax scale grows with it, by (0.1 · ln 40 + 1)² for V3, which makes attention over many positions sharper again. The cache keeps R + r numbers a token as before. Predict: how large is the cache at 163,840 tokens?
+# The softmax scale grows with it, by (0.1 · ln 40 + 1)² for V3, which makes attention over many positions sharper again. The cache keeps R + r numbers a token as before. Predict: how large is the cache at 163,840 tokens, the limit in `config.json`?
 
 # %%
 sharper = (0.1 * math.log(40) + 1) ** 2  # and 192 is V3's d + r, 128 + 64
@@ -269,7 +269,7 @@ for name, angles in (("as it was", plain), ("with YaRN", stretched)):
 # %% [markdown]
 # ## D3.3d Attend · {D3.3d} minutes
 #
-# A score has two parts, content and rotary: 1.5 and 0.5 with d = 3 and r = 1 give 2 / √4 = 1. The queries are those of the last L of S positions: with S = 5 and L = 2, the first query sees four positions.
+# A score has two parts, content and rotary: 1.5 and 0.5 with d = 14 and r = 2 give 2 / √16 = 0.5. The queries are those of the last L of S positions: with S = 5 and L = 2, the first query sees four positions.
 #
 # $$o_{t,h} = \sum_{s \le t} \mathrm{softmax}_s\Big(\frac{q^C_{t,h} \cdot k^C_{s,h} + q^R_{t,h} \cdot k^R_s}{\sqrt{d + r}}\Big)\, v_{s,h}$$
 

@@ -492,7 +492,7 @@ print("cache: under a third of a standard one:", cache[0] < cache[1] / 3)
 print("kept in training: more than the standard transformer:", kept[0] > kept[1])
 
 # %% [markdown]
-# Beside a standard transformer that computes as much, the plan's criterion holds for the cache and fails for weights and for what training keeps: every expert lies in memory. Beside one of equal total size the weights are as many, and a token uses far fewer.
+# Beside a standard transformer that computes as much, the plan's criterion holds for the cache, and fails for weights, since every expert lies in memory, and for what training keeps: a token's row is kept anew for each expert that takes it. Beside one of equal total size the weights are as many, and a token uses far fewer.
 
 # %% [markdown]
 # ## Your own text · 15 minutes
@@ -655,7 +655,7 @@ for name in list(table)[1:]:
     print(f"{name:20} whole is better by {saved:+.3f} ± {error:.3f}")
 
 # %% [markdown]
-# Forty steps show what learns fast, not what is best in the end, and three seeds leave wide errors. DeepSeekMoE's paper ran the same table with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4).
+# Forty steps show what learns fast, not what is best in the end, and three seeds leave wide errors. DeepSeekMoE's paper has such a table for shared and fine experts, with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4); the bias and MLA came later.
 
 # %% [markdown]
 # ## What you can read now · 15 minutes
@@ -664,10 +664,10 @@ for name in list(table)[1:]:
 #
 # | in `model.py` | yours |
 # |---|---|
-# | `Gate.forward` | `BiasedRouter` with `keep_top_groups` |
+# | `Gate.forward` | `BiasedRouter` with `keep_top_groups`; without a bias a group counts as its best expert, as in V2 |
 # | `Expert`, `MLP` | an expert, a shared expert: SwiGLU |
 # | `MoE.forward` | `dispatch_combine` in `DeepSeekMoE` |
-# | `MLA.forward`, "naive" | `MultiHeadLatentAttention` |
+# | `MLA.forward`, "naive" | caches expanded keys and values of every head, as `MultiHeadLatentAttention` never does |
 # | `MLA.forward`, "absorb" | `absorbed_decode` |
 # | `kv_cache`, `pe_cache` | `LatentCache` |
 # | `precompute_freqs_cis` | `yarn_frequencies` |

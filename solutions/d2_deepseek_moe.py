@@ -254,9 +254,9 @@ def control_bias(affinity: Float[Tensor, "S T E"], top_k: int, step: float) -> F
 
 
 def most_experts(top_k: int, tokens: int, limit: float) -> int:
-    """The most experts for which pure chance alone keeps the expected CV at or below `limit`.
+    """The most experts for which pure chance alone keeps the CV at or below `limit`.
 
-    With uniform random routing CV² is `(E - K) / (K · T)`.
+    With uniform random routing the mean of CV² is `(E - K) / (K · T)`; its root is the CV meant.
     """
     # BEGIN SOLUTION
     return int(top_k + limit**2 * top_k * tokens)

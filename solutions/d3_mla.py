@@ -400,7 +400,8 @@ def yarn_frequencies(
     A pair that turns `beta_fast` times or more within the `trained` positions keeps its angle, one
     that turns less than `beta_slow` times has it divided by `factor`, and between them lies a ramp
     over the pairs, from 0 at pair `first` to 1 at pair `last`, a step where both are one pair
-    (arXiv 2309.00071; V3p, section 4.3; `precompute_freqs_cis` in DeepSeek-V3's model.py).
+    (V3p, section 4.3; `precompute_freqs_cis` in DeepSeek-V3's model.py; the ramp of arXiv
+    2309.00071, eqs. 11 and 13, is linear in turns instead).
     """
     validate_sizes(d_rope, trained=trained)
     pair = torch.arange(d_rope // 2, dtype=torch.float64, device="cpu")

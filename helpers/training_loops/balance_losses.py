@@ -28,7 +28,9 @@ def sequence_loss(
 ) -> Float[Tensor, ""]:
     """V3's complementary loss: the same within each sequence of `length` tokens, averaged.
 
-    The published α is 0.0001 (arXiv 2412.19437, eqs. 17-20 and section 4.2).
+    The published α is 0.0001 (arXiv 2412.19437, eqs. 17-20 and section 4.2). Eq. 18 counts the
+    top-k of the affinities alone; here those count that were chosen, with the bias, so the loss
+    pushes less once the bias balances.
     """
     if length < 1 or len(affinity) % length:
         raise ValueError(f"length must divide the {len(affinity)} tokens, got {length}")
@@ -37,14 +39,17 @@ def sequence_loss(
 
 
 class Affinities:
-    """Keeps what each router's projection returned in the last forward pass, with its graph."""
+    """Keeps each router's logits of the last forward pass, with their graph.
+
+    They are computed beside the router, which may use its `gate` however it likes.
+    """
 
     def __init__(self, model: nn.Module):
         self.logits: list[Tensor] = []
         self.hooks = [model.register_forward_pre_hook(lambda module, inputs: self.logits.clear())]
         for layer in layers_of(model):
-            hook = layer.router.gate.register_forward_hook(
-                lambda gate, inputs, logits: self.logits.append(logits)
+            hook = layer.router.register_forward_pre_hook(
+                lambda router, inputs: self.logits.append(router.gate(inputs[0]))
             )
             self.hooks.append(hook)
 
