@@ -63,7 +63,7 @@ def dispatch_combine(
     experts: Int[Tensor, "T K"],
     expert_array: ExpertList,
 ) -> Float[Tensor, "T D"]:
-    """Each token's sum of `gate · expert(token)` over its K experts (arXiv 2401.04088, section 2.1).
+    """Each token's sum of `gate · expert(token)` over its experts (arXiv 2401.04088, section 2.1).
 
     An expert sees only the tokens that chose it, and one call per expert is enough.
     """
