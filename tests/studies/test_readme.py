@@ -35,3 +35,10 @@ def test_the_balance_of_the_mixture() -> None:
 @pytest.mark.parametrize("method", ["joint", "PCA", "weights' SVD"])
 def test_the_cosines_of_a_converted_attention(method) -> None:
     assert worst(method) in README
+
+
+def test_the_agreement_in_bfloat16() -> None:
+    pairs = ("ours, eager", "ours, sdpa")
+    own = listed("d4_seeds", lambda row: min(row["bfloat16"]["agreement"][p] for p in pairs))
+    theirs = listed("d4_seeds", lambda row: row["bfloat16"]["agreement"]["eager, sdpa"])
+    assert f"{own} for seeds 0 to 2, where their two attentions agree in {theirs}" in README
