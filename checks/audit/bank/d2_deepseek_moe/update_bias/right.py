@@ -7,6 +7,12 @@ from checks.audit.answers import right
 from checks.audit.bank.d2_deepseek_moe.update_bias.steps import missing
 from solutions.d2_deepseek_moe import update_bias
 
+EQUIVALENT_MUTANTS = {
+    (
+        "return bias + step * missing.sign().to(bias.dtype) → return bias + step * missing.sign()"
+    ): "a float64 bias moves by the step as float32 has it, a hundred-millionth of it off",
+}
+
 
 @right
 def as_most_write_it(bias, load, step):
