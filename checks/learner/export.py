@@ -105,7 +105,7 @@ class Shape:
         return Tensor
 
 
-Bool = Float = Int = Shape
+Bool = Complex = Float = Int = Shape
 '''
 
 
