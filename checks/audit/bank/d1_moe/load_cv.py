@@ -9,6 +9,12 @@ import torch
 from checks.audit.answers import right, wrong
 from solutions.d1_moe import load_cv
 
+EQUIVALENT_MUTANTS = {
+    (
+        "load = load.cpu().double() → load = load.double()"
+    ): "only a device without float64 tells them apart",
+}
+
 
 @right
 def cv_in_numpy(load):

@@ -6,6 +6,12 @@ from torch.nn import functional as F
 from checks.audit.answers import right
 from solutions.d1_moe import sorted_dispatch
 
+EQUIVALENT_MUTANTS = {
+    (
+        "for i in experts.unique().tolist(): → for i in experts.unique():"
+    ): "a number in a tensor indexes as the number does",
+}
+
 
 @right
 def token_loop(x, gates, experts, expert_array):
