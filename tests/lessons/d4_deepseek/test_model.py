@@ -39,20 +39,20 @@ def failure(check, answer, seed=0) -> CheckFailed:
     return failed.value
 
 
-FIRST = "x = x + self.attention(self.attention_norm(x), cache)"
+FIRST = "x = x + self.attended(self.attention_norm(x), cache)"
 SECOND = "x + self.ffn(self.ffn_norm(x))"
-JOINED = "self.block(self.join(both))"
+JOINED = "self.block(self.join(both), cache)"
 SLIPS = [
-    (0, FIRST, "x = self.attention_norm(x + self.attention(x, cache))", "with both parts", "past"),
+    (0, FIRST, "x = self.attention_norm(x + self.attended(x, cache))", "with both parts", "past"),
     (
         0,
         FIRST,
-        "x = self.attention(self.attention_norm(x), cache)",
+        "x = self.attended(self.attention_norm(x), cache)",
         "with both parts",
         "Is x added",
     ),
     (0, FIRST, FIRST.replace("x = x", "x = x + x"), "with both parts", "more than once"),
-    (0, FIRST, "x = x + self.attention(x, cache)", "with one part", "before attention left out?"),
+    (0, FIRST, "x = x + self.attended(x, cache)", "with one part", "before attention left out?"),
     (0, SECOND, SECOND.replace("ffn_norm", "attention_norm"), "with one part", "behind its own"),
     (0, FIRST, FIRST.replace("x = x", "h = x; x = x") + "; x = h", "with one part", "adds reach"),
     (0, SECOND, f"{SECOND} + 0 * x.mean()", "", ""),
@@ -60,7 +60,13 @@ SLIPS = [
     (0, "x), cache)", "x), cache or None)", "with a cache", "An empty cache counts as false"),
     (0, "x = x + self", "x += self", "x, weights", "in place"),
     (0, "(self.attention_norm(x)", "(self.attention_norm(x).detach()", "gradients", "detached"),
-    (1, "(x))", "(x)).softmax(-1)", "embedding, last norm", "Are the logits raw?"),
+    (
+        1,
+        "ids, caches))",
+        "ids, caches)).softmax(-1)",
+        "embedding, last norm",
+        "Are the logits raw?",
+    ),
     (1, "self.norm(x)", "x", "embedding, last norm", "Is the last norm there"),
     (1, "(self.blocks)", "(self.blocks[::-1])", "every block once", "the first one first?"),
     (1, "x = block", "x = x + block", "embedding, last norm", "Its residuals are inside."),
