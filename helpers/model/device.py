@@ -5,5 +5,6 @@ from torch import nn
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """The device of the model's first weight."""
-    return next(model.parameters()).device
+    """The device of the model's first weight; the CPU for a model without any."""
+    weight = next(model.parameters(), None)
+    return torch.device("cpu") if weight is None else weight.device

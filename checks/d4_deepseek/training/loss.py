@@ -115,7 +115,7 @@ def _loss(answer, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
             "the loss must be a number also where a row has no real target, got NaN",
             "Is a mean taken of each row? One mean counts every real target alike.",
         )
-    if isinstance(got, Tensor) and got.isnan().any():
+    if isinstance(got, Tensor) and got.ndim == 0 and not got.is_meta and got.isnan():
         raise Wrong(
             "the loss must be a number, got NaN, as of a mean of no target. Do logits and targets "
             "of the same position meet, as they come, and is a mean taken over real ones alone?"
