@@ -68,7 +68,9 @@ def rotate(
     pairs = torch.view_as_complex(wide.contiguous().unflatten(-1, (-1, 2)))
     end = start + x.shape[-3]
     turns = _turns(per_pair, 1 << end.bit_length(), pairs.dtype, x.device)[start:end]
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+    turned = pairs * turns
+    # view_as_real would ask of its gradient to begin at an even place, too
+    return torch.stack([turned.real, turned.imag], dim=-1).flatten(-2).to(x.dtype)
 
 
 @lru_cache(maxsize=16)

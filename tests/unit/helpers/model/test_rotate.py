@@ -33,3 +33,13 @@ def test_it_matters_not_how_the_input_lies_in_memory(offset: int) -> None:
     flat = torch.randn(2 * 3 * 2 * 10 + offset)[offset:]
     for x in (flat.view(2, 3, 2, 10)[..., 1:9], flat.view(2, 3, 10, 2).mT, flat.view(2, 3, 2, 10)):
         assert torch.equal(rotate(x), rotate(x.clone(memory_format=torch.contiguous_format)))
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_a_gradient_may_begin_at_any_place_in_memory(offset: int) -> None:
+    torch.manual_seed(0)
+    x, before = torch.randn(1, 1, 1, 8, requires_grad=True), torch.zeros(1, 1, 1, offset)
+    weights = torch.randn(1, 1, 1, 8 + offset)
+    torch.cat([before, rotate(x, 5)], dim=-1).backward(weights)
+    wanted = rotate(weights[..., offset:].clone(), 5, angles=-torch.tensor([1, 0.1, 0.01, 0.001]))
+    assert torch.allclose(x.grad, wanted, atol=1e-6)  # what turns back
