@@ -1,9 +1,9 @@
-"""How answers to D4.1, D4.2 and D4.I1 differ import inspect
-from slow loops: one `at_…` per exercise, as in D1's.
+"""How answers to D4.1, D4.2 and D4.I1 differ from slow loops: one `at_…` per exercise, as in D1's.
 
 A look ends with the first stage that finds a fault.
 """
 
+import inspect
 from dataclasses import replace
 
 import torch
