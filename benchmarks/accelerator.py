@@ -5,14 +5,13 @@ Prints Markdown tables: D4's training in float32 and in bfloat16, generation, an
 
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 
 from benchmarks.decode import COLUMNS, rows
-from benchmarks.models import ours
+from benchmarks.models import STORIES_THETA, fields_of, ours
 from helpers.data.story_rows import StoryRows
 from helpers.measuring.decode_steps import StepSizes, copy_bandwidth
 from helpers.measuring.story_measures import held_out, sample_stories, story_scores
@@ -45,7 +44,7 @@ def training(device: torch.device) -> None:
     print(6 * "|---" + "|")
     stories = StoryRows.build(count=20_000, held_out=400, seed=0)
     for what, how in {"float32": train, "bfloat16": in_bfloat16(device)}.items():
-        model = lesson_model(stories).to(device)
+        model = lesson_model().to(device)
         run = StoryRun(model, stories, STEPS, every=STEPS)
         start = time.perf_counter()
         run.train(how, STEPS)
@@ -56,10 +55,10 @@ def training(device: torch.device) -> None:
         print(f"| {what} | {STEPS} | {row} |", flush=True)
 
 
-def lesson_model(stories: StoryRows) -> DeepSeek:
+def lesson_model() -> DeepSeek:
     """D4's, as the lesson trains it with seed 0."""
     torch.manual_seed(0)
-    return DeepSeek(replace(ours("d4").config, vocab_size=stories.vocab_size, theta=200.0))
+    return DeepSeek(DeepSeekConfig(**fields_of("d4"), theta=STORIES_THETA))
 
 
 def in_bfloat16(device: torch.device) -> Train:

@@ -5,7 +5,7 @@ Medians of 40 turns, measured in turn, at D4's sizes, one text. `attention_ways.
 """
 
 from dataclasses import asdict
-from typing import Any
+from typing import cast
 
 import torch
 
@@ -13,7 +13,7 @@ from benchmarks.models import SIZES
 from helpers.measuring.decode_steps import StepSizes, filled_cache
 from helpers.measuring.timing import median_milliseconds
 from helpers.model.attention_ways import BREAK_EVEN
-from solutions.d3_mla import MultiHeadLatentAttention, absorbed_decode
+from solutions.d3_mla import LatentCache, MultiHeadLatentAttention, absorbed_decode
 
 TURNS = 40
 CACHED = (16, 32, 64, 100, 128, 192, 256, 512)
@@ -40,16 +40,12 @@ def step_times(
 ) -> tuple[float, float]:
     """The milliseconds of a step both ways after `cached` positions."""
     x = torch.randn(1, 1, sizes.d_model)
-    whole, parts = (_filled(attention, sizes, cached, x) for _ in range(2))
+    whole, parts = (
+        cast(LatentCache, filled_cache(attention, sizes, cached, TURNS + 1, x)) for _ in range(2)
+    )
     calls = {
         "expanded": lambda: attention(x, whole),
         "absorbed": lambda: absorbed_decode(attention, x, parts),
     }
     taken = median_milliseconds(calls, TURNS)
     return taken["expanded"], taken["absorbed"]
-
-
-def _filled(
-    attention: MultiHeadLatentAttention, sizes: StepSizes, cached: int, x: torch.Tensor
-) -> Any:
-    return filled_cache(attention, sizes, cached, TURNS + 1, x)

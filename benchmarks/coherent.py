@@ -4,14 +4,17 @@
 100 steps of the lesson's run, until 0.9 of the stories of both hold together.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.models import STORIES_THETA, fields_of
+
 CHUNK, STEPS = 100, 800
 COHERENT = 0.9
 RUN = f"""
-import sys, time
+import json, sys, time
 import helpers
 import torch
 torch.set_num_threads(1)
@@ -21,10 +24,7 @@ from helpers.training_loops.story_run import StoryRun
 from solutions.d4_deepseek import DeepSeek, generate, train
 rows = StoryRows.build(count=20_000, held_out=400, seed=0)
 torch.manual_seed(0)
-config = DeepSeekConfig(
-    vocab_size=rows.vocab_size, num_layers=3, d_model=128, num_heads=4, d_head=32, d_latent=64,
-    d_rope=16, num_experts=8, top_k=2, expert_dim=64, num_shared=1, theta=200.0,
-)
+config = DeepSeekConfig(**json.loads(sys.argv[1]))
 run = StoryRun(DeepSeek(config), rows, {STEPS}, generate=generate, every={CHUNK})
 for _ in sys.stdin:
     start = time.perf_counter()
@@ -54,9 +54,8 @@ def main(folder: str) -> None:
 
 def _started(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", RUN],
+        [sys.executable, "-c", RUN, json.dumps(fields_of("d4") | {"theta": STORIES_THETA})],
         cwd=folder,
-        env=None,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

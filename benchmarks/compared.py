@@ -1,7 +1,7 @@
 """Two programs timed in turn: how many times as fast ours is, with its spread."""
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from helpers.measuring.timing import milliseconds
@@ -43,7 +43,18 @@ def compared(
     way = min(trials, key=lambda name: min(trials[name]))
     milliseconds(ours)
     pairs = [(milliseconds(ours), milliseconds(theirs[way])) for _ in range(turns)]
-    ratios = [b / a for a, b in pairs]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    own, other = (statistics.median(times) for times in zip(*pairs, strict=True))
-    return Compared(what, threads, own, other, way, low, middle, high, asked)
+    return of_pairs(what, threads, asked, way, pairs)
+
+
+def of_pairs(
+    what: str,
+    threads: int,
+    asked: float,
+    way: str,
+    pairs: Sequence[tuple[float, float]],
+    unit: str = "ms",
+) -> Compared:
+    """The row of what was measured in turn, ours first."""
+    low, middle, high = statistics.quantiles((b / a for a, b in pairs), n=4)
+    own, other = (statistics.median(values) for values in zip(*pairs, strict=True))
+    return Compared(what, threads, own, other, way, low, middle, high, asked, unit)

@@ -11,30 +11,34 @@ from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions.d4_deepseek import DeepSeek
 
+STORIES_THETA = 200.0  # of the rotary angles, in D4's lesson
+FIELDS = {
+    "vocab_size": "vocabulary",
+    "num_layers": "layers",
+    "d_model": "d_model",
+    "num_heads": "heads",
+    "d_head": "d_head",
+    "d_latent": "latent",
+    "d_rope": "rotary",
+    "num_experts": "experts",
+    "top_k": "top_k",
+    "expert_dim": "expert_dim",
+    "num_shared": "shared",
+}
 SIZES: dict[str, dict[str, Any]] = json.loads(
     Path(__file__).with_name("sizes.json").read_text(encoding="utf-8")
 )
 
 
+def fields_of(name: str) -> dict[str, Any]:
+    """The fields of `DeepSeekConfig` with these sizes."""
+    return {field: SIZES[name][size] for field, size in FIELDS.items()}
+
+
 def ours(name: str) -> DeepSeek:
     """A DeepSeek of these sizes, its weights as PyTorch draws them after seed 0."""
     torch.manual_seed(0)
-    size = SIZES[name]
-    return DeepSeek(
-        DeepSeekConfig(
-            vocab_size=size["vocabulary"],
-            num_layers=size["layers"],
-            d_model=size["d_model"],
-            num_heads=size["heads"],
-            d_head=size["d_head"],
-            d_latent=size["latent"],
-            d_rope=size["rotary"],
-            num_experts=size["experts"],
-            top_k=size["top_k"],
-            expert_dim=size["expert_dim"],
-            num_shared=size["shared"],
-        )
-    )
+    return DeepSeek(DeepSeekConfig(**fields_of(name)))
 
 
 def theirs(folder: Path, experts: str, attention: str) -> nn.Module:

@@ -15,7 +15,7 @@ from typing import Any
 import helpers  # noqa: F401  # isort: skip  # before torch: its threads then sleep
 import torch
 
-from benchmarks.compared import Compared
+from benchmarks.compared import Compared, of_pairs
 from benchmarks.models import SIZES, ours, theirs
 from benchmarks.side_by_side import EXPERTS, training_step
 
@@ -29,11 +29,9 @@ def rows() -> Iterator[Compared]:
         own = [_measured(name, "ours") for _ in range(TURNS)]
         others = {way: [_measured(name, way) for _ in range(TURNS)] for way in EXPERTS}
         way = min(others, key=lambda w: statistics.median(others[w]))
-        ratios = [b / a for a, b in zip(own, others[way], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        taken, of_theirs = statistics.median(own), statistics.median(others[way])
         what = f"peak memory of a training step, {SIZES[name]['what']}"
-        yield Compared(what, 1, taken, of_theirs, f"{way}, eager", low, middle, high, 1.0, "MB")
+        pairs = list(zip(own, others[way], strict=True))
+        yield of_pairs(what, 1, 1.0, f"{way}, eager", pairs, "MB")
 
 
 def _measured(name: str, way: str) -> float:

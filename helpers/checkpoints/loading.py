@@ -26,7 +26,7 @@ def loaded(
     fields, weights = read_model(source)
     config = DeepSeekConfig(**fields).stretched(frequencies)
     model = _on_meta(make, config)
-    use_v2_routers(model, config)
+    use_v2_routers(model, config)  # which a model from an older notebook does not do itself
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """How much memory a checkpoint's folder takes, told from the heads of its files alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -42,25 +43,44 @@ def memory_needed(
 
     With a `dtype` other than the files' the weights are copied. Raises as `weight_files` does.
     """
-    mapped = copied = 0
-    widened, width = False, 0
-    for path in weight_files(folder):
-        with safe_open(path, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118
+    tensors = [_Stored(kind, size) for path in weight_files(folder) for kind, size in _heads(path)]
+    return MemoryNeeded(
+        mapped=sum(t.bytes for t in tensors if not t.is_copied(dtype)),
+        copied=sum(t.size * t.width(dtype) for t in tensors if t.is_copied(dtype)),
+        cache=numbers_per_token * tokens * max((t.width(dtype) for t in tensors), default=0),
+        widened=any(t.kind == FP8_NAME for t in tensors),
+    )
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A tensor as its file's head tells it: the name of its type, and how many numbers it has."""
+
+    kind: str
+    size: int
+
+    @property
+    def bytes(self) -> int:
+        return self.size * BYTES.get(self.kind, 8)
+
+    def width(self, dtype: torch.dtype | None) -> int:
+        """The bytes of a number once it is loaded; FP8 becomes bfloat16 unless `dtype` is given."""
+        if dtype is not None:
+            return dtype.itemsize
+        return 2 if self.kind == FP8_NAME else BYTES.get(self.kind, 8)
+
+    def is_copied(self, dtype: torch.dtype | None) -> bool:
+        """Whether loading it leaves the file's memory for a memory of its own."""
+        return self.kind == FP8_NAME or (dtype is not None and NAMES[dtype] != self.kind)
+
+
+def _heads(path: Path) -> Iterator[tuple[str, int]]:
+    """The type and the size of each tensor of a file but for the scales of others."""
+    with safe_open(path, framework="pt") as tensors:
+        for name in tensors.keys():  # noqa: SIM118
+            if not name.endswith(SCALE):
                 head = tensors.get_slice(name)
-                kind, size = head.get_dtype(), prod(head.get_shape())
-                if name.endswith(SCALE):
-                    continue
-                stored = BYTES.get(kind, 8)
-                wanted = stored if dtype is None else dtype.itemsize
-                width = max(width, 2 if kind == FP8_NAME and dtype is None else wanted)
-                if kind == FP8_NAME:
-                    widened, copied = True, copied + size * (wanted if dtype else 2)
-                elif dtype is not None and NAMES[dtype] != kind:
-                    copied += size * wanted
-                else:
-                    mapped += size * stored
-    return MemoryNeeded(mapped, copied, numbers_per_token * tokens * width, widened)
+                yield head.get_dtype(), prod(head.get_shape())
 
 
 def free_memory() -> int:

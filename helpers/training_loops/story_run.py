@@ -109,8 +109,8 @@ class StoryRun:
 
     def _drawn(self) -> list[Int[Tensor, " batch"]]:
         """Rows for the next batches: sorted by length, so that little is padding, then shuffled."""
-        count = len(self.rows.ids), (BATCHES * self.batch,)
-        picked = torch.randint(*count, generator=self.generator)
+        count = BATCHES * self.batch
+        picked = torch.randint(len(self.rows.ids), (count,), generator=self.generator)
         by_length = picked[self.rows.real[picked].sum(1).argsort(stable=True)]
         batches = by_length.split(self.batch)
         return [batches[i] for i in torch.randperm(BATCHES, generator=self.generator)]

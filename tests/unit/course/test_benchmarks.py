@@ -7,9 +7,10 @@ import pytest
 
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.compared import Compared, compared
-from benchmarks.models import ours, theirs
+from benchmarks.models import STORIES_THETA, fields_of, ours, theirs
 from benchmarks.peak_memory import _measured
 from benchmarks.side_by_side import table
+from helpers.model.deepseek_config import DeepSeekConfig
 from tests.studies.d4_seeds import SMALL
 
 ROW = Compared("a step", 1, 10.0, 12.0, "eager", 1.1, 1.2, 1.3, 1.0)
@@ -30,7 +31,7 @@ def test_a_row_is_met_by_its_lower_quartile() -> None:
 
 
 def test_the_story_models_sizes_are_the_lessons() -> None:
-    assert replace(ours("d4").config, theta=SMALL.theta) == SMALL
+    assert DeepSeekConfig(**fields_of("d4"), theta=STORIES_THETA) == SMALL
 
 
 def test_both_sides_have_the_same_weights(tmp_path) -> None:
