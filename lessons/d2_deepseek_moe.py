@@ -468,7 +468,7 @@ train_cut("fine experts, m = 2")
 
 # %% tags=["nbval-ignore-output"]
 train_cut("token segments, m = 2")
-plot_losses(cut, "One budget, three cuts")
+plot_losses(cut, "One budget, whole and cut two ways")
 plt.show()
 for name, model in cut_models.items():
     print(f"{name:22} held-out loss {held_out_loss(model, corpus):.3f}")
