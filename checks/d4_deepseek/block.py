@@ -169,7 +169,7 @@ def _block_cached(answer: type, case: Deep) -> None:
 
 def _why_not_grown(cache: Built) -> str:
     if len(cache) == 0:
-        return "Is it handed to self.attention? An empty cache counts as false in `if cache`."
+        return "Is it handed to self.attended? An empty cache counts as false in `if cache`."
     return "Is attention called once, with the cache, in each call of the block?"
 
 

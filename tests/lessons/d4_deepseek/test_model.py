@@ -56,7 +56,7 @@ SLIPS = [
     (0, SECOND, SECOND.replace("ffn_norm", "attention_norm"), "with one part", "behind its own"),
     (0, FIRST, FIRST.replace("x = x", "h = x; x = x") + "; x = h", "with one part", "adds reach"),
     (0, SECOND, f"{SECOND} + 0 * x.mean()", "", ""),
-    (0, "x), cache)", "x))", "with a cache", "handed to self.attention?"),
+    (0, "x), cache)", "x))", "with a cache", "handed to self.attended?"),
     (0, "x), cache)", "x), cache or None)", "with a cache", "An empty cache counts as false"),
     (0, "x = x + self", "x += self", "x, weights", "in place"),
     (0, "(self.attention_norm(x)", "(self.attention_norm(x).detach()", "gradients", "detached"),
