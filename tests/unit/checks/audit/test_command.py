@@ -10,7 +10,6 @@ import pytest
 
 from checks import CHECKS, LESSONS, __main__, progress
 from checks.audit import audit, kept_verdicts
-from checks.audit.answers import Answers
 from checks.learner_files import paths
 
 
@@ -39,7 +38,8 @@ def poor_bank(one_exercise, monkeypatch):
         """The reference under another name."""
         return CHECKS["D1.4b"].reference_answer(load)
 
-    answers = Answers(right=[claims_too_much], wrong=[is_right])
+    bank = audit.answers_to(CHECKS["D1.4b"])
+    answers = dataclasses.replace(bank, right=[claims_too_much], wrong=[is_right])
     monkeypatch.setattr(audit, "answers_to", lambda check: answers)
 
 
