@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from checks.d1_moe.cases import Routing
+from checks.d1_moe.cases import CHOICES, Routing
 from checks.grading import expect
 from checks.grading.result import Built
 
@@ -27,8 +27,9 @@ def route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     shape = (len(x), case.top_k)
     swapped = isinstance(gates, Tensor) and gates.dtype == torch.int64
     ask = "Is the order (gates, experts)?" if swapped else _kind_of_gates(gates, shape)
-    expect.tensor(gates, "gates", shape, x.dtype, ask)
-    expect.tensor(experts, "experts", shape, torch.int64, "Are they the indices that topk returns?")
+    expect.tensor(gates, "gates", shape, x.dtype, ask, CHOICES)
+    ask = "Are they the indices that topk returns?"
+    expect.tensor(experts, "experts", shape, torch.int64, ask, CHOICES)
     low, high = int(experts.min()), int(experts.max())
     expect.require(
         low >= 0 and high < case.num_experts,

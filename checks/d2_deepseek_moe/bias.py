@@ -79,7 +79,7 @@ def _updated(answer, case: _Update) -> Tensor:
     bias, load = case.bias(), torch.tensor(case.load)
     new = answer(bias, load, case.step)
     ask = "Does it come in the shape and type of bias, as a tensor?"
-    expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask)
+    expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask, ("experts",))
     expect.require(
         not new.requires_grad,
         "the new bias must not be learnable, and it needs a gradient",

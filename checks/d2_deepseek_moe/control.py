@@ -183,7 +183,14 @@ def _proportional(case: Control) -> Tensor:
 def _control_shape(answer, case: Control) -> None:
     got = answer(case.affinity(), case.top_k, case.step)
     ask = "Is there one row for each batch, in one tensor: the bias after it?"
-    expect.tensor(got, "the path", (case.batches, case.num_experts), torch.float32, ask)
+    expect.tensor(
+        got,
+        "the path",
+        (case.batches, case.num_experts),
+        torch.float32,
+        ask,
+        ("batches", "experts"),
+    )
 
 
 def _control_first(answer, case: Control) -> None:

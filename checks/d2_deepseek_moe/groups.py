@@ -79,7 +79,7 @@ def _kept(answer, case: _Grouped) -> tuple[Tensor, Tensor]:
         "the result holds scores and -inf, and NaN or +inf came too",
         "Which number can never win, whatever the scores are?",
     )
-    expect.tensor(finite, "the result", scores.shape, scores.dtype, ask)
+    expect.tensor(finite, "the result", scores.shape, scores.dtype, ask, ("tokens", "experts"))
     return got, got != -torch.inf
 
 

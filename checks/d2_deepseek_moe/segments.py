@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import ROWS
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -77,7 +78,14 @@ _SLICE_MAJOR = "Do all slices of one token come before the next token's?"
 def _cut(answer, case: _Cut, x: Tensor) -> Tensor:
     shape = len(x) * case.num_segments, case.width
     ask = "Is there one row for each of a token's num_segments slices, in one tensor of x's type?"
-    return expect.tensor(answer(x, case.num_segments), "the rows", shape, x.dtype, ask)
+    return expect.tensor(
+        answer(x, case.num_segments),
+        "the rows",
+        shape,
+        x.dtype,
+        ask,
+        ("slices", "numbers of a slice"),
+    )
 
 
 def _other_order(got: Tensor, want: Tensor, order: str) -> dict[str, Callable[[], Tensor]]:
@@ -166,7 +174,7 @@ check_segment_tokens = Check(
 def _merged(answer, case: _Cut, y: Tensor) -> Tensor:
     shape = len(y) // case.num_segments, case.num_segments * case.width
     ask = "Is there one row for each token, all its slices wide, in one tensor of y's type?"
-    return expect.tensor(answer(y, case.num_segments), "the tokens", shape, y.dtype, ask)
+    return expect.tensor(answer(y, case.num_segments), "the tokens", shape, y.dtype, ask, ROWS)
 
 
 def _merge_shape(answer, case: _Cut) -> None:

@@ -88,7 +88,7 @@ def _shares(answer, outputs: Tensor) -> Tensor:
     ask = f"There are min(N, W) = {count} directions that can hold anything."
     if len(outputs) == 1 and isinstance(got, Tensor) and got.isnan().any():
         raise Wrong(f"one row lies along its own direction, a share of 1, got NaN. {_CENTRED}")
-    return expect.tensor(got, "the shares", (count,), type_, ask).detach().double()
+    return expect.tensor(got, "the shares", (count,), type_, ask, ("directions",)).detach().double()
 
 
 def _shape(answer, case: _Spread) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
     HEADS,
     POSITIONS,
@@ -52,7 +53,12 @@ def _latent(case: Latent) -> Tensor:
 def _down(layer: Built, x: Tensor, case: Latent) -> Tensor:
     shape = *x.shape[:2], case.d_latent
     return expect.tensor(
-        layer.down(x.clone()), "down(x)", shape, x.dtype, "It is one latent per token."
+        layer.down(x.clone()),
+        "down(x)",
+        shape,
+        x.dtype,
+        "It is one latent per token.",
+        (*TOKENS[:2], "d_latent"),
     )
 
 
@@ -63,7 +69,9 @@ def _up(layer: Built, latent: Tensor, case: Latent) -> tuple[Tensor, Tensor]:
     widths = {"the keys": case.d_head, "the values": case.d_value}
     for part, (name, width) in zip(parts, widths.items(), strict=True):
         shape = *latent.shape[:2], case.num_heads, width
-        expect.tensor(part, name, shape, latent.dtype, ask)
+        expect.tensor(
+            part, name, shape, latent.dtype, ask, (*TOKENS[:2], "heads", "numbers of a head")
+        )
     return parts
 
 

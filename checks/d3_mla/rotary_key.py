@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
     POSITIONS,
     SMALL,
@@ -40,7 +41,7 @@ def _rows(layer: Built, x: Tensor, case: Latent, *start: int) -> Tensor:
     ask, got = "It is one key per token, without a dimension for heads.", layer(x.clone(), *start)
     if isinstance(got, Tensor) and got.ndim < 3:
         ask = "Is squeeze told which dimension to take off? Alone it takes off all of size 1."
-    return expect.tensor(got, "the key", shape, x.dtype, ask)
+    return expect.tensor(got, "the key", shape, x.dtype, ask, (*TOKENS[:2], "d_rope"))
 
 
 def _key_shapes(answer: type, case: Latent) -> None:

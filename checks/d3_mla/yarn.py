@@ -111,7 +111,11 @@ def _angles(answer, case: _Stretched, factor: float | None = None) -> Tensor:
             f"with first={first} and last={last} the angles must be numbers, got NaN. Is anything "
             "divided by last - first where that is 0? The ramp is a step then."
         )
-    return expect.tensor(got, "the angles", (case.d_rope // 2,), type_, ask).detach().double()
+    return (
+        expect.tensor(got, "the angles", (case.d_rope // 2,), type_, ask, ("pairs",))
+        .detach()
+        .double()
+    )
 
 
 def _expect(
@@ -131,7 +135,7 @@ def _expect(
                 False,
                 f"pair {pair}, whose plain angle is {case.plain(pair):.4g}, {why}: the angle must "
                 f"be {want:.4g}, got {came:.4g}",
-                asks[0] if asks else "",
+                expect.joined(asks),
             )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.attention.attend_cases import NAMES, Attending, attendings
 from checks.d3_mla.attention.extremes import (
     ASK_HIDDEN,
@@ -33,7 +34,9 @@ def _attend(answer, case: Attending, parts: dict[str, Tensor]) -> Tensor:
     shape = *queries.shape[:3], values.shape[-1]
     y = _output(answer, parts)
     ask = "It has one row per query and head, as wide as a value."
-    return expect.tensor(y, "the output", shape, case.dtype, ask).detach()
+    return expect.tensor(
+        y, "the output", shape, case.dtype, ask, (*TOKENS[:2], "heads", "d_value")
+    ).detach()
 
 
 def _attend_shape(answer, case: Attending) -> None:
@@ -184,7 +187,11 @@ def _scale_ask(got: float, d: int, r: int, width: int) -> str:
         (math.inf, "Is a position hidden because its score is 0?"),
     )
     asks = [ask for slip, ask in slips if got == slip or abs(got - slip) < 1e-3]
-    return asks[0] if asks else "Is the scale 1/sqrt(d_head + d_rope), the same for both parts?"
+    return (
+        expect.joined(asks)
+        if asks
+        else "Is the scale 1/sqrt(d_head + d_rope), the same for both parts?"
+    )
 
 
 def _attend_values(answer, case: Attending) -> None:

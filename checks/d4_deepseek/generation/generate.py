@@ -30,7 +30,7 @@ def _text(
     got, length = answer(model, ids.clone(), new, temperature=temperature, **kind), ids.shape[1]
     shape = len(ids), length + new
     ask = _why_other_length(got, ids, new)
-    expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask)
+    expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask, ("rows", "tokens"))
     expect.require(
         torch.equal(got[:, :length], ids),
         f"the first {length} tokens must be those of the prompt, and they are others",

@@ -41,7 +41,7 @@ def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
         False,
         f"at temperature 0 new token {place + 1 - ids.shape[1]} of row {row} must be "
         f"{int(want[row, place])}, got {int(got[row, place])}",
-        asks[0] if asks else seen if place > ids.shape[1] else first,
+        expect.joined(asks) if asks else seen if place > ids.shape[1] else first,
     )
 
 

@@ -67,7 +67,7 @@ def _tokens(answer, logits: Tensor, temperature: float) -> Tensor:
     batch, vocab = logits.shape
     got = answer(logits.clone(), temperature)
     name = f"the tokens, at temperature {temperature},"
-    expect.tensor(got, name, (batch,), torch.int64, "It is one id for each row.")
+    expect.tensor(got, name, (batch,), torch.int64, "It is one id for each row.", ("rows",))
     low, high = int(got.min()), int(got.max())
     expect.require(
         low >= 0 and high < vocab,

@@ -140,7 +140,7 @@ def _expect_weights(got: Run, want: Run, case: Training, when: str, slips: Mappi
     expect.require(
         False,
         f"{when}, all weights together must have moved by {wanted:.4g}, got {came:.4g}{turned}",
-        asks[0] if asks else "",
+        expect.joined(asks),
     )
 
 
