@@ -54,6 +54,13 @@ def _slips(load: list[int], top_k: int, factor: float) -> dict[str, float]:
         "Is the capacity rounded down, which may be 0, and neither up nor to at least 1?": beyond(
             math.ceil(even) if even < 1 else 0
         ),
+        "Is capacity_factor rounded on its own? Only the product is.": beyond(
+            int(factor) * choices // num_experts
+        ),
+        "Is the capacity rounded down, and not to the nearest whole number?": beyond(round(even)),
+        "Is it a share of the choices, and not of the rows there is room for?": (
+            beyond(int(even)) * choices / (num_experts * int(even)) if int(even) else -1.0
+        ),
         "Is the capacity rounded down, and not up?": beyond(math.ceil(even)),
         "Is the even share that of the T·K choices, and not of the T tokens?": beyond(
             int(even / top_k)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from checks.d1_moe.cases import CHOICES, TOKENS, Routing, reached, routings, slow_combination, spoil
 from checks.d1_moe.dispatch import check_dispatch
@@ -141,6 +142,15 @@ def _layer_values(answer: type, case: Routing) -> None:
     slips = {
         "Where do the gates come in?": lambda: slow_combination(
             tokens, torch.ones_like(gates), experts, array
+        ),
+        "Are all of a token's experts weighted alike, without its gates?": lambda: slow_combination(
+            tokens, torch.full_like(gates, 1 / case.top_k), experts, array
+        ),
+        "Do the experts read the tokens as they came, and not normed or scaled?": lambda: (
+            slow_combination(F.normalize(tokens, dim=-1), gates, experts, array)
+        ),
+        "Does the router read the tokens as they came, and not normed or scaled?": lambda: (
+            slow_combination(tokens, *router(F.normalize(tokens, dim=-1)), array)
         ),
         "Is only the first choice used?": lambda: slow_combination(
             tokens, gates[:, :1], experts[:, :1], array

@@ -1,6 +1,7 @@
 """A router of the answer's making, and its gates and choices once they have the right kind."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,11 @@ def new_router(answer: type, case: Routing, top_k: int | None = None) -> Built:
 
 def route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     """The router's gates and choices, once they have the right kind and range."""
-    gates, experts = expect.pair(router(x), ("gates", "experts"))
+    return kinds(*expect.pair(router(x), ("gates", "experts")), x, case)
+
+
+def kinds(gates: Any, experts: Any, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
+    """What a router returned, once it has the right kind and range."""
     shape = (len(x), case.top_k)
     swapped = isinstance(gates, Tensor) and gates.dtype == torch.int64
     ask = "Is the order (gates, experts)?" if swapped else _kind_of_gates(gates, shape)

@@ -181,11 +181,11 @@ check_energy_kept = Check(
     draw=_spreads,
     stages={
         "one share for each of min(N, W) directions": _shape,
+        "inputs untouched": untouched(_use),
         "it rises to 1": _rises,
         "rows along axes: their squares, largest first": _known,
         "any rows, by their singular values": _any,
         "the scale of the outputs does not matter": _scale,
-        "inputs untouched": untouched(_use),
     },
     hints=(
         "Two rows, one of length 3 and one of length 4, at a right angle. Which share of the "

@@ -192,11 +192,11 @@ check_joint_latent = Check(
     draw=latents,
     stages={
         "shapes and types": _joint_shapes,
+        "x, latent and weights untouched": untouched(_joint_use),
         "sizes kept by name": _joint_sizes,
         "down: the normed latent within 1e-5": _joint_down,
         "up: keys and values of every head within 1e-5": _joint_up,
         "bfloat16 goes in and comes out": in_bfloat16(_joint_shapes),
-        "x, latent and weights untouched": untouched(_joint_use),
         "gradients reach x, latent and every weight": _joint_gradients,
     },
     hints=(

@@ -228,10 +228,10 @@ check_latent_projections = Check(
         "the weights of four projections": _weights_held,
         "down: two latents of width d_latent": _down_shapes,
         "up: keys and values of every head": _up_shapes,
+        "inputs and weights untouched": untouched(_use),
         "each latent from its own projection of x": _down_values,
         "each head from its own latent": _up_values,
         "bfloat16 goes in and comes out": in_bfloat16(_both_shapes),
-        "inputs and weights untouched": untouched(_use),
         "gradients reach x and every weight": _gradients,
     },
     hints=(

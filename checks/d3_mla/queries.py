@@ -220,12 +220,12 @@ check_query_path = Check(
     stages=as_taken(
         {
             "shapes and types": _query_shapes,
+            "x and weights untouched": untouched(_query_use),
             "the content of every head, without a query latent": _query_content,
             "the content from a normed query latent": _query_normed,
             "turning keeps the length of each pair": _query_lengths,
             "the rotary part turned by its position, within 1e-5": _query_turned,
             "start shifts the positions, also by 5,000, and no content": _query_start,
-            "x and weights untouched": untouched(_query_use),
             "gradients reach x and every weight": _query_gradients,
         },
         "angles",

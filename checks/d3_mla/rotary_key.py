@@ -139,11 +139,11 @@ check_rotary_key = Check(
     stages=as_taken(
         {
             "shapes and types": _key_shapes,
+            "x and weight untouched": untouched(_key_use),
             "position 0 is not turned": _key_first,
             "turning keeps the length of each pair": _key_lengths,
             "turned by its position, within 1e-5": _key_turned,
             "start shifts the positions, also by 5,000": _key_start,
-            "x and weight untouched": untouched(_key_use),
             "gradients reach x and the weight": _key_gradients,
         },
         "angles",

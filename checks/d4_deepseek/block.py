@@ -223,11 +223,11 @@ check_deepseek_block = Check(
     draw=_blocks,
     stages={
         "parts, shapes and types": _block_shapes,
+        "x, weights and biases untouched": untouched(_block_use),
         "with both parts silent x comes back": _block_silent,
         "with one part silent, x and the other": _block_alone,
         "within 1e-5 of both, each called once": _block_values,
         "with a cache: all at once, one by one and in chunks": _block_cached,
-        "x, weights and biases untouched": untouched(_block_use),
         "gradients reach x and every part in use": _block_gradients,
     },
     hints=(

@@ -186,10 +186,10 @@ check_mtp = Check(
     draw=_predictions,
     stages={
         "parts, shapes and types": _mtp_shapes,
+        "inputs, weights and biases untouched": untouched(_mtp_use),
         "both normed and joined, embedding first": _mtp_joined,
         "through the block, and no later position seen": _mtp_values,
         "with a cache: all at once, one by one and in chunks": _mtp_cached,
-        "inputs, weights and biases untouched": untouched(_mtp_use),
         "gradients reach both inputs and every part": _mtp_gradients,
     },
     hints=(

@@ -139,10 +139,10 @@ check_worth = Check(
     draw=_draws,
     stages={
         "two numbers": _numbers,
+        "inputs untouched": untouched(_use),
         "the mean difference, above 0 where the part saves": _mean,
         "the same saving in each seed: an error of 0": _steady,
         "the standard error of the differences": _error,
-        "inputs untouched": untouched(_use),
     },
     hints=(
         "Seed 1 ends at 0.50 with the part and 0.53 without it, seed 2 at 0.60 and 0.65. Which "

@@ -102,10 +102,23 @@ def number(value: Any, name: str) -> float:
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if value is None:
         raise Wrong(f"{name} must be a number, got None. Did you forget a `return`?")
-    require(is_scalar or is_real, f"{name} must be one number, got {shown(value)}")
+    if not (is_scalar or is_real):
+        require(False, f"{name} must be one number, got {shown(value)}", _why_no_number(value))
     result = float(value.detach() if is_scalar else value)
     require(result == result, f"{name} must be a number, got NaN", "Is something divided by zero?")
     return result
+
+
+def _why_no_number(value: object) -> str:
+    if type(value) is str:
+        return "Is it turned into text? The number itself is asked for."
+    if type(value) in (tuple, list):
+        return "Are several things returned, or is there a comma at the end of the line?"
+    if not isinstance(value, Tensor):
+        return ""
+    if value.numel() == 1:
+        return "Is a dimension of size 1 left over, as of `keepdim`? `.item()` takes it off."
+    return f"Which sum, mean or largest one makes one number of these {value.numel()}?"
 
 
 def close(

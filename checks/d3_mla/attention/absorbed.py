@@ -248,9 +248,9 @@ check_absorbed_decode = Check(
     draw=_decodes,
     stages={
         "the first token: shape, type and value": _decode_first,
+        "x, weights and earlier rows untouched": untouched(_decode_use),
         "one token more within 1e-5, in float64 1e-10": _decode_next,
         "bfloat16 goes in and comes out": in_bfloat16(_decode_narrow),
-        "x, weights and earlier rows untouched": untouched(_decode_use),
         "step after step, and what is cached": _decode_steps,
         "behind 300 cached positions": _decode_long,
         "scores of some thousands": _decode_steep,

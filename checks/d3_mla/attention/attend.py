@@ -268,6 +268,7 @@ check_attend = Check(
     draw=attendings,
     stages={
         "shape and type": _attend_shape,
+        "inputs untouched": untouched(_attend_use),
         "one position seen: its value comes back": _attend_one,
         "weights sum to 1: values equal at all positions come back": _attend_constant,
         "L = S: a query sees itself and what came before": _attend_whole,
@@ -277,7 +278,6 @@ check_attend = Check(
         "within 1e-5 of the loop over queries, in float64 1e-10": _attend_values,
         "scores of some thousands": _attend_steep,
         "bfloat16 goes in and comes out": in_bfloat16(_attend_narrow),
-        "inputs untouched": untouched(_attend_use),
         "gradients reach all five inputs": _attend_gradients,
     },
     hints=(

@@ -242,6 +242,7 @@ check_generate = Check(
     draw=texts,
     stages={
         "the prompt, and so many tokens behind it": _prompt_first,
+        "prompt and model as they were, no gradient kept": _untouched,
         "no new token: the prompt alone, with a cache too": _none_asked,
         "one new token: the best behind the last position": _one_more,
         "several, without a cache": _without,
@@ -249,7 +250,6 @@ check_generate = Check(
         "with it: the prompt once, then one token per step": _one_a_step,
         "with the cache the same tokens": _with,
         "temperature reaches every draw": _temperature,
-        "prompt and model as they were, no gradient kept": _untouched,
     },
     hints=(
         "A prompt of 5 tokens is in the caches, and one token has been sampled. Which tokens does "

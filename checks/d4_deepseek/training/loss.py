@@ -270,11 +270,11 @@ check_masked_loss = Check(
     draw=_scoreds,
     stages={
         "one number, of the logits' type": _kind,
+        "inputs untouched": untouched(_use),
         "every target real: their mean": _all_real,
         "what stands in padding changes nothing": _padding_idle,
         "the mean over real targets, and no others": _real_only,
         "large logits": _large,
-        "inputs untouched": untouched(_use),
         "gradient at real positions alone": _gradient,
     },
     hints=(
