@@ -114,6 +114,15 @@ def _joint_down(answer: type, case: Latent) -> None:
         "Does the norm run over the d_latent numbers of each token alone?": lambda: (
             plain / (plain**2).mean().sqrt() * norm
         ),
+        "Is the normed latent added to the plain one? It takes its place.": lambda: want + plain,
+        "Is x normed, and not the latent?": lambda: (
+            F.rms_norm(x.double(), x.shape[-1:], eps=1e-6) @ down.T
+        ),
+        "Is the latent divided by its length? RMSNorm divides by the root of the mean square.": (
+            lambda: F.normalize(plain, dim=-1) * norm
+        ),
+        "Is the normed latent scaled? It is cached as it is.": lambda: want / len(norm) ** 0.5,
+        "Is the latent softmaxed, where a norm is asked for?": lambda: plain.softmax(-1),
         _LAYER_NORM: lambda: F.layer_norm(plain, norm.shape, norm),
         f"{_LAYER_NORM} It only divides.": lambda: F.layer_norm(plain, norm.shape, norm, eps=1e-6),
     }

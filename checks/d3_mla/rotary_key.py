@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
@@ -59,6 +60,9 @@ def _key_first(answer: type, case: Latent) -> None:
     norms = [slow_norm(row.tolist(), [1.0] * case.d_rope) for row in plain.flatten(0, 1)]
     slips = {
         "Does the key stay without a norm?": lambda: torch.tensor(norms).reshape(plain.shape),
+        "Does the key stay without a norm, also one that makes its length 1?": lambda: F.normalize(
+            plain, dim=-1
+        ),
         "Is the key scaled? attend scales the scores.": lambda: plain / case.d_rope**0.5,
         **rotation_slips(plain, 0, case),
     }

@@ -191,6 +191,12 @@ def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
         "Does the ramp run from pair `first` to pair `last`, and not over all pairs?": _mixed(
             case, lambda i: i / max(case.d_rope // 2 - 1, 1)
         ),
+        "Does the ramp run from pair `first` to pair `last`, and not from pair 0?": _mixed(
+            case, lambda i: min(i / max(last, 0.001), 1.0)
+        ),
+        "Is it divided by last - first, and not by last alone?": _mixed(
+            case, lambda i: min(max((i - first) / max(last, 0.001), 0.0), 1.0)
+        ),
         "Does the ramp run over the pairs, and not over how often each turns?": _mixed(
             case, case.ramp_of_turns
         ),

@@ -185,6 +185,9 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Do the queries get the position len(cache)?": placed(-last, query),
         "Does the rotary key get the position len(cache)?": placed(-last, key),
         "Is x added to the output? The residual is the block's work.": lambda: true(x) + x,
+        "Does the softmax run over the positions seen, and not over the heads?": lambda: (
+            true.softmax_over(x, 1)
+        ),
         **slips_of_merging(true, x),
         **slips_of_parts(true, x),
     }

@@ -33,6 +33,12 @@ def _attend(answer, case: Attending, parts: dict[str, Tensor]) -> Tensor:
     queries, values = parts["q_content"], parts["values"]
     shape = *queries.shape[:3], values.shape[-1]
     y = _output(answer, parts)
+    expect.require(
+        not isinstance(y, Tensor) or not y.isnan().any(),
+        "the output must be finite, got NaN, as a softmax makes it where every score is -inf",
+        "Does the softmax run over heads or queries, and not over the positions seen? Or are the "
+        "earlier positions hidden, where the later ones are to be?",
+    )
     ask = "It has one row per query and head, as wide as a value."
     return expect.tensor(
         y, "the output", shape, case.dtype, ask, (*TOKENS[:2], "heads", "d_value")

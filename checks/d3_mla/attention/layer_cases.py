@@ -182,7 +182,7 @@ class WatchedCache(reference.LatentCache):
         expect.require(len(parts) == 2, f"{wanted}, got {len(parts)}")
         length = parts[0].shape[1] if getattr(parts[0], "ndim", 0) == 3 else "L"
         names = "the first part of cache.append, the latent,", "the second, the rotary key,"
-        ask = "The latent comes first, then the key that all heads share."
+        ask = "Are the two exchanged? The latent comes first, then the key that all heads share."
         for part, name, width in zip(parts, names, self.widths, strict=True):
             expect.tensor(
                 part, name, (self.batch, length, width), self.dtype, ask, (*TOKENS[:2], "numbers")

@@ -119,7 +119,6 @@ def _which(wrong: list[bool], axis: str) -> str:
         f"Only the first {axis} is wrong": lambda: bad == [0],
         f"Only the last {axis} is wrong": lambda: bad == [n - 1],
         f"Only the first {axis} is right": lambda: bad == list(range(1, n)),
-        f"Only the last {axis} is right": lambda: bad == list(range(n - 1)),
         f"It is right up to {axis} {bad[0] - 1} and wrong from {axis} {bad[0]} on": lambda: (
             bad == list(range(bad[0], n))
         ),

@@ -89,7 +89,7 @@ def _other_size(got: Shape, want: Shape, axes: tuple[str, ...]) -> str:
     if len(got) != len(want) or len(off) != 1 or axes[off[0]].startswith("size "):
         return ""
     i = off[0]
-    return f"Dimension {i} must count {axes[i]}, {want[i]}, and has {got[i]} entries."
+    return f"Dimension {i} must count {axes[i]}, {want[i]}, and has {got[i]}: what sets that size?"
 
 
 def why_other_type(got: torch.dtype, want: torch.dtype) -> str:

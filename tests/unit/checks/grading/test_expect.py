@@ -39,7 +39,7 @@ def test_numbers_that_print_alike_get_as_many_digits_as_it_takes():
         ((4, 2, 3), "in another order: which `transpose` or `permute`"),
         ((2, 12), r"Dimensions 1 \(heads\) and 2 \(d_head\) are laid together"),
         ((2, 3, 2, 2), r"Dimension 2 \(d_head\) is still taken apart into 2 × 2"),
-        ((2, 3, 7), "Dimension 2 must count d_head, 4, and has 7 entries"),
+        ((2, 3, 7), "Dimension 2 must count d_head, 4, and has 7: what sets that size"),
     ],
 )
 def test_another_shape_is_asked_about_by_the_name_of_its_dimension(got, asked):
