@@ -136,7 +136,7 @@ def _expect_one_a_step(answer, case: Text, new: int) -> None:
     model, ids = case.model(), case.ids()
     _text(answer, model, ids, new, **_CACHED)
     wants = [case.length] + [1] * new
-    ask = "The whole prompt goes in at once, and then only the newest token."
+    ask = "Does the whole prompt go in once, and then only the newest token?"
     expect.require(
         bool(model.calls) and all(call.caches for call in model.calls),
         "with the cache the model must get the caches in every call, and it did not",
