@@ -296,10 +296,3 @@ def small_ones_dropped(outputs):
 def of_rows_of_length_one(outputs):
     """Every row is brought to length one first."""
     return energy_kept(F.normalize(outputs, dim=-1))
-
-
-@wrong
-def running_mean(outputs):
-    """Over how many directions there are so far: it falls."""
-    squares = torch.linalg.svdvals(outputs) ** 2
-    return squares.cumsum(0) / torch.arange(1, len(squares) + 1).to(squares)
