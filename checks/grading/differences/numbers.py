@@ -60,17 +60,19 @@ def _offset(got: Tensor, want: Tensor) -> str:
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "only where it must be below 0, and 0 is in its place: is it cut off there (relu, clamp)": (
+    "Where a number must be below 0 it is 0, and right elsewhere: is it cut off (relu, clamp)?": (
         lambda x: x.clamp(min=0)
     ),
-    "its sign lost: is its size taken (`abs`)": torch.abs,
-    "squared: is it multiplied by itself": torch.square,
-    "its root: is a square root too many taken": lambda x: x.clamp(min=0).sqrt(),
-    "its exponential: is a logarithm undone": torch.exp,
-    "its tanh: where does that come in": torch.tanh,
-    "its sigmoid: where does that come in": torch.sigmoid,
-    "cut off at 1: is it clamped": lambda x: x.clamp(-1, 1),
-    "rounded: is it made a whole number": torch.round,
+    "Every number is right but for its sign, which is lost: is `abs` taken?": torch.abs,
+    "Every number is the square of what it must be: is it multiplied by itself?": torch.square,
+    "Every number is the root of what it must be: is one root too many taken?": (
+        lambda x: x.clamp(min=0).sqrt()
+    ),
+    "Every number is the exponential of what it must be: is an `exp` too many?": torch.exp,
+    "Every number is the tanh of what it must be: where does that come in?": torch.tanh,
+    "Every number is the sigmoid of what it must be: where does that come in?": torch.sigmoid,
+    "Numbers beyond 1 are 1, and the others right: are they clamped?": lambda x: x.clamp(-1, 1),
+    "Every number is rounded to a whole one: where?": torch.round,
 }
 
 
@@ -78,10 +80,8 @@ def _function(got: Tensor, want: Tensor) -> str:
     """One simple function of the wanted numbers, as far as two of them differ."""
     if want.unique().numel() < 3:
         return ""
-    for what, function in _FUNCTIONS.items():
-        if _same(got, function(want)):
-            return f"Each number is what it must be, {what}?"
-    return ""
+    found = (said for said, function in _FUNCTIONS.items() if _same(got, function(want)))
+    return next(found, "")
 
 
 def _own_factors(got: Tensor, want: Tensor, axes: tuple[str, ...]) -> str:
