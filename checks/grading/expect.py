@@ -234,6 +234,11 @@ def untouched(tensors: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
     after = tensors()
     for name, value in before.items():
         require(
+            name in after,
+            f"{name} must be there after the call as before it, and it is gone",
+            "Does forward make a part anew, or put another in its place?",
+        )
+        require(
             torch.equal(value, after[name]),
             f"{name} must not be changed, and it was",
             "Does a line write into it in place (`+=`, `[...] =`, a name ending in `_`)?",
