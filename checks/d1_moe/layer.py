@@ -135,6 +135,10 @@ def _layer_values(answer: type, case: Routing) -> None:
     def turned_back() -> Tensor:
         return want.view(x.shape[1], x.shape[0], -1).transpose(0, 1).flatten(0, 1)
 
+    def routed_by(rows: Tensor) -> Tensor:
+        gates, experts = router(rows)
+        return slow_combination(tokens, gates, experts, array)
+
     def exchanged() -> Tensor:
         gates, experts = router(swapped)
         return slow_combination(swapped, gates, experts, array)
@@ -150,7 +154,7 @@ def _layer_values(answer: type, case: Routing) -> None:
             slow_combination(F.normalize(tokens, dim=-1), gates, experts, array)
         ),
         "Does the router read the tokens as they came, and not normed or scaled?": lambda: (
-            slow_combination(tokens, *router(F.normalize(tokens, dim=-1)), array)
+            routed_by(F.normalize(tokens, dim=-1))
         ),
         "Is only the first choice used?": lambda: slow_combination(
             tokens, gates[:, :1], experts[:, :1], array

@@ -74,7 +74,7 @@ def _expect_parts(
         if changed:
             ask = "Is the appended tensor itself kept, and not copied into a buffer?"
             slips[ask] = lambda i=i: _together(changed)[i]
-        slips[_default_question(when)] = lambda part=part: part.detach()
+        slips[_default_question(when)] = part.detach
         if others:
             ask = "Are the parts exchanged, or is one of them used twice?"
             slips[ask] = lambda others=others: others[0]

@@ -48,7 +48,7 @@ def _plain(dtype: torch.dtype) -> str:
 def tensor(
     value: object,
     name: str,
-    shape: Sequence[int],
+    shape: Sequence[Any],
     dtype: torch.dtype,
     ask: str = "",
     axes: Sequence[str] = (),
