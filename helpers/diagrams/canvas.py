@@ -26,7 +26,7 @@ WIDTH, MARGIN = 820, 24  # of every card, in pixels of the page
 NORMAL, SMALL, LEAST = 12.5, 11.0, 9.5  # heights of letters
 _HALF_CAPITAL = 0.36  # of a letter's size
 _SCALE, _DPI = 2, 100  # pixels of the picture per pixel of the page; pixels of the page per inch
-_PALETTES = (64, 32, 24)  # colours of the picture, as many as its size allows
+_APART = (24, 40, 64, 96)  # how far its colours are from each other, as near as size allows
 
 
 class Canvas:
@@ -204,17 +204,31 @@ class Canvas:
         return square
 
     def card(self, says: str, alt: str) -> Card:
-        """The finished picture, in a palette of few colours; raises a ValueError above 60 kB."""
+        """The finished picture, in few colours; raises a ValueError above 60 kB."""
         self.figure.canvas.draw()
         pixels = Image.fromarray(np.asarray(self.figure.canvas.buffer_rgba())).convert("RGB")
-        for colours in _PALETTES:
+        for apart in _APART:
             png = io.BytesIO()
-            few = pixels.quantize(colours, dither=Image.Dither.NONE)
-            few.save(png, "png", optimize=True)
+            pixels.quantize(palette=_palette(pixels, apart), dither=Image.Dither.NONE).save(
+                png, "png", optimize=True
+            )
             if png.tell() <= MOST_BYTES:
                 break
         words = tuple(self.words)
         return Card(png.getvalue(), WIDTH, self.height, says, alt, self.figure, words)
+
+
+def _palette(pixels: Image.Image, apart: int) -> Image.Image:
+    """The commonest colours, so all flat fills, of which no two are nearer than `apart`."""
+    counted = sorted(pixels.getcolors(1 << 24), reverse=True)
+    left = np.array([colour for _, colour in counted], dtype=int)
+    kept = []
+    while len(left) and len(kept) < 256:
+        kept.append(left[0])
+        left = left[abs(left - left[0]).sum(1) >= apart]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.array(kept, dtype=np.uint8).tobytes())
+    return palette
 
 
 def point_on(start: Point, end: Point, part: float, bend: str = "") -> Point:

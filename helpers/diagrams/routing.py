@@ -129,7 +129,7 @@ def route_explorer(
     experts: Int[Tensor, "T K"],
     words: Sequence[str],
 ) -> DiagramExplorer:
-    """Sliders for the token and the step over `token_route`, at the first step of the first token."""
+    """Sliders for the token and the step over `token_route`; it opens on the first step."""
     p = numbers("probs", probs, "T E")
     weights, chosen = gates_and_experts(gates, experts, "T K", p.shape[1])
     names = tidy(words, len(p), "token")
@@ -141,5 +141,5 @@ def route_explorer(
             p[token], weights[token], chosen[token], names[token], step
         ),
         token=widgets.IntSlider(0, 0, len(p) - 1, description="token"),
-        step=widgets.IntSlider(len(STEPS), 1, len(STEPS), description="step"),
+        step=widgets.IntSlider(1, 1, len(STEPS), description="step"),
     )
