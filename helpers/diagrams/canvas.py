@@ -26,7 +26,8 @@ WIDTH, MARGIN = 820, 24  # of every card, in pixels of the page
 NORMAL, SMALL, LEAST = 12.5, 11.0, 9.5  # heights of letters
 _HALF_CAPITAL = 0.36  # of a letter's size
 _SCALE, _DPI = 2, 100  # pixels of the picture per pixel of the page; pixels of the page per inch
-_APART = (24, 40, 64, 96)  # how far its colours are from each other, as near as size allows
+_FLAT = 1200  # pixels of a colour that is a fill, not the edge of something
+_APART = (24, 40, 64, 96, 140)  # how far its colours are from each other, as near as size allows
 
 
 class Canvas:
@@ -219,15 +220,18 @@ class Canvas:
 
 
 def _palette(pixels: Image.Image, apart: int) -> Image.Image:
-    """The commonest colours, so all flat fills, of which no two are nearer than `apart`."""
+    """The flat fills, and of the commonest other colours those `apart` from all before them."""
     counted = sorted(pixels.getcolors(1 << 24), reverse=True)
-    left = np.array([colour for _, colour in counted], dtype=int)
-    kept = []
+    colours = np.array([colour for _, colour in counted], dtype=int)
+    flat = sum(count >= _FLAT for count, _ in counted)
+    kept, left = list(colours[:flat]), colours[flat:]
+    for colour in kept:
+        left = left[abs(left - colour).sum(1) >= apart]
     while len(left) and len(kept) < 256:
         kept.append(left[0])
         left = left[abs(left - left[0]).sum(1) >= apart]
     palette = Image.new("P", (1, 1))
-    palette.putpalette(np.array(kept, dtype=np.uint8).tobytes())
+    palette.putpalette(np.array(kept[:256], dtype=np.uint8).tobytes())
     return palette
 
 

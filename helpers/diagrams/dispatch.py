@@ -24,7 +24,7 @@ from helpers.diagrams.card import Card
 from helpers.diagrams.checked import at_most, gates_and_experts, listed, tidy
 from helpers.plots.palette import COLOURS, text_background
 
-MOST_TOKENS, MOST_EXPERTS, MOST_CHOSEN, MOST_CHOICES = 8, 8, 3, 14
+MOST_TOKENS, MOST_EXPERTS, MOST_CHOSEN, MOST_CHOICES = 8, 8, 3, 12
 _TOP, _ROW, _GAP = 96, 26, 8
 _X, _Y = 96, {1: 110, 2: 178, 3: 250}  # the widths of a row of x and, by top_k, of y
 _EXPERTS, _EXPERT_WIDTH = 236, 226
