@@ -196,6 +196,13 @@ class Canvas:
         )
         self.axes.add_patch(patch)
 
+    def weighted(self, start: Point, end: Point, text: str, colour: str, thick: float = 2) -> None:
+        """A line that first runs level through `text`, then bends to `end`."""
+        x, y = start
+        self.arrow(start, (x + 66, y), colour, thick=thick, head=False)
+        self.arrow((x + 65, y), end, colour, thick=thick, head=False, bend="h")
+        self.text((x + 34, y), text, SMALL, colour, on=PAPER, weight="bold")
+
     def sum_sign(self, at: Point, sign: str = "+", radius: float = 13) -> Box:
         """A circle with a sign in it, and the square around it."""
         square = Box(at[0] - radius, at[1] - radius, 2 * radius, 2 * radius)

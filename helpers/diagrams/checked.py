@@ -39,3 +39,17 @@ def listed(parts: Sequence[str]) -> str:
     """ "a, b and c"."""
     *most, last = parts
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def counted(number: int, thing: str) -> str:
+    """ "1 expert", "8 experts", "129,280 words"."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
+def big(number: int) -> str:
+    """A count in words of three digits: "671B", "1.09B", "37.6M", "512"."""
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number >= size:
+            value = number / size
+            return f"{value:,.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"
+    return str(number)

@@ -98,14 +98,12 @@ def _to_sum(
     middle = (rows[0].y + rows[-1].bottom) / 2
     plus = Box(664, middle - 13, 26, 26)
     for gate, i in zip(weights, chosen, strict=True):
-        start = rows[i].east
-        end = plus.west if added else (start[0] + 88, start[1])
-        bend = "h" if added else ""
-        thick = 0.8 + 4 * min(abs(gate), 1)
-        canvas.arrow(start, end, MAIN, thick=thick, bend=bend, head=not added)
-        at = point_on(start, end, 0.3, bend) if added else (end[0] + 30, end[1])
-        text = f"× {gate:.2f}" if added else f"gate {gate:.2f}"
-        canvas.text(at, text, SMALL, MAIN, on=PAPER, weight="bold")
+        (x, y), thick = rows[i].east, 0.8 + 4 * min(abs(gate), 1)
+        if added:
+            canvas.weighted((x, y), plus.west, f"× {gate:.2f}", MAIN, thick)
+        else:
+            canvas.arrow((x, y), (x + 88, y), MAIN, thick=thick)
+            canvas.text((x + 122, y), f"gate {gate:.2f}", SMALL, MAIN, weight="bold")
     if added:
         canvas.sum_sign(plus.centre)
         out = canvas.box(Box(722, middle - 23, 74, 46), "y", "its output", fill=PALE, edge=MAIN)
