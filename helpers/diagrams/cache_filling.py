@@ -53,21 +53,22 @@ def cache_filling(
         raise ValueError(f"position must be between 0 and {size - 1}, got {position}")
     names = tidy(words, size, "position")
     width = parts[0].shape[1] + parts[1].shape[1]
+    drawn = _drawn(parts)
     canvas = Canvas(
-        _TOP + _CELL * sum(_drawn(parts)) + 138,
+        _TOP + _CELL * sum(drawn) + 132,
         f"The cache at position {position}: “{names[position]}”",
-        f"one column per position: a latent of {parts[0].shape[1]}, a rotary key of "
-        f"{parts[1].shape[1]}; the darker, the larger the number",
+        f"per position {parts[0].shape[1]} + {parts[1].shape[1]} numbers, {drawn[0]} + {drawn[1]} "
+        "of them drawn; the darker, the larger",
     )
     bottom = _columns(canvas, parts, position, names)
     read = f"read: {counted(position + 1, 'column')} × {width} = {(position + 1) * width:,} numbers"
-    canvas.text((_LEFT, bottom + 76), read, colour=MAIN, align="left")
+    canvas.text((_LEFT, bottom + 72), read, colour=MAIN, align="left")
     written = f"written: {width} numbers; free: {counted(size - position - 1, 'column')}"
-    canvas.text((WIDTH - MARGIN, bottom + 76), written, colour=SECOND, align="right")
+    canvas.text((_LEFT, bottom + 94), written, colour=SECOND, align="left")
     return canvas.card(
         f"a latent cache of {size} positions, {width} numbers each, at position {position}",
         f"At position {position}, “{names[position]}”, {width} numbers are written and those of "
-        f"{counted(position + 1, 'position')} are read; {size - position - 1} are free.",
+        f"{counted(position + 1, 'position')} are read; positions free: {size - position - 1}.",
     )
 
 
@@ -82,7 +83,7 @@ def _columns(
     """Draws the columns with their names; returns the y under them."""
     heights = [rows * _CELL for rows in _drawn(parts)]
     columns = Box(_LEFT, 0, WIDTH - MARGIN - _LEFT, 0).split(len(names), 4)
-    columns = [Box(box.x, 0, min(box.width, 44), 0) for box in columns]
+    columns = [Box(box.x, 0, min(box.width, 64), 0) for box in columns]
     step = columns[0].width + 4
     columns = [Box(_LEFT + i * step, 0, columns[0].width, 0) for i in range(len(names))]
     top = float(_TOP)

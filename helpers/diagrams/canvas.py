@@ -123,6 +123,16 @@ class Canvas:
             self.text((x, y + apart), note, SMALL, QUIET, most=box.width - 8, room=box)
         return box
 
+    def listing(self, box: Box, heading: str, lines: list[str], *, fill: str, edge: str) -> Box:
+        """A box with a bold heading and quiet lines under it."""
+        self._rectangle(box, fill, edge, 1.2, corner=5)
+        x, y = box.centre
+        top = y - 9 * len(lines)
+        self.text((x, top), heading, weight="bold", most=box.width - 10, room=box)
+        for i, line in enumerate(lines):
+            self.text((x, top + 20 + 17 * i), line, SMALL, QUIET, most=box.width - 10, room=box)
+        return box
+
     def _rectangle(
         self,
         box: Box,
