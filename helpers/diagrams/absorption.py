@@ -3,8 +3,8 @@
 Letters: H heads, d = d_head, R = d_latent, S positions.
 """
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     INK,
     MAIN,
     MARGIN,
@@ -15,7 +15,7 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
+from helpers.diagrams.drawing.card import Card
 from helpers.model.attention_sizes import validate_sizes
 
 _TOP, _TALL, _GAP = 76, 172, 14

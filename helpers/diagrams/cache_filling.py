@@ -12,8 +12,8 @@ from jaxtyping import Float
 from matplotlib.colors import to_hex
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -25,9 +25,9 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted, tidy
-from helpers.diagrams.explorer import DiagramExplorer
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, tidy
+from helpers.diagrams.drawing.explorer import DiagramExplorer
 from helpers.plots.palette import numbers
 
 MOST_POSITIONS, MOST_LATENT, MOST_ROTARY = 24, 16, 8  # the last two: numbers drawn of a column
@@ -124,9 +124,9 @@ def cache_filling_explorer(
     latent: Float[Tensor, "S R"], k_rotary: Float[Tensor, "S r"], words: Sequence[str]
 ) -> DiagramExplorer:
     """A slider for the position over `cache_filling`, from the first to the last."""
-    parts = numbers("latent", latent, "S R"), numbers("k_rotary", k_rotary, "S r")
+    size = len(numbers("latent", latent, "S R"))
     return DiagramExplorer(
         "CacheFilling",
-        lambda position: cache_filling(*parts, position, words),
-        position=widgets.IntSlider(0, 0, len(parts[0]) - 1, description="position"),
+        lambda position: cache_filling(latent, k_rotary, position, words),
+        position=widgets.IntSlider(0, 0, size - 1, description="position"),
     )

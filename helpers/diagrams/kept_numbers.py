@@ -1,7 +1,7 @@
 """What an attention keeps of each token, drawn to scale."""
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     INK,
     MAIN,
     MARGIN,
@@ -15,8 +15,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted
 from helpers.model.kv_cache import ways_to_cache
 
 _LEFT, _RIGHT, _TOP, _HEIGHT, _GAP = 152, 640, 92, 40, 26

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from helpers.diagrams.box import Box, Point
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box, Point
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -19,8 +19,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import big, counted
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import big, counted
 from helpers.diagrams.part_sizes import (
     PartSize,
     attention_size,
@@ -41,9 +41,9 @@ def block(config: DeepSeekConfig, layer: int) -> Card:
     kind = "dense" if layer < config.dense_layers else "sparse"
     size = block_size(config, layer)
     canvas = Canvas(
-        296,
+        276,
         f"Layer {layer}: a {kind} block, {_sizes(size)}",
-        f"every arrow outside the boxes carries {config.d_model:,} numbers per token",
+        f"along every arrow {config.d_model:,} numbers per token",
     )
     x = canvas.box(_part(MARGIN, 54, 40), "x", weight="bold", edge=INK)
     norm = canvas.box(_part(108, 66, 40), "norm", fill=EMPTY)
@@ -82,10 +82,11 @@ def _residual(canvas: Canvas, left: float, end: Point) -> None:
 
 
 def _attention(config: DeepSeekConfig) -> list[str]:
-    query = "" if config.q_latent is None else f", of queries {config.q_latent:,}"
+    query = [] if config.q_latent is None else [f"query latent {config.q_latent:,}"]
     return [
         f"{config.num_heads} heads of {config.d_head} + {config.d_rope}",
-        f"latent {config.d_latent:,}{query}",
+        f"latent {config.d_latent:,}",
+        *query,
         f"{big(attention_size(config).total)} parameters",
     ]
 
@@ -107,7 +108,7 @@ def _sizes(size: PartSize) -> str:
     return f"{big(size.total)} parameters{per_token}"
 
 
-_TOP, _TALL, _GAP, _TOWER = 112, 40, 20, 208
+_TOP, _TALL, _GAP, _TOWER, _SHEET = 106, 40, 26, 208, 4
 _WHAT, _EACH, _ALL, _TOKEN = 262, 632, 712, WIDTH - MARGIN  # the columns of the stack's table
 
 
@@ -119,15 +120,15 @@ def stack(config: DeepSeekConfig, name: str) -> Card:
     rows = _rows(config)
     total = rows[0][3].plus(*(size for *_, size in rows[1:]))
     canvas = Canvas(
-        _TOP + (len(rows) + 1) * (_TALL + _GAP) + 66,
+        _TOP + (len(rows) + 1) * (_TALL + _GAP) + 50,
         f"{name}: {_sizes(total)}",
         f"{counted(config.num_layers, 'layer')}, {config.d_model:,} numbers per token",
     )
     for x, text in ((_EACH, "each"), (_ALL, "all"), (_TOKEN, "per token")):
         canvas.text((x, _TOP - 18), text, SMALL, QUIET, align="right")
     boxes = [_row(canvas, i, *row) for i, row in enumerate(rows)]
-    for above, below in pairwise(boxes):
-        canvas.arrow(above.south, below.north, INK)
+    for (above, below), (number, *_) in zip(pairwise(boxes), rows[1:], strict=True):
+        canvas.arrow(above.south, (below.north[0], below.y - _SHEET * _sheets(number)), INK)
     under = boxes[-1].bottom + 14
     canvas.arrow((_WHAT, under), (_TOKEN, under), LINE, head=False)
     canvas.text((_WHAT, under + 18), "the model", align="left", weight="bold")
@@ -174,6 +175,11 @@ def _layers(kind: str, first: int, last: int) -> str:
     return f"{kind} layer {first}" if first == last else f"{kind} layers {first} to {last}"
 
 
+def _sheets(number: int) -> int:
+    """How many sheets are seen behind the first of so many alike."""
+    return min(number, 3) - 1
+
+
 def _row(canvas: Canvas, i: int, number: int, name: str, what: str, size: PartSize) -> Box:
     box = Box(MARGIN, _TOP + i * (_TALL + _GAP), _TOWER, _TALL)
     fill, edge = EMPTY, LINE
@@ -181,8 +187,8 @@ def _row(canvas: Canvas, i: int, number: int, name: str, what: str, size: PartSi
         fill, edge = PALE_THIRD, THIRD
     elif "sparse" in name:
         fill, edge = PALE_SECOND, SECOND
-    for behind in range(min(number, 3) - 1, 0, -1):
-        canvas.box(box.moved(4 * behind, -4 * behind), fill=fill, edge=edge)
+    for behind in range(_sheets(number), 0, -1):
+        canvas.box(box.moved(_SHEET * behind, -_SHEET * behind), fill=fill, edge=edge)
     canvas.box(box, name, fill=fill, edge=edge, weight="bold")
     middle = box.centre[1]
     canvas.text((_WHAT, middle), what, SMALL, align="left", most=_EACH - _WHAT - 54)
@@ -198,7 +204,7 @@ def _prediction(canvas: Canvas, config: DeepSeekConfig, norm: Box, box: Box) -> 
     x = MARGIN - 12
     canvas.arrow(norm.west, box.west, MAIN, via=((x, norm.centre[1]), (x, box.centre[1])))
     size, middle = prediction_size(config), box.centre[1]
-    what = "one more sparse layer; not counted above"
+    what = "one more sparse layer, for the token after next; not counted above"
     canvas.text((_WHAT, middle), what, SMALL, align="left", most=_EACH - _WHAT - 54)
     for place, number in ((_ALL, size.total), (_TOKEN, size.active)):
         canvas.text((place, middle), big(number), SMALL, align="right")

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     INK,
     MAIN,
     MARGIN,
@@ -22,8 +22,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import counted
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import counted
 from helpers.plots.palette import numbers
 
 MOST_DRAWN = 4

@@ -13,9 +13,9 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangl
 from matplotlib.path import Path
 from matplotlib.text import Text
 
-from helpers.diagrams.box import Box, Point
-from helpers.diagrams.card import MOST_BYTES, Card
-from helpers.diagrams.few_colours import png_of
+from helpers.diagrams.drawing.box import Box, Point
+from helpers.diagrams.drawing.card import MOST_BYTES, Card
+from helpers.diagrams.drawing.few_colours import png_of
 from helpers.plots.palette import COLOURS, UNUSUAL, USUAL, text_background
 
 PAPER, INK, QUIET, LINE, EMPTY = "#f7f7f5", "#1f1f1f", "#5a5a5a", "#b9b9b4", "#ececea"
