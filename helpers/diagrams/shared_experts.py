@@ -23,7 +23,7 @@ from helpers.diagrams.drawing.canvas import (
 from helpers.diagrams.drawing.card import Card
 from helpers.diagrams.drawing.checked import at_most, counted, gates_and_experts, listed, tidy
 
-MOST_SHARED, MOST_DRAWN = 4, 16
+MOST_SHARED, MOST_DRAWN, MOST_CHOSEN = 4, 16, 8
 _X, _ROW, _GAP = 430, 26, 6
 
 
@@ -40,7 +40,7 @@ def shared_and_routed(
     """
     at_most("num_shared", num_shared, MOST_SHARED)
     weights, chosen = gates_and_experts(gates, experts, "K", num_experts)
-    at_most("top_k", len(chosen), MOST_DRAWN)
+    at_most("top_k", len(chosen), MOST_CHOSEN)
     (word,) = tidy([word], 1, "token")
     drawn = list(range(num_experts)) if num_experts <= MOST_DRAWN else sorted(chosen.tolist())
     others = num_experts - len(drawn)
