@@ -9,6 +9,7 @@ from helpers.diagrams.cache_filling import cache_filling, cache_filling_explorer
 from helpers.diagrams.devices import devices
 from helpers.diagrams.dispatch import dispatch_rows
 from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import gates_and_experts
 from helpers.diagrams.groups import groups
 from helpers.diagrams.kept_numbers import kept_by
 from helpers.diagrams.layers import block, stack
@@ -228,7 +229,7 @@ def test_a_block_is_dense_or_sparse():
     [
         (lambda: token_route(torch.ones(13), GATES, EXPERTS, "a"), "experts must be between 1"),
         (lambda: token_route(PROBS, GATES, EXPERTS, "a", 5), "step must be between 1 and 4"),
-        (lambda: token_route(PROBS, GATES[:1], EXPERTS, "a"), "must have one shape"),
+        (lambda: gates_and_experts(GATES[:1], EXPERTS, "K", 4), "must have one shape"),
         (lambda: token_route(PROBS, GATES, torch.tensor([0, 4]), "a"), "from 0 to num_experts"),
         (lambda: dispatch_rows(GATES[None], EXPERTS[None], 4, []), "words must have one entry"),
         (lambda: expert_segments(8, 2, 10, 4), "m must divide expert_dim=10"),
