@@ -84,7 +84,7 @@ def _residual(canvas: Canvas, left: Pixels, end: Point) -> None:
 def _attention(config: DeepSeekConfig) -> list[str]:
     query = [] if config.q_latent is None else [f"query latent {config.q_latent:,}"]
     return [
-        f"{config.num_heads} heads of {config.d_head} + {config.d_rope}",
+        f"{counted(config.num_heads, 'head')} of {config.d_head} + {config.d_rope}",
         f"latent {config.d_latent:,}",
         *query,
         f"{big(attention_size(config).total)} parameters",

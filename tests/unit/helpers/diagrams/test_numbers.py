@@ -157,7 +157,7 @@ def test_the_bias_chooses_and_the_gates_do_not_have_it():
     affinity = torch.tensor([0.5, 0.25, 0.375])
     new = update_bias(bias, load, 0.25)
     card = bias_loop(load, bias, new, affinity, 2)
-    assert said(card, "mean 3", "−1", "+1", "−0.250", "0.250", "0.625", "0.500")
+    assert said(card, "mean 3.0", "−1", "+1", "−0.250", "0.250", "0.625", "0.500")
     assert said(card, f"{0.25 / 0.625:.2f}", f"{0.375 / 0.625:.2f}")
     assert "chooses 1 and 2" in card.alt
 
