@@ -46,8 +46,8 @@ def dispatch_rows(
     taken = [np.flatnonzero((chosen == i).any(1)).tolist() for i in range(num_experts)]
     lanes = [_lane(len(rows)) for rows in taken]
     tall = max(sum(lanes) + 10 * (num_experts - 1), len(names) * (_ROW + _GAP) - _GAP)
-    rows, places = counted(len(names), "row"), counted(num_experts, "expert")
-    title = f"{rows} to {places} and back, top-{chosen.shape[1]}"
+    token_rows, places = counted(len(names), "row"), counted(num_experts, "expert")
+    title = f"{token_rows} to {places} and back, top-{chosen.shape[1]}"
     canvas = Canvas(
         _TOP + tall + 24, title, "each expert sees only the rows of tokens that chose it"
     )

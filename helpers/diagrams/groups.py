@@ -50,7 +50,7 @@ def groups(
         )
     left = torch.isfinite(torch.as_tensor(kept)).detach().cpu().numpy().reshape(num_groups, -1)
     chosen = set(choices("experts", experts, "K", len(values)).tolist())
-    size, alive = len(values) // num_groups, left.all(1)
+    size, alive = len(values) // num_groups, np.array([group.all() for group in left])
     title = f"{len(values)} experts in {counted(num_groups, 'group')}, {alive.sum()} of them kept"
     note = f"a group is a node, under it the sum of its two highest; blue: the {len(chosen)} chosen"
     canvas = Canvas(_TOP + size * _ROW + 86, title, note)

@@ -35,7 +35,8 @@ class Canvas:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             self.figure = Figure((WIDTH / _DPI, self.height / _DPI), _SCALE * _DPI, facecolor=PAPER)
-            self.renderer = FigureCanvasAgg(self.figure).get_renderer()
+            self.agg = FigureCanvasAgg(self.figure)
+            self.renderer = self.agg.get_renderer()
             self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, WIDTH), ylim=(self.height, 0))
         self.axes.set_axis_off()
@@ -227,8 +228,8 @@ class Canvas:
 
     def card(self, says: str, alt: str) -> Card:
         """The finished picture, in few colours; raises a ValueError above 60 kB."""
-        self.figure.canvas.draw()
-        pixels = np.asarray(self.figure.canvas.buffer_rgba())[..., :3]
+        self.agg.draw()
+        pixels = np.asarray(self.agg.buffer_rgba())[..., :3]
         png = small_png(pixels, MOST_BYTES)
         words = tuple(self.words)
         return Card(png, WIDTH, self.height, says, alt, self.figure, words)

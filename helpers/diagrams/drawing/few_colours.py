@@ -1,6 +1,7 @@
 """A small PNG of a drawing: few colours, the flat ones kept exactly."""
 
 import io
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -16,7 +17,8 @@ def small_png(pixels: UInt8[np.ndarray, "height width 3"], most_bytes: int) -> b
     Distances of colours are sums over red, green and blue, each from 0 to 255. Raises a ValueError
     where even the coarsest palette takes more than `most_bytes`.
     """
-    counted = sorted(Image.fromarray(pixels).getcolors(1 << 24), reverse=True)
+    counted: Any = Image.fromarray(pixels).getcolors(1 << 24)  # (how often, colour)
+    counted.sort(reverse=True)
     colours = np.array([colour for _, colour in counted])
     flat = sum(count >= _FLAT for count, _ in counted)
     place = np.zeros(1 << 24, dtype=np.int32)

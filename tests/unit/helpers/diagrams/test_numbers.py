@@ -203,7 +203,7 @@ def test_the_cache_is_read_up_to_the_position():
 def test_the_stack_counts_as_published():
     v3 = stack(DeepSeekConfig.v3(), "V3")
     assert f"{total_parameters(V3):,} parameters, {active_parameters(V3):,} per token" in v3.alt
-    assert said(v3, "dense layers 0 to 2", "sparse layers 3 to 60", "3 × 583M", "58 × 11.5B")
+    assert said(v3, "dense layers 1 to 3", "sparse layers 4 to 61", "3 × 583M", "58 × 11.5B")
     lite = stack(DeepSeekConfig.v2_lite(), "V2-Lite")
     assert f"{total_parameters(V2_LITE):,}" in lite.alt
 
