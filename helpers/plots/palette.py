@@ -28,7 +28,7 @@ COLOURS = (_BLUE, _RED, _GREEN, _ORANGE, _PINK, _SKY, _BLACK, _YELLOW)
 USUAL, UNUSUAL, REFERENCE, CHANCE = _BLUE, _RED, _BLACK, "#9a9a9a"
 HEAT = "Blues"  # from light to dark, so a grey print keeps the order
 MOST_NUMBERED = 16  # columns of a heat map, or bars, that still have room for a number each
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 3)), (0, (4, 1)))
 _WANTED = {"MoE": 0, "bias": 0, "MLA": 0, "names": 0, "leak": 1, "colours": 1, "things": 2}
 _WANTED |= dict.fromkeys(("none", "dense", "MHA", "coherent stories"), 6)
 _places: dict[str, int] = {}  # of the names that were drawn so far
@@ -61,7 +61,8 @@ def name_style(name: str) -> LineStyle:
         wanted = [_WANTED[name]] if name in _WANTED else []
         _places[name] = next(i for i in [*wanted, *others] if i not in taken)
     place = _places[name]
-    return {"color": line_colour(place), "linestyle": _DASHES[place % len(_DASHES)]}
+    dashes = _DASHES[(place + place // len(_DASHES)) % len(_DASHES)]
+    return {"color": line_colour(place), "linestyle": dashes}
 
 
 def name_marker(name: str) -> str:

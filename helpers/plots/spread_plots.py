@@ -100,8 +100,10 @@ def plot_frontier(
         ax.plot(*every.T, ls="", marker=marker, color=colour, alpha=0.35, markersize=4)
         ax.plot(*means[way].T, **style, marker=marker, label=f"{way}, mean of its seeds")
         for setting, mean in zip(settings, means[way], strict=True):
-            offset = {"xytext": (5, 5), "textcoords": "offset points"}
-            text = ax.annotate(setting, mean, **offset, fontsize="small", color=colour, zorder=4)
+            text = ax.annotate(
+                setting, mean, (5, 5), textcoords="offset points", fontsize="small", color=colour,
+                zorder=4,
+            )  # fmt: skip
             text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     for way, pair in run_here.items():
         _draw_live(ax, pair[0], pair[1], name_style(way)["color"])

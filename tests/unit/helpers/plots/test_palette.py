@@ -9,11 +9,6 @@ from helpers.plots import palette
 from helpers.plots.palette import key_to, layer_name, name_marker, name_style, plain, visible
 
 
-@pytest.fixture(autouse=True)
-def unused_names(monkeypatch):
-    monkeypatch.setattr(palette, "_places", {})
-
-
 def test_a_name_keeps_its_look_whatever_is_drawn_between():
     before = name_style("token segments"), name_marker("token segments")
     for name in ("MoE", "dense", "some other", "fine experts"):
@@ -24,6 +19,7 @@ def test_a_name_keeps_its_look_whatever_is_drawn_between():
 def test_seven_names_have_seven_colours_and_more_still_differ():
     looks = [name_style(f"run {i}") for i in range(20)]
     assert len({look["color"] for look in looks[:7]}) == 7
+    assert len({look["linestyle"] for look in looks[:7]}) == 7
     assert len({(look["color"], look["linestyle"]) for look in looks}) == 20
 
 
