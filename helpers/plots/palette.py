@@ -123,7 +123,7 @@ def name_axes(ax: Axes, title: str, x: str, y: str) -> None:
 
 
 def legend_below(ax: Axes, columns: int = 2) -> None:
-    """Puts the legend under a figure that has only `ax`, else inside `ax`."""
+    """Puts the legend under a figure that has only `ax`, else under `ax`."""
     handles, labels = ax.get_legend_handles_labels()
     if ax.figure.axes == [ax] and ax.figure.get_layout_engine() is not None:
         ax.figure.legend(
@@ -131,7 +131,10 @@ def legend_below(ax: Axes, columns: int = 2) -> None:
             fontsize="small",
         )  # fmt: skip
     else:
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=columns, frameon=False,
+            fontsize="small",
+        )  # fmt: skip
 
 
 def numbers(name: str, value: object, shape: str) -> np.ndarray:
