@@ -12,7 +12,7 @@ from checks import CHECKS
 from helpers.atomic_file import write_atomically
 from helpers.solution_markers import solved, source_of, stub
 from lessons.minutes import with_minutes
-from lessons.percent import Cell, LessonError, read_lesson
+from lessons.percent import FOLDED, Cell, LessonError, read_lesson
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -53,7 +53,11 @@ def _node(root: Path, cell: Cell, id: str, fill: Callable[[str], str]) -> Notebo
 
 
 def _metadata(cell: Cell) -> dict:
-    named = {"tags": list(cell.tags), "exercise": cell.exercise}
+    named = {
+        "tags": list(cell.tags),
+        "exercise": cell.exercise,
+        "jupyter": dict(FOLDED) if cell.folded else None,
+    }
     return {key: value for key, value in named.items() if value}
 
 

@@ -15,14 +15,14 @@ from helpers.data.corpus import Corpus
 from helpers.data.facts import VOCABULARY, Facts, random_facts, ruled_facts
 from helpers.measuring.traffic import layers_of
 from helpers.model.llama import Decoder, SwiGLU
-from helpers.training_loops.balancing import annealed, train_balanced
+from helpers.training_loops.balancing import annealed
 from helpers.training_loops.facts import AfterStep, FactTraining, recalled
 from helpers.training_loops.language_model import held_out_loss, train_lm
 from solutions.d1_moe import MoELayer
 from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
 
 SEEDS = (0, 1, 2)
-HERE = (0,)  # its figures are drawn in D1, "When a mixture wins"
+
 D_MODEL, STEPS, ROWS, BIAS_STEP = 24, 300, 1024, 0.01
 MakeFfn = Callable[[], nn.Module]
 Kind = tuple[MakeFfn, float, int]  # how its feed-forward part is made, its rate, its steps
@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
 }
 EXPERTS, TOP_K = (4, 8, 16, 32), (1, 2, 4, 8)
 CONTRASTED = ("dense, equal active", "DeepSeekMoE", "dense, equal total")
-TEXT_WIDTH = 64
+TEXT_WIDTH, TEXT_BATCH = 64, (16, 64)
 TEXT_MAKERS: dict[str, MakeFfn] = {
     "dense, equal active": lambda: SwiGLU(TEXT_WIDTH, 101),
     "DeepSeekMoE": lambda: DeepSeekMoE(TEXT_WIDTH, 16, 2, 32, 1),
@@ -55,7 +55,7 @@ TEXT_MAKERS: dict[str, MakeFfn] = {
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """Per model its recall, loss, parameters and milliseconds a step; both sweeps; the contrasts."""
+    """Per model its recall, loss, size and time of a step; two sweeps; two contrasts."""
     facts = random_facts(seed=seed)
     lr = KINDS["DeepSeekMoE"][1]
     return {
@@ -69,14 +69,14 @@ def measure(seed: int) -> dict[str, Any]:
 
 
 def on_facts(kind: Kind, facts: Facts, seed: int, *, frozen: bool = False) -> dict[str, float]:
-    """What a model knows of the facts it has learned; `frozen` keeps its router as it was drawn."""
+    """What a model knows of the facts it has learned, its size, and the time of a step."""
     model, training = trained(kind, facts, seed, frozen=frozen)
     share, loss = recalled(model, facts)
     return {
         "recalled": share,
         "loss": loss,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "milliseconds": 1000 * median(training.seconds),
+        "ms": 1000 * median(training.seconds),
     }
 
 
@@ -89,26 +89,30 @@ def on_rules(kind: Kind, seed: int) -> float:
 def trained(
     kind: Kind, facts: Facts, seed: int, *, frozen: bool = False
 ) -> tuple[Decoder, FactTraining]:
-    """A model of one layer after its training; DeepSeek's bias falls to 0 over the second half."""
+    """A model of one layer after its training; `frozen` keeps its router as it was drawn."""
     make_ffn, lr, steps = kind
     torch.manual_seed(seed)
     model = Decoder(VOCABULARY, D_MODEL, 1, 2, make_ffn)
     if frozen:
         model.blocks[0].ffn.router.requires_grad_(False)
-    after_step = balanced(steps) if hasattr(model.blocks[0].ffn, "shared") else None
+    after_step = balanced((ROWS, 3), steps, BIAS_STEP) if has_bias(model) else None
     training = FactTraining(model, facts, steps, lr=lr, seed=seed, after_step=after_step)
     training.run(steps)
     return model, training
 
 
-def balanced(steps: int) -> AfterStep:
-    """Moves the bias of every layer by the load of the last batch."""
-    step_at = annealed(BIAS_STEP, steps, steps // 2)
-    real = torch.ones(ROWS, 3, dtype=torch.bool)
+def has_bias(model: Decoder) -> bool:
+    return any(hasattr(layer.router, "bias") for layer in layers_of(model))
 
-    def after_step(step: int, model: nn.Module) -> None:
+
+def balanced(batch: tuple[int, int], steps: int, step: float) -> AfterStep:
+    """Moves every layer's bias by the load of the last batch, less and less from halfway on."""
+    step_at = annealed(step, steps, steps // 2)
+    real = torch.ones(batch, dtype=torch.bool)
+
+    def after_step(i: int, model: nn.Module) -> None:
         for layer in layers_of(model):
-            rebalance(layer, real, step_at(step))
+            rebalance(layer, real, step_at(i))
 
     return after_step
 
@@ -117,13 +121,9 @@ def on_text(make_ffn: MakeFfn, seed: int) -> float:
     """The held-out loss of a small language model on prose, code and stories."""
     torch.manual_seed(seed)
     model = Decoder(corpus().vocab_size, TEXT_WIDTH, 2, 4, make_ffn)
-    if layers_of(model):
-        train_balanced(
-            model, corpus(), STEPS, rebalance=rebalance, step_at=annealed(0.02, STEPS, STEPS // 2),
-            seed=seed,
-        )  # fmt: skip
-    else:
-        train_lm(model, corpus(), STEPS, seed=seed)
+    rows, length = TEXT_BATCH
+    after_step = balanced(TEXT_BATCH, STEPS, 0.02) if layers_of(model) else None
+    train_lm(model, corpus(), STEPS, rows, length, lr=5e-3, seed=seed, after_step=after_step)
     return held_out_loss(model, corpus())
 
 
