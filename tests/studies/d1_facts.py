@@ -23,46 +23,55 @@ from solutions.d2_deepseek_moe import DeepSeekMoE, rebalance
 
 SEEDS = (0, 1, 2)
 
-D_MODEL, STEPS, ROWS, BIAS_STEP = 24, 300, 1024, 0.01
+D_MODEL, STEPS, ROWS, LR, BIAS_STEP = 24, 300, 1024, 0.022, 0.01
 MakeFfn = Callable[[], nn.Module]
 Kind = tuple[MakeFfn, float, int]  # how its feed-forward part is made, its rate, its steps
 
 
-def mixture(num_experts: int = 16, top_k: int = 2) -> MakeFfn:
-    return lambda: DeepSeekMoE(D_MODEL, num_experts, top_k, expert_dim=16, num_shared=1)
+def mixture(num_experts: int = 8, top_k: int = 2) -> MakeFfn:
+    return lambda: MoELayer(D_MODEL, num_experts, top_k, expert_dim=24)
 
 
 def dense(width: int) -> MakeFfn:
     return lambda: SwiGLU(D_MODEL, width)
 
 
-EQUAL_ACTIVE, EQUAL_TOTAL = dense(54), dense(272)
+# A width of 51 is two experts of 24 and the router; 195 is all eight and the router.
+EQUAL_ACTIVE, EQUAL_TOTAL = dense(51), dense(195)
 KINDS: dict[str, Kind] = {
     "dense, equal active": (EQUAL_ACTIVE, 0.03, STEPS),
     "dense, equal time": (EQUAL_ACTIVE, 0.03, STEPS * 3 // 2),
-    "MoELayer": (lambda: MoELayer(D_MODEL, 8, 2, 24), 0.022, STEPS),
-    "DeepSeekMoE": (mixture(), 0.022, STEPS),
-    "dense, equal total": (EQUAL_TOTAL, 0.022, STEPS),
+    "mixture": (mixture(), LR, STEPS),
+    "dense, equal total": (EQUAL_TOTAL, LR, STEPS),
+    "DeepSeekMoE": (lambda: DeepSeekMoE(D_MODEL, 16, 2, 16, 1), LR, STEPS),
 }
 EXPERTS, TOP_K = (4, 8, 16, 32), (1, 2, 4, 8)
-CONTRASTED = ("dense, equal active", "DeepSeekMoE", "dense, equal total")
-TEXT_WIDTH, TEXT_BATCH = 64, (16, 64)
+CONTRASTED = ("dense, equal active", "mixture", "dense, equal total")
+TEXT_WIDTH = 64
 TEXT_MAKERS: dict[str, MakeFfn] = {
-    "dense, equal active": lambda: SwiGLU(TEXT_WIDTH, 101),
-    "DeepSeekMoE": lambda: DeepSeekMoE(TEXT_WIDTH, 16, 2, 32, 1),
-    "dense, equal total": lambda: SwiGLU(TEXT_WIDTH, 544),
+    "dense, equal active": lambda: SwiGLU(TEXT_WIDTH, 99),
+    "mixture": lambda: MoELayer(TEXT_WIDTH, 8, 2, 48),
+    "dense, equal total": lambda: SwiGLU(TEXT_WIDTH, 387),
 }
 
 
 def measure(seed: int) -> dict[str, Any]:
     """Per model its recall, loss, size and time of a step; two sweeps; two contrasts."""
     facts = random_facts(seed=seed)
-    lr = KINDS["DeepSeekMoE"][1]
+    models = {name: on_facts(kind, facts, seed) for name, kind in KINDS.items()}
+    known = {(8, 2): models["mixture"]}
+
+    def swept(num_experts: int, top_k: int) -> dict[str, float]:
+        if (num_experts, top_k) not in known:
+            kind = (mixture(num_experts, top_k), LR, STEPS)
+            known[num_experts, top_k] = on_facts(kind, facts, seed)
+        return known[num_experts, top_k]
+
     return {
-        "models": {name: on_facts(kind, facts, seed) for name, kind in KINDS.items()},
-        "frozen router": on_facts((mixture(), lr, STEPS), facts, seed, frozen=True),
-        "experts": [on_facts((mixture(e), lr, STEPS), facts, seed) for e in EXPERTS],
-        "top_k": [on_facts((mixture(16, k), lr, STEPS), facts, seed) for k in TOP_K],
+        "models": models,
+        "frozen router": on_facts(KINDS["mixture"], facts, seed, frozen=True),
+        "experts": [swept(e, 2) for e in EXPERTS],
+        "top_k": [swept(8, k) for k in TOP_K],
         "rules": {name: on_rules(KINDS[name], seed) for name in CONTRASTED},
         "text": {name: on_text(make, seed) for name, make in TEXT_MAKERS.items()},
     }
@@ -95,7 +104,7 @@ def trained(
     model = Decoder(VOCABULARY, D_MODEL, 1, 2, make_ffn)
     if frozen:
         model.blocks[0].ffn.router.requires_grad_(False)
-    after_step = balanced((ROWS, 3), steps, BIAS_STEP) if has_bias(model) else None
+    after_step = balanced(steps) if has_bias(model) else None
     training = FactTraining(model, facts, steps, lr=lr, seed=seed, after_step=after_step)
     training.run(steps)
     return model, training
@@ -105,10 +114,10 @@ def has_bias(model: Decoder) -> bool:
     return any(hasattr(layer.router, "bias") for layer in layers_of(model))
 
 
-def balanced(batch: tuple[int, int], steps: int, step: float) -> AfterStep:
+def balanced(steps: int) -> AfterStep:
     """Moves every layer's bias by the load of the last batch, less and less from halfway on."""
-    step_at = annealed(step, steps, steps // 2)
-    real = torch.ones(batch, dtype=torch.bool)
+    step_at = annealed(BIAS_STEP, steps, steps // 2)
+    real = torch.ones(ROWS, 3, dtype=torch.bool)
 
     def after_step(i: int, model: nn.Module) -> None:
         for layer in layers_of(model):
@@ -121,9 +130,7 @@ def on_text(make_ffn: MakeFfn, seed: int) -> float:
     """The held-out loss of a small language model on prose, code and stories."""
     torch.manual_seed(seed)
     model = Decoder(corpus().vocab_size, TEXT_WIDTH, 2, 4, make_ffn)
-    rows, length = TEXT_BATCH
-    after_step = balanced(TEXT_BATCH, STEPS, 0.02) if layers_of(model) else None
-    train_lm(model, corpus(), STEPS, rows, length, lr=5e-3, seed=seed, after_step=after_step)
+    train_lm(model, corpus(), STEPS, lr=5e-3, seed=seed)
     return held_out_loss(model, corpus())
 
 
