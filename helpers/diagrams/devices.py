@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     LINE,
     MAIN,
     MARGIN,
@@ -17,8 +17,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted, listed
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, listed
 from helpers.plots.palette import numbers
 
 MOST_DEVICES = 16

@@ -6,8 +6,8 @@ Letters: E routed experts, K = top_k.
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -20,8 +20,8 @@ from helpers.diagrams.canvas import (
     THIRD,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted, gates_and_experts, listed, tidy
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, gates_and_experts, listed, tidy
 
 MOST_SHARED, MOST_DRAWN = 4, 16
 _X, _ROW, _GAP = 430, 26, 6

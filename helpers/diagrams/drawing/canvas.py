@@ -13,9 +13,9 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangl
 from matplotlib.path import Path
 from matplotlib.text import Text
 
-from helpers.diagrams.box import Box, Point
-from helpers.diagrams.card import MOST_BYTES, Card
-from helpers.diagrams.few_colours import png_of
+from helpers.diagrams.drawing.box import Box, Point
+from helpers.diagrams.drawing.card import MOST_BYTES, Card
+from helpers.diagrams.drawing.few_colours import png_of
 from helpers.plots.palette import COLOURS, UNUSUAL, USUAL, text_background
 
 PAPER, INK, QUIET, LINE, EMPTY = "#f7f7f5", "#1f1f1f", "#5a5a5a", "#b9b9b4", "#ececea"
@@ -85,15 +85,16 @@ class Canvas:
         return drawn
 
     def _fit(self, drawn: Text, size: float, most: float) -> None:
-        while self._width(drawn) > most and size > LEAST:
+        while self.width_of(drawn) > most and size > LEAST:
             size -= 0.5
             drawn.set_fontsize(size * 72 / _DPI)
         text = drawn.get_text()
-        while self._width(drawn) > most and len(text) > 1:
+        while self.width_of(drawn) > most and len(text) > 1:
             text = text[:-1]
             drawn.set_text(f"{text.rstrip()}…")
 
-    def _width(self, drawn: Text) -> float:
+    def width_of(self, drawn: Text) -> float:
+        """How wide a text is on the page."""
         return drawn.get_window_extent(self.renderer).width / _SCALE
 
     def box(
@@ -120,6 +121,16 @@ class Canvas:
             self.text((x, y - apart), text, size, ink, weight=weight, most=box.width - 8, room=box)
         if note:
             self.text((x, y + apart), note, SMALL, QUIET, most=box.width - 8, room=box)
+        return box
+
+    def listing(self, box: Box, heading: str, lines: list[str], *, fill: str, edge: str) -> Box:
+        """A box with a bold heading and quiet lines under it."""
+        self._rectangle(box, fill, edge, 1.2, corner=5)
+        x, y = box.centre
+        top = y - 9 * len(lines)
+        self.text((x, top), heading, weight="bold", most=box.width - 10, room=box)
+        for i, line in enumerate(lines):
+            self.text((x, top + 20 + 17 * i), line, SMALL, QUIET, most=box.width - 10, room=box)
         return box
 
     def _rectangle(
@@ -149,13 +160,17 @@ class Canvas:
         shape.set_hatch_linewidth(0.6)
         self.axes.add_patch(shape)
 
-    def cells(self, box: Box, colours: list[str]) -> None:
-        """A row of touching cells of these colours that fills the box, with a thin frame."""
-        for cell, colour in zip(box.split(len(colours)), colours, strict=True):
+    def stack(self, box: Box, colours: list[str]) -> None:
+        """Cells of these colours, from top to bottom, that fill the box."""
+        for cell, colour in zip(box.stacked(len(colours)), colours, strict=True):
             self.axes.add_patch(
                 Rectangle((cell.x, cell.y), cell.width, cell.height, color=colour, lw=0, zorder=2)
             )
-        self._rectangle(box, "none", LINE, 0.8)
+
+    def frame(self, box: Box, edge: str) -> None:
+        """A thick outline around what is in the box."""
+        self._rectangle(box, "none", edge, 2, corner=3)
+        self.axes.patches[-1].set_zorder(3)
 
     def panel(self, box: Box, fill: str = "#efefec", edge: str = "none") -> Box:
         """A quiet background that holds several boxes together."""
