@@ -473,7 +473,7 @@ print(
 )
 
 # %% [markdown]
-# Measured below on one batch of 8 times 64 tokens. A mixture also keeps a little more for the backward pass, and not because every expert lies in memory: each row is copied once per chosen expert, and each expert's output is kept for the gradient of its gate.
+# Measured below on one batch of 8 times 64 tokens. A mixture also keeps more for the backward pass, and not because idle experts lie in memory. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. This course's SwiGLU adds a copy of its own, since it joins two matrices of each expert that it calls, for speed.
 
 # %% tags=["nbval-ignore-output"]
 batch, _ = corpus().batch(8, 64, torch.Generator().manual_seed(0))
@@ -491,19 +491,17 @@ plt.show()
 
 # %%
 sparse, narrow, wide = (stack[name] for name in shapes)
-resident = {
-    name: sum(held.values()) - held["kept for the backward pass"] for name, held in stack.items()
-}
-four_times = {name: size == 4 * stack[name]["weights"] for name, size in resident.items()}
-print("weights, gradients and moments are four times the weights:", all(four_times.values()))
-print(
-    "the mixture holds what the dense model of its total size holds, within 1%:",
-    abs(sparse["weights"] / wide["weights"] - 1) < 0.01,
-)
-print(
-    "and what the one of its active size holds:",
-    abs(sparse["weights"] / narrow["weights"] - 1) < 0.01,
-)
+for name, held in (("its active", narrow), ("its total", wide)):
+    same = abs(sparse["weights"] / held["weights"] - 1) < 0.01
+    print(f"the mixture holds the weights of the dense model of {name} size, within 1%: {same}")
+moments = [held["gradients"] + held["Adam's two moments"] for held in stack.values()]
+triple = all(m == 3 * held["weights"] for m, held in zip(moments, stack.values()))
+print("gradients and moments are three times the weights, in all three:", triple)
+copied = 3 * top_k * 512 * d_model  # numbers per layer
+joined = (num_experts - top_k) * 2 * d_model * expert_dim
+kept = [held["kept for the backward pass"] for held in (sparse, narrow)]
+explained = 2 * 4 * (copied + joined) / (kept[0] - kept[1])
+print("copies explain what it keeps beyond the narrow one, within 2%:", abs(explained - 1) < 0.02)
 
 # %% [markdown]
 # ## Look at the traffic · {section} minutes
@@ -622,7 +620,7 @@ colour_text(
 # On text the two models of equal active size could not be told apart. Now a task that is all memory: 4,096 facts, each a pair of things and a relation with one of 64 values drawn at random. Nothing follows from anything, so a model knows a fact or does not. `(thing 17, thing 90, relation 3) → value 41` is one; guessing is right once in 64.
 
 # %% [markdown]
-# Four models of one layer and D = 24, each at the rate that suits it best, all see the facts 75 times, in the same order of batches. "Equal active" is as wide as two experts and the router; "equal time" is the same model with half as many steps again, since a step of the mixture takes longer here; "equal total" holds all weights in one network and uses them all.
+# Four models of one layer and D = 24, each at the rate that suits it best, on the same batches. "Equal active" is as wide as two experts and the router; "equal time" is the same model with half as many steps again, since a step of the mixture takes longer here; "equal total" holds all weights in one network and uses them all.
 
 
 # %%
@@ -644,7 +642,12 @@ runs = {
     name: FactTraining(fact_model(make, facts_seed), facts, steps, lr=lr, seed=facts_seed)
     for name, (make, lr, steps) in contest.items()
 }
-print({name: f"{sum(p.numel() for p in run.model.parameters()):,}" for name, run in runs.items()})
+for name, run in runs.items():
+    weights, seen = (
+        sum(p.numel() for p in run.model.parameters()),
+        run.steps * run.rows / len(facts),
+    )
+    print(f"{name:20} {weights:,} parameters, sees each fact {seen:.1f} times")
 
 # %%
 predict(
@@ -698,32 +701,28 @@ for rival in ("dense, equal active", "dense, equal time", "dense, equal total"):
 # So the mixture wins at equal active size, and still wins when the dense model has its time. The dense model of equal total size is better still, and a token pays for all of it: four times the feed-forward products. A mixture buys room for knowledge at a low price per token; it does not buy better thinking, as the next picture shows. There a rule decides the value, a quarter as many questions are held out, and every model finds it. On text no gap is clear of the seeds.
 
 # %% tags=["nbval-ignore-output"]
-figure, axes = plt.subplots(1, 2, figsize=(12, 3.2), layout="constrained")
 contrasted = ("dense, equal active", "mixture", "dense, equal total")
-for ax, task, title, unit in (
-    (axes[0], "rules", "A rule to find", "held-out questions right, share"),
-    (axes[1], "text", "Text", "held-out loss, nats per token"),
+for task, title, unit in (
+    ("rules", "A rule to find", "held-out questions right, share"),
+    ("text", "Prose, code and stories", "held-out loss, nats per token"),
 ):
-    plot_spread(
-        {name: [row[task][name] for row in rows] for name in contrasted}, title, unit, ax=ax
-    )
-plt.show()
+    plot_spread({name: [row[task][name] for row in rows] for name in contrasted}, title, unit)
+    plt.show()
 
 # %% [markdown]
-# How many experts, and how many of them active? Left, more experts of the same size with two active: the price per token stays, the recall grows. Right, of eight experts one to eight active. One alone is the trap of D1.1: its router never learns. The last row of the left picture is a router left as it was drawn, untrained: most of the gain is room, and the rest is the router's skill.
+# How many experts, and how many of them active? The first four rows add experts of one size with two active: the price per token stays. The next four let one to eight of eight be active: the size stays. One alone is the trap of D1.1, a router that never learns. In the last row the router is left as it was drawn.
 
 # %% tags=["nbval-ignore-output"]
-figure, axes = plt.subplots(1, 2, figsize=(12, 3.6), layout="constrained", sharex=True)
-by_experts = {
-    f"{count} experts": [row["experts"][i]["recalled"] for row in rows]
+swept = {
+    f"{count} experts, top-2": [row["experts"][i]["recalled"] for row in rows]
     for i, count in enumerate((4, 8, 16, 32))
 }
-by_experts["8, router never trained"] = [row["frozen router"]["recalled"] for row in rows]
-by_top_k = {
-    f"top-{k}": [row["top_k"][i]["recalled"] for row in rows] for i, k in enumerate((1, 2, 4, 8))
+swept |= {
+    f"8 experts, top-{k}": [row["top_k"][i]["recalled"] for row in rows]
+    for i, k in enumerate((1, 2, 4, 8))
 }
-plot_spread(by_experts, "Experts, two active", "facts recalled, share", ax=axes[0])
-plot_spread(by_top_k, "Active of eight experts", "facts recalled, share", ax=axes[1])
+swept["8 experts, top-2, router never trained"] = [row["frozen router"]["recalled"] for row in rows]
+plot_spread(swept, "More experts, or more of them active", "facts recalled, share")
 plt.show()
 
 # %% [markdown]
