@@ -12,7 +12,7 @@ from jaxtyping import Float
 from matplotlib.colors import to_hex
 from torch import Tensor
 
-from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.box import Box, Pixels
 from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
@@ -79,7 +79,7 @@ def _drawn(parts: tuple[np.ndarray, np.ndarray]) -> tuple[int, int]:
 
 def _columns(
     canvas: Canvas, parts: tuple[np.ndarray, np.ndarray], position: int, names: list[str]
-) -> float:
+) -> Pixels:
     """Draws the columns with their names; returns the y under them."""
     heights = [rows * _CELL for rows in _drawn(parts)]
     columns = Box(_LEFT, 0, WIDTH - MARGIN - _LEFT, 0).split(len(names), 4)

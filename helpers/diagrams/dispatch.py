@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.box import Box, Pixels
 from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
@@ -64,12 +64,12 @@ def dispatch_rows(
     return canvas.card(says, _alt(taken, names))
 
 
-def _lane(rows: int) -> float:
+def _lane(rows: int) -> Pixels:
     """The height of an expert that gathers so many rows."""
     return 12 + _ROW * max(rows, 1) + 3 * max(rows - 1, 0)
 
 
-def _column(left: float, width: float, rows: int, tall: float) -> list[Box]:
+def _column(left: Pixels, width: Pixels, rows: int, tall: Pixels) -> list[Box]:
     gap = min(34, (tall - rows * _ROW) / rows)
     height = rows * (_ROW + gap) - gap
     return Box(left, _TOP + (tall - height) / 2, width, height).stacked(rows, gap)
@@ -108,7 +108,7 @@ def _expert(
 def _sum(canvas: Canvas, box: Box, weights: np.ndarray, chosen: np.ndarray) -> None:
     canvas.box(box, edge=INK)
     for place, gate, i in zip(box.inner(3).split(len(chosen), 10), weights, chosen, strict=True):
-        tint = text_background(i)
+        tint = text_background(int(i))
         canvas.box(place, f"{gate:.2f} · E{i}", fill=tint, edge=tint, size=SMALL, corner=3)
         if place.right < box.right - 6:
             canvas.text((place.right + 5, box.centre[1]), "+", SMALL)

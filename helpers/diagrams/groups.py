@@ -80,7 +80,7 @@ def _group(
         box = place.inner(2)
         fill, edge = (PALE, MAIN) if i in chosen else (EMPTY, LINE)
         canvas.box(box, fill=fill, edge=edge, corner=3)
-        canvas.text((box.x + 7, box.centre[1]), f"{i}", SMALL, QUIET, align="left")
+        canvas.text((box.x + 7, box.centre[1]), f"{i}", SMALL, ink, align="left")
         canvas.text((box.right - 7, box.centre[1]), _score(score), SMALL, ink, align="right")
     first, second = sorted(values)[:-3:-1]
     middle, below = column.centre[0], column.bottom

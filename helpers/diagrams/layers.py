@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from helpers.diagrams.drawing.box import Box, Point
+from helpers.diagrams.drawing.box import Box, Pixels, Point
 from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
@@ -70,11 +70,11 @@ def block(config: DeepSeekConfig, layer: int) -> Card:
     )
 
 
-def _part(left: float, width: float, height: float) -> Box:
+def _part(left: Pixels, width: Pixels, height: Pixels) -> Box:
     return Box(left, _MIDDLE - height / 2, width, height)
 
 
-def _residual(canvas: Canvas, left: float, end: Point) -> None:
+def _residual(canvas: Canvas, left: Pixels, end: Point) -> None:
     """A line that leaves the row at `left` and comes down on the sum, past the boxes."""
     top = _MIDDLE - 84
     canvas.arrow((left, _MIDDLE), end, QUIET, via=((left, top), (end[0], top)), thick=1.6)
@@ -204,7 +204,7 @@ def _prediction(canvas: Canvas, config: DeepSeekConfig, norm: Box, box: Box) -> 
     x = MARGIN - 12
     canvas.arrow(norm.west, box.west, MAIN, via=((x, norm.centre[1]), (x, box.centre[1])))
     size, middle = prediction_size(config), box.centre[1]
-    what = "one more sparse layer, for the token after next; not counted above"
+    what = "optional: one sparse layer more; not in the sum"
     canvas.text((_WHAT, middle), what, SMALL, align="left", most=_EACH - _WHAT - 54)
     for place, number in ((_ALL, size.total), (_TOKEN, size.active)):
         canvas.text((place, middle), big(number), SMALL, align="right")

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
-from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.box import Box, Pixels
 from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
@@ -55,7 +55,7 @@ def expert_segments(num_experts: int, top_k: int, expert_dim: int, m: int) -> Ca
     return canvas.card(says, f"{before}. Cut in {m}: {after}.")
 
 
-def _experts(canvas: Canvas, top: float, number: int, top_k: int) -> list[Box]:
+def _experts(canvas: Canvas, top: Pixels, number: int, top_k: int) -> list[Box]:
     chosen = set(np.random.default_rng(1).choice(number, top_k, replace=False).tolist())
     gap = 8 if number <= 16 else 3
     boxes = Box(MARGIN, top, WIDTH - 2 * MARGIN, 40).split(number, gap)
