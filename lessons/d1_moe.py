@@ -29,7 +29,7 @@ from checks.d1_moe import (
 )
 from checks.learner.resume import resume
 from helpers.data.corpus import Corpus
-from helpers.data.facts import VOCABULARY, random_facts, ruled_facts
+from helpers.data.facts import VOCABULARY, random_facts
 from helpers.diagrams.dispatch import dispatch_rows
 from helpers.diagrams.routing import route_explorer, token_route
 from helpers.measuring.memory import weight_bytes
@@ -698,7 +698,10 @@ for rival in ("dense, equal active", "dense, equal time", "dense, equal total"):
     print(f"the mixture recalls more than {rival}:", share["mixture"] > share[rival] + margin)
 
 # %% [markdown]
-# So the mixture wins at equal active size, and still wins when the dense model has its time. The dense model of equal total size is better still, and a token pays for all of it: four times the feed-forward products. A mixture buys room for knowledge at a low price per token; it does not buy better thinking, as the next picture shows. There a rule decides the value, a quarter as many questions are held out, and every model finds it. On text no gap is clear of the seeds.
+# So the mixture wins at equal active size, and still wins when the dense model has its time. The dense model of equal total size is better still, and a token pays for all of it: almost four times the feed-forward products. A mixture buys room for knowledge at a low price per token.
+
+# %% [markdown]
+# It does not buy better thinking, as the next pictures show. There one rule decides the value of 4,096 questions, 1,024 others are held out, and every model finds it. On text no gap between the first two is clear of the seeds.
 
 # %% tags=["nbval-ignore-output"]
 contrasted = ("dense, equal active", "mixture", "dense, equal total")
