@@ -617,7 +617,7 @@ colour_text(
 # %% [markdown]
 # ## When a mixture wins · {section} minutes
 #
-# On text the two models of equal active size could not be told apart. Now a task that is all memory: 4,096 facts, each a pair of things and a relation with one of 64 values drawn at random. Nothing follows from anything, so a model knows a fact or does not. `(thing 17, thing 90, relation 3) → value 41` is one; guessing is right once in 64.
+# On text the two models of equal active size could not be told apart. Now a task that is all memory: 4,096 facts, each a pair of things and a relation with one of 64 values drawn at random. Nothing follows from anything, so a model knows a fact or does not. Three tokens are asked and the fourth is the answer; guessing is right once in 64.
 
 # %% [markdown]
 # Four models of one layer and D = 24, each at the rate that suits it best, on the same batches. "Equal active" is as wide as two experts and the router; "equal time" is the same model with half as many steps again, which is more time than the mixture takes; "equal total" holds all weights in one network and uses them all.
@@ -642,6 +642,10 @@ runs = {
     name: FactTraining(fact_model(make, facts_seed), facts, steps, lr=lr, seed=facts_seed)
     for name, (make, lr, steps) in contest.items()
 }
+a, b, relation = facts.asked[0].tolist()
+print(
+    f"the first fact: thing {a}, thing {b}, relation {relation - 128} → value {facts.answer[0] - 160}"
+)
 for name, run in runs.items():
     weights, seen = (
         sum(p.numel() for p in run.model.parameters()),
