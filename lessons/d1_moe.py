@@ -27,6 +27,7 @@ from checks.d1_moe import (
     check_router,
     check_sorted_dispatch,
 )
+from checks.learner.live import live_traffic
 from checks.learner.resume import resume
 from helpers.data.corpus import Corpus
 from helpers.data.facts import VOCABULARY, random_facts
@@ -420,7 +421,7 @@ print("equal but for the router:", active - ffn_of["dense"] == router_size)
 predict("D1.p3", guess=None)  # which ends lower on held-out text, "moe", "dense" or "no telling"?
 
 # %% [markdown]
-# The next two cells train, each for well under a minute. Stopped, a cell goes on where it was when you run it again; to begin anew, run the cell above that makes the two models, and then this one.
+# Two cells train, each for well under a minute; while the mixture does, its loss and the load of its layers are drawn. Stopped, a cell goes on where it was when you run it again; to begin anew, run the cell above that makes the two models, and then this one.
 
 # %% tags=["nbval-ignore-output"]
 loads = []  # (steps, layers, E)
@@ -432,9 +433,12 @@ def keep_loads(step, model):
 
 moe_run = Training(moe, corpus(), steps=150, rows=8, after_step=keep_loads)
 dense_run = Training(dense, corpus(), steps=150, rows=8)
+watch = live_traffic(moe)
 
 # %% tags=["nbval-ignore-output"]
-moe_run.run(150)
+with watch:
+    moe_run.run(150)
+watch
 
 # %% tags=["nbval-ignore-output"]
 dense_run.run(150)
