@@ -200,7 +200,7 @@ print(
 )
 
 # %% [markdown]
-# DeepSeek's 5.6 million dollars are GPU-hours at an assumed 2 dollars each, for the final run alone. The study plan's "$100M+" for dense models has no source that we could find, so one published dense run stands beside it at the same price. "Matches GPT-4" means GPT-4o of May 2024 on DeepSeek's own measurements: one row it wins, one it loses. That GPT-4 is a mixture is a rumour.
+# DeepSeek's 5.6 million dollars are GPU-hours at an assumed 2 dollars each, for the final run alone. The study plan's "$100M+" for dense models has no source that we could find, so one published dense run stands beside it at the same price. "Matches GPT-4" means GPT-4o of May 2024 on DeepSeek's own measurements: one row it wins, one it loses.
 
 # %%
 for cost in TRAINING_COSTS:
@@ -256,7 +256,10 @@ three = torch.tensor([[3.0]])
 print(token_loop(three, torch.tensor([[0.73, 0.27]]), torch.tensor([[0, 1]]), times))
 
 # %% [markdown]
-# The loop calls an expert T·K times with one row. Write it the other way round: for each expert, gather the rows that chose it, call it once, weight the result and add it back at the right tokens. The picture follows six rows there and back. The check also accepts the token loop; the chart after it shows the price.
+# The loop calls an expert T·K times with one row. Write it the other way round: for each expert, gather the rows that chose it, call it once, weight the result and add it back at the right tokens. The check also accepts the token loop; the chart after it shows the price.
+
+# %% [markdown]
+# Six rows on their way to four experts and back.
 
 # %%
 torch.manual_seed(1)
@@ -468,7 +471,10 @@ print("the gap changes its sign between seeds:", min(gaps) < 0 < max(gaps))
 # %% [markdown]
 # ## What it costs in memory · {section} minutes
 #
-# A token leaves half of the experts idle; memory does not. Take one weight of four bytes: in training its gradient takes four more and Adam's two moments eight, so every expert is paid for four times, whether this token uses it or not. That is the largest price of idle experts. V3's 671 billion weights in this form would take 10.7 terabytes before the first activation.
+# A token leaves half of the experts idle; memory does not. Take one weight of four bytes: in training its gradient takes four more and Adam's two moments eight, so every expert is paid for four times, whether this token uses it or not. That is the largest price of idle experts.
+
+# %% [markdown]
+# V3's 671 billion weights in this form would take 10.7 terabytes, before the first activation is kept.
 
 # %%
 print(f"{16 * total_parameters(V3) / 1e12:.1f} TB")
@@ -477,7 +483,10 @@ print(
 )
 
 # %% [markdown]
-# Measured below on one batch of 8 times 64 tokens. A mixture also keeps more for the backward pass, and not because idle experts lie in memory. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. This course's SwiGLU adds a copy of its own, since it joins two matrices of each expert that it calls, for speed.
+# A mixture also keeps more for the backward pass, and not because idle experts lie in memory. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. This course's SwiGLU adds a copy of its own, since it joins two matrices of each expert that it calls, for speed.
+
+# %% [markdown]
+# Both together, measured on one batch of 8 times 64 tokens.
 
 # %% tags=["nbval-ignore-output"]
 batch, _ = corpus().batch(8, 64, torch.Generator().manual_seed(0))
@@ -544,7 +553,10 @@ print("every layer is more uneven than twice chance:", min(cvs) > 2 * chance)
 print("random choices are:", float(load_cv(expert_load(random_choice, num_experts))) > 2 * chance)
 
 # %% [markdown]
-# Do experts specialise? Relative load is 1.0 where a kind of text uses an expert as much as the even share. Rows that differ mean that the router tells prose, code and stories apart. But an untrained router does so too, since the texts have different words; and of few tokens chance makes rows that differ. So three maps: yours, the same model before training, and yours with the domains dealt out at random.
+# Do experts specialise? Relative load is 1.0 where a kind of text uses an expert as much as the even share. Rows that differ mean that the router tells prose, code and stories apart.
+
+# %% [markdown]
+# But an untrained router does so too, since the texts have different words, and chance makes rows differ a little. So three maps: yours, the same model before training, and yours with the domains dealt out at random.
 
 # %%
 predict(
@@ -739,7 +751,7 @@ print("facts, share recalled:", gained)
 print("rule, share right:", by_seed("rules", 1), "· text, nats per token:", by_seed("text", -1))
 
 # %% [markdown]
-# How many experts, and how many of them active? The first four rows add experts of one size with two active: the price per token stays. The next four let one to eight of eight be active: the size stays. One alone is the trap of D1.1, a router that never learns. In the last row the router of two is left as it was drawn: on facts that costs nothing. What a mixture gains here is room, not skill of routing.
+# How many experts, and how many of them active? The first four rows add experts of one size with two active: the price per token stays. The next four let one to eight of eight be active: the size stays. In the last row the router of two is left as it was drawn.
 
 # %% tags=["nbval-ignore-output"]
 swept = {
@@ -753,6 +765,9 @@ swept |= {
 swept["8 experts, top-2, router never trained"] = [row["frozen router"]["recalled"] for row in rows]
 plot_spread(swept, "More experts, or more of them active", "facts recalled, share")
 plt.show()
+
+# %% [markdown]
+# One alone is the trap of D1.1, a router that never learns, and yet it beats the dense network. A router that was never trained costs nothing here at all. On facts, what a mixture gains is room, not skill of routing.
 
 # %%
 untrained_router = [row["frozen router"]["recalled"] for row in rows]
@@ -944,7 +959,7 @@ progress()
 # - Renormalising after the softmax is the same as a softmax over the chosen logits.
 # - With `top_k=1` and renormalised gates the router learns nothing.
 # - An untrained router already sends code and stories to different experts.
-# - Facts are where a mixture wins; a rule and three texts are where it does not.
+# - On facts a mixture wins clearly, even with a router that never learns; on a rule it gains nothing.
 
 # %% [markdown]
 # ## Read next
