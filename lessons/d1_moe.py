@@ -730,6 +730,8 @@ for task, title, unit in (
     ("text", "Prose, code and stories", "held-out loss, nats per token"),
 ):
     plot_spread({name: [row[task][name] for row in rows] for name in contrasted}, title, unit)
+    if task == "rules":
+        plt.xlim(0, 1.05)
     plt.show()
 
 
