@@ -866,6 +866,8 @@ def first_half_moves(model):
 
 
 # %%
+ends = {name: sum(losses[-10:]) / 10 for name, losses in trials.items()}
+print(f"{bug} ends at most 0.1 above the right router:", ends["broken"] < ends["right"] + 0.1)
 print("the right router's first half depends on the second:", first_half_moves(sound))
 print(f"{bug}'s does:", first_half_moves(broken))
 
