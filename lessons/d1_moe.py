@@ -27,9 +27,10 @@ from checks.d1_moe import (
     check_router,
     check_sorted_dispatch,
 )
+from checks.learner.live import live_traffic
 from checks.learner.resume import resume
 from helpers.data.corpus import Corpus
-from helpers.data.facts import VOCABULARY, random_facts, ruled_facts
+from helpers.data.facts import VOCABULARY, random_facts
 from helpers.diagrams.dispatch import dispatch_rows
 from helpers.diagrams.routing import route_explorer, token_route
 from helpers.measuring.memory import weight_bytes
@@ -199,7 +200,7 @@ print(
 )
 
 # %% [markdown]
-# DeepSeek's 5.6 million dollars are GPU-hours at an assumed 2 dollars each, for the final run alone. The study plan's "$100M+" for dense models has no source that we could find, so one published dense run stands beside it at the same price. "Matches GPT-4" means GPT-4o of May 2024 on DeepSeek's own measurements: one row it wins, one it loses. That GPT-4 is a mixture is a rumour.
+# DeepSeek's 5.6 million dollars are GPU-hours at an assumed 2 dollars each, for the final run alone. The study plan's "$100M+" for dense models has no source that we could find, so one published dense run stands beside it at the same price. "Matches GPT-4" means GPT-4o of May 2024 on DeepSeek's own measurements: one row it wins, one it loses.
 
 # %%
 for cost in TRAINING_COSTS:
@@ -255,7 +256,10 @@ three = torch.tensor([[3.0]])
 print(token_loop(three, torch.tensor([[0.73, 0.27]]), torch.tensor([[0, 1]]), times))
 
 # %% [markdown]
-# The loop calls an expert T·K times with one row. Write it the other way round: for each expert, gather the rows that chose it, call it once, weight the result and add it back at the right tokens. The picture follows six rows there and back. The check also accepts the token loop; the chart after it shows the price.
+# The loop calls an expert T·K times with one row. Write it the other way round: for each expert, gather the rows that chose it, call it once, weight the result and add it back at the right tokens. The check also accepts the token loop; the chart after it shows the price.
+
+# %% [markdown]
+# Six rows on their way to four experts and back.
 
 # %%
 torch.manual_seed(1)
@@ -420,7 +424,7 @@ print("equal but for the router:", active - ffn_of["dense"] == router_size)
 predict("D1.p3", guess=None)  # which ends lower on held-out text, "moe", "dense" or "no telling"?
 
 # %% [markdown]
-# The next two cells train, each for well under a minute. Stopped, a cell goes on where it was when you run it again; to begin anew, run the cell above that makes the two models, and then this one.
+# Two cells train, each for well under a minute; while the mixture does, its loss and the load of its layers are drawn. Stopped, a cell goes on where it was when you run it again; to begin anew, run the cell above that makes the two models, and then this one.
 
 # %% tags=["nbval-ignore-output"]
 loads = []  # (steps, layers, E)
@@ -432,9 +436,12 @@ def keep_loads(step, model):
 
 moe_run = Training(moe, corpus(), steps=150, rows=8, after_step=keep_loads)
 dense_run = Training(dense, corpus(), steps=150, rows=8)
+watch = live_traffic(moe)
 
 # %% tags=["nbval-ignore-output"]
-moe_run.run(150)
+with watch:
+    moe_run.run(150)
+watch
 
 # %% tags=["nbval-ignore-output"]
 dense_run.run(150)
@@ -464,7 +471,10 @@ print("the gap changes its sign between seeds:", min(gaps) < 0 < max(gaps))
 # %% [markdown]
 # ## What it costs in memory · {section} minutes
 #
-# A token leaves half of the experts idle; memory does not. Take one weight of four bytes: in training its gradient takes four more and Adam's two moments eight, so every expert is paid for four times, whether this token uses it or not. That is the largest price of idle experts. V3's 671 billion weights in this form would take 10.7 terabytes before the first activation.
+# A token leaves half of the experts idle; memory does not. Take one weight of four bytes: in training its gradient takes four more and Adam's two moments eight, so every expert is paid for four times, whether this token uses it or not. That is the largest price of idle experts.
+
+# %% [markdown]
+# V3's 671 billion weights in this form would take 10.7 terabytes, before the first activation is kept.
 
 # %%
 print(f"{16 * total_parameters(V3) / 1e12:.1f} TB")
@@ -473,7 +483,10 @@ print(
 )
 
 # %% [markdown]
-# Measured below on one batch of 8 times 64 tokens. A mixture also keeps more for the backward pass, and not because idle experts lie in memory. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. This course's SwiGLU adds a copy of its own, since it joins two matrices of each expert that it calls, for speed.
+# A mixture also keeps more for the backward pass, and not because idle experts lie in memory. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. This course's SwiGLU adds a copy of its own, since it joins two matrices of each expert that it calls, for speed.
+
+# %% [markdown]
+# Both together, measured on one batch of 8 times 64 tokens.
 
 # %% tags=["nbval-ignore-output"]
 batch, _ = corpus().batch(8, 64, torch.Generator().manual_seed(0))
@@ -540,7 +553,10 @@ print("every layer is more uneven than twice chance:", min(cvs) > 2 * chance)
 print("random choices are:", float(load_cv(expert_load(random_choice, num_experts))) > 2 * chance)
 
 # %% [markdown]
-# Do experts specialise? Relative load is 1.0 where a kind of text uses an expert as much as the even share. Rows that differ mean that the router tells prose, code and stories apart. But an untrained router does so too, since the texts have different words; and of few tokens chance makes rows that differ. So three maps: yours, the same model before training, and yours with the domains dealt out at random.
+# Do experts specialise? Relative load is 1.0 where a kind of text uses an expert as much as the even share. Rows that differ mean that the router tells prose, code and stories apart.
+
+# %% [markdown]
+# But an untrained router does so too, since the texts have different words, and chance makes rows differ a little. So three maps: yours, the same model before training, and yours with the domains dealt out at random.
 
 # %%
 predict(
@@ -617,10 +633,10 @@ colour_text(
 # %% [markdown]
 # ## When a mixture wins · {section} minutes
 #
-# On text the two models of equal active size could not be told apart. Now a task that is all memory: 4,096 facts, each a pair of things and a relation with one of 64 values drawn at random. Nothing follows from anything, so a model knows a fact or does not. `(thing 17, thing 90, relation 3) → value 41` is one; guessing is right once in 64.
+# On text the two models of equal active size could not be told apart. Now a task that is all memory: 4,096 facts, each a pair of things and a relation with one of 64 values drawn at random. Nothing follows from anything, so a model knows a fact or does not. Three tokens are asked and the fourth is the answer; guessing is right once in 64.
 
 # %% [markdown]
-# Four models of one layer and D = 24, each at the rate that suits it best, on the same batches. "Equal active" is as wide as two experts and the router; "equal time" is the same model with half as many steps again, since a step of the mixture takes longer here; "equal total" holds all weights in one network and uses them all.
+# Four models of one layer and D = 24, each at the rate that suits it best, on the same batches. "Equal active" is as wide as two experts and the router; "equal time" is the same model with half as many steps again, which is more time than the mixture takes; "equal total" holds all weights in one network and uses them all.
 
 
 # %%
@@ -642,6 +658,10 @@ runs = {
     name: FactTraining(fact_model(make, facts_seed), facts, steps, lr=lr, seed=facts_seed)
     for name, (make, lr, steps) in contest.items()
 }
+a, b, relation = facts.asked[0].tolist()
+print(
+    f"the first fact: thing {a}, thing {b}, relation {relation - 128} → value {facts.answer[0] - 160}"
+)
 for name, run in runs.items():
     weights, seen = (
         sum(p.numel() for p in run.model.parameters()),
@@ -698,7 +718,10 @@ for rival in ("dense, equal active", "dense, equal time", "dense, equal total"):
     print(f"the mixture recalls more than {rival}:", share["mixture"] > share[rival] + margin)
 
 # %% [markdown]
-# So the mixture wins at equal active size, and still wins when the dense model has its time. The dense model of equal total size is better still, and a token pays for all of it: four times the feed-forward products. A mixture buys room for knowledge at a low price per token; it does not buy better thinking, as the next picture shows. There a rule decides the value, a quarter as many questions are held out, and every model finds it. On text no gap is clear of the seeds.
+# So the mixture wins at equal active size, and still wins when the dense model has its time. The dense model of equal total size is better still, and a token pays for all of it: almost four times the feed-forward products. A mixture buys room for knowledge at a low price per token.
+
+# %% [markdown]
+# It does not buy better thinking, as the next pictures show. There one rule decides the value of 4,096 questions, 1,024 others are held out, and every model finds it: nothing to gain. Text lies between, since some of it is facts (who is where, which name follows which): a small gain at this size, none that shows in the larger model above.
 
 # %% tags=["nbval-ignore-output"]
 contrasted = ("dense, equal active", "mixture", "dense, equal total")
@@ -707,10 +730,30 @@ for task, title, unit in (
     ("text", "Prose, code and stories", "held-out loss, nats per token"),
 ):
     plot_spread({name: [row[task][name] for row in rows] for name in contrasted}, title, unit)
+    if task == "rules":
+        plt.xlim(0, 1.05)
     plt.show()
 
+
+# %%
+def by_seed(task, better):
+    """How much the mixture is ahead of the dense model of equal active size, per stored seed."""
+    return [
+        round(better * (row[task]["mixture"] - row[task]["dense, equal active"]), 2) for row in rows
+    ]
+
+
+gained = [
+    round(
+        row["models"]["mixture"]["recalled"] - row["models"]["dense, equal active"]["recalled"], 2
+    )
+    for row in rows
+]
+print("facts, share recalled:", gained)
+print("rule, share right:", by_seed("rules", 1), "· text, nats per token:", by_seed("text", -1))
+
 # %% [markdown]
-# How many experts, and how many of them active? The first four rows add experts of one size with two active: the price per token stays. The next four let one to eight of eight be active: the size stays. One alone is the trap of D1.1, a router that never learns. In the last row the router is left as it was drawn.
+# How many experts, and how many of them active? The first four rows add experts of one size with two active: the price per token stays. The next four let one to eight of eight be active: the size stays. In the last row the router of two is left as it was drawn.
 
 # %% tags=["nbval-ignore-output"]
 swept = {
@@ -724,6 +767,19 @@ swept |= {
 swept["8 experts, top-2, router never trained"] = [row["frozen router"]["recalled"] for row in rows]
 plot_spread(swept, "More experts, or more of them active", "facts recalled, share")
 plt.show()
+
+# %% [markdown]
+# One alone is the trap of D1.1, a router that never learns, and yet it beats the dense network. A router that was never trained costs nothing here at all. On facts, what a mixture gains is room, not skill of routing.
+
+# %%
+untrained_router = [row["frozen router"]["recalled"] for row in rows]
+narrow_dense = [row["models"]["dense, equal active"]["recalled"] for row in rows]
+lone_expert = [row["top_k"][0]["recalled"] for row in rows]
+print(
+    "a router never trained is ahead of the dense model on every seed:",
+    min(untrained_router) > max(narrow_dense),
+)
+print("and one lone expert, half as wide, too:", min(lone_expert) > max(narrow_dense))
 
 # %% [markdown]
 # At width 24 the mixture's step is slow for its size: small products are all overhead. That goes away with width. Below, one layer forward and back on 2,048 tokens, at width 24 and at width 256: sixteen experts of one width, two active, beside dense layers of two and of sixteen times that width.
@@ -810,6 +866,8 @@ def first_half_moves(model):
 
 
 # %%
+ends = {name: sum(losses[-10:]) / 10 for name, losses in trials.items()}
+print(f"{bug} ends at most 0.1 above the right router:", ends["broken"] < ends["right"] + 0.1)
 print("the right router's first half depends on the second:", first_half_moves(sound))
 print(f"{bug}'s does:", first_half_moves(broken))
 
@@ -905,7 +963,7 @@ progress()
 # - Renormalising after the softmax is the same as a softmax over the chosen logits.
 # - With `top_k=1` and renormalised gates the router learns nothing.
 # - An untrained router already sends code and stories to different experts.
-# - Facts are where a mixture wins; a rule and three texts are where it does not.
+# - On facts a mixture wins clearly, even with a router that never learns; on a rule it gains nothing.
 
 # %% [markdown]
 # ## Read next

@@ -23,19 +23,23 @@ def test_more_experts_recall_more(row) -> None:
     assert four < eight < most
 
 
-def test_most_of_the_gain_needs_no_trained_router(row) -> None:
-    gain = recalled(row, "mixture") - recalled(row, "dense, equal active")
-    assert row["frozen router"]["recalled"] - recalled(row, "dense, equal active") > gain / 2
+def test_the_gain_needs_no_trained_router(row) -> None:
+    assert row["frozen router"]["recalled"] > recalled(row, "mixture") - MARGIN
 
 
-def test_a_lone_expert_is_worse_than_two(row) -> None:
+def test_a_lone_expert_is_worse_than_two_and_better_than_a_dense_network(row) -> None:
     alone, two, *_ = (found["recalled"] for found in row["top_k"])
-    assert alone < two - MARGIN
+    assert recalled(row, "dense, equal active") + MARGIN < alone < two - MARGIN
 
 
 def test_a_rule_is_found_by_all(row) -> None:
     assert min(row["rules"].values()) > 0.95
 
 
-def test_on_text_the_gap_is_small(row) -> None:
-    assert abs(row["text"]["mixture"] - row["text"]["dense, equal active"]) < 0.1
+def test_on_text_the_gain_is_small(row) -> None:
+    assert 0 < row["text"]["dense, equal active"] - row["text"]["mixture"] < 0.1
+
+
+def test_the_dense_model_of_equal_time_had_more_of_it(row) -> None:
+    longer, mixture = row["models"]["dense, equal time"], row["models"]["mixture"]
+    assert 1.5 * longer["ms"] > mixture["ms"]
