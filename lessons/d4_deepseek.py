@@ -22,6 +22,7 @@ from checks import predict, progress, truth
 from checks.learner_files.this_notebook import folder_of_its_own
 from checks.audit.known_mistakes import known_mistakes
 from checks.learner.carry import carry
+from checks.learner.live import live_traffic
 from checks.learner.resume import resume
 from checks.d4_deepseek import (
     check_count_parameters,
@@ -388,16 +389,24 @@ def go_on(tenths):
         moments.append({"step": point.step, "coherent": point.coherent, "copies": copies})
 
 
-go_on(2)
+watch = live_traffic(model)
+with watch:
+    go_on(2)
 
 # %% tags=["nbval-ignore-output"]
-go_on(3)
+with watch:
+    go_on(3)
 
 # %% tags=["nbval-ignore-output"]
-go_on(3)
+with watch:
+    go_on(3)
 
 # %% tags=["nbval-ignore-output"]
-go_on(2)
+with watch:
+    go_on(2)
+watch
+
+# %% tags=["nbval-ignore-output"]
 model = model.cpu()  # where the next cells look at it
 
 # %% tags=["nbval-ignore-output"]
