@@ -42,9 +42,9 @@ from helpers.checkpoints.written import write_folder
 from helpers.data.corpus import END_OF_TEXT, Corpus
 from helpers.measuring.random_routing import chance_cv
 from helpers.measuring.released_traffic import DOMAINS, traffic_by_domain
-from helpers.measuring.step_costs import median_processor_milliseconds, resting_bytes
 from helpers.measuring.stored_studies import stored_rows
 from helpers.measuring.timing import median_milliseconds
+from helpers.measuring.training_memory import training_bytes
 from helpers.diagrams.layers import block as block_diagram
 from helpers.diagrams.layers import stack as stack_diagram
 from helpers.model.attention_ways import QUERY_BLOCK, absorbs, attended_in_blocks, can_absorb
@@ -52,7 +52,7 @@ from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.interfaces import CachingModel
 from helpers.model.llama import CausalSelfAttention, Decoder, RMSNorm, SwiGLU
 from helpers.checkpoints.loading import loaded, use_v2_routers
-from helpers.measuring.memory import activation_bytes, standard_cache_bytes
+from helpers.measuring.memory import standard_cache_bytes
 from helpers.model.published import V3, active_parameters, total_parameters
 from helpers.model.speculative import speculate
 from helpers.plots.story_box import StoryBox, show_experts
@@ -524,18 +524,20 @@ rivals = {
     "dense, equal active": dense_config,
     "dense, equal total": replace(small, dense_layers=3, dense_dim=579),
 }
-started = {}
+runs = {}
 for name, config in rivals.items():
     torch.manual_seed(0)
-    started[name] = StoryRun(DeepSeek(config), rows, STEPS, every=STEPS)
-steps = {name: lambda begun=begun: begun.train(train, 1) for name, begun in started.items()}
-step_ms = median_processor_milliseconds(steps, turns=9)
-at_rest = {name: resting_bytes(begun.model, begun.optimizer) for name, begun in started.items()}
+    runs[name] = StoryRun(DeepSeek(config), rows, STEPS, every=STEPS)
+step_ms = median_milliseconds(
+    {name: lambda begun=begun: begun.train(train, 1) for name, begun in runs.items()}
+)
+step_bytes = {name: training_bytes(begun.model, rows.ids[:16]) for name, begun in runs.items()}
+at_rest = {name: sum(list(of.values())[:3]) for name, of in step_bytes.items()}
 plot_costs(
     {
         "weights, millions": {n: count_parameters(c)[0] / 1e6 for n, c in rivals.items()},
         "used for a token, millions": {n: count_parameters(c)[1] / 1e6 for n, c in rivals.items()},
-        "memory at rest, MB": {n: sum(of.values()) / 1e6 for n, of in at_rest.items()},
+        "memory at rest, MB": {n: of / 1e6 for n, of in at_rest.items()},
         "a training step, ms": step_ms,
     },
     "What the mixture and its dense rivals cost",
@@ -593,18 +595,11 @@ compared = {
     "standard, equal active": Decoder(rows.vocab_size, 128, 3, 4, lambda: SwiGLU(128, 192)),
     "standard, equal total": Decoder(rows.vocab_size, 128, 3, 4, lambda: SwiGLU(128, 576)),
 }
-memory = {}
-for name, made in compared.items():
-    adam = torch.optim.AdamW(made.parameters())
-    train(made, [(batch, rows.real[:16])], adam, lambda: 0.0)
-    rest = resting_bytes(made, adam)
-    memory[name] = {
-        "weights": rest["weights"] / 1e6,
-        "gradients": rest["gradients"] / 1e6,
-        "Adam's two moments": rest["optimiser"] / 1e6,
-        "kept for the backward pass, 16 rows": activation_bytes(made, batch) / 1e6,
-    }
-plot_memory_stack(memory, "What training holds")
+memory = {
+    name: {kind: size / 1e6 for kind, size in training_bytes(made, batch).items()}
+    for name, made in compared.items()
+}
+plot_memory_stack(memory, "What training holds, a batch of 16 stories")
 plt.show()
 
 # %% [markdown]
@@ -612,7 +607,7 @@ plt.show()
 
 # %%
 mixture, dense_too, standard, total_too = memory.values()
-kept = "kept for the backward pass, 16 rows"
+kept = "kept for the backward pass"
 more = mixture[kept] - dense_too[kept]
 three_rows = 3 * small.top_k * small.d_model * 4 * batch[:, 1:].numel() * small.num_layers / 1e6
 print(f"three rows per chosen expert: {three_rows:.1f} MB")
