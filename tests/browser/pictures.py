@@ -36,7 +36,7 @@ PLOTS = {
     "traffic.png": ("d1_moe", ("plot_load(", "plot_load_before_after("), 0),
     "curves.png": ("d4_deepseek", ("plot_story_curves(",), 0),
 }
-STORY = ("d4_deepseek", ("show_experts(",))
+STORY = ("d4_deepseek", ("show_experts(", "StoryBox("))
 PAGE = """<style>body {{ margin: 0; background: white; font: 15px sans-serif }}
 div {{ padding: 8px 16px }} pre {{ font-size: 17px; margin: 0 }}</style>{}"""
 
