@@ -108,7 +108,7 @@ def _expert(
 def _sum(canvas: Canvas, box: Box, weights: np.ndarray, chosen: np.ndarray) -> None:
     canvas.box(box, edge=INK)
     for place, gate, i in zip(box.inner(3).split(len(chosen), 10), weights, chosen, strict=True):
-        tint = text_background(i)
+        tint = text_background(int(i))
         canvas.box(place, f"{gate:.2f} · E{i}", fill=tint, edge=tint, size=SMALL, corner=3)
         if place.right < box.right - 6:
             canvas.text((place.right + 5, box.centre[1]), "+", SMALL)

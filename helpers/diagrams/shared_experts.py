@@ -52,7 +52,7 @@ def shared_and_routed(
     top = shared[-1].bottom + 46
     routed = Box(_X, top, 120, (len(drawn) + bool(others)) * (_ROW + _GAP) - _GAP)
     places = routed.stacked(len(drawn) + bool(others), _GAP)
-    plus = _frame(canvas, word, shared, places)
+    router, plus = _frame(canvas, word, shared, places)
     _shared(canvas, shared, plus)
     gate_of = dict(zip(chosen.tolist(), weights.tolist(), strict=True))
     for i, place in zip(drawn, places, strict=False):
@@ -65,6 +65,7 @@ def shared_and_routed(
             ink=INK if taken else QUIET,
         )
         if taken:
+            canvas.arrow(router.east, place.west, MAIN, bend="h")
             canvas.weighted(place.east, plus.west, f"× {gate_of[i]:.2f}", MAIN)
     if others:
         canvas.box(places[-1], f"{others} others", fill=EMPTY, ink=QUIET, dashed=True)
@@ -77,8 +78,8 @@ def shared_and_routed(
     )
 
 
-def _frame(canvas: Canvas, word: str, shared: list[Box], routed: list[Box]) -> Box:
-    """The token, the router and the sum, joined to the experts; returns the sum's sign."""
+def _frame(canvas: Canvas, word: str, shared: list[Box], routed: list[Box]) -> tuple[Box, Box]:
+    """Draws token, router and sum; returns the router and the sum's sign."""
     middle = (shared[0].y + routed[-1].bottom) / 2
     routed_middle = (routed[0].y + routed[-1].bottom) / 2
     token = canvas.box(Box(MARGIN, middle - 20, 96, 40), word, weight="bold", fill=PALE, edge=MAIN)
@@ -92,12 +93,10 @@ def _frame(canvas: Canvas, word: str, shared: list[Box], routed: list[Box]) -> B
     ):
         canvas.text((_X + 60, group[0].y - 16), text, SMALL, colour, weight="bold")
         canvas.panel(Box(_X - 10, group[0].y - 7, 140, group[-1].bottom - group[0].y + 14))
-    for place in routed:
-        canvas.arrow(router.east, (_X - 10, place.centre[1]), LINE, bend="h", thick=1, head=False)
     plus = canvas.sum_sign((690, middle))
     out = canvas.box(Box(722, middle - 23, 74, 46), "y", "its output", fill=PALE, edge=MAIN)
     canvas.arrow(plus.east, out.west, INK)
-    return plus
+    return router, plus
 
 
 def _shared(canvas: Canvas, shared: list[Box], plus: Box) -> None:

@@ -54,7 +54,7 @@ class LiveFrame:
         """The picture after these losses at these steps, with the present load of each layer."""
         relative = [load / max(load.mean(), 1e-9) for load in loads[:MOST_LAYERS]]
         busiest = max(float(load.max()) for load in relative)
-        self._make_room(max(steps, default=0), max(losses, default=1.0), busiest)
+        self._make_room(max(steps, default=0), max(losses, default=7.9), busiest)
         self._line.set_data(steps, losses)
         for bars, load in zip(self._bars, relative, strict=True):
             for bar, height in zip(bars, load, strict=True):

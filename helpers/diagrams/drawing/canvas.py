@@ -25,7 +25,15 @@ WIDTH, MARGIN = 820, 24  # of every card, in pixels of the page
 NORMAL, SMALL, LEAST = 12.5, 11.0, 9.5  # heights of letters
 _HALF_CAPITAL = 0.36  # of a letter's size
 _SCALE, _DPI = 2, 100  # pixels of the picture per pixel of the page; pixels of the page per inch
-_APART = (24, 40, 64, 96, 140)  # how far its colours are from each other, as near as size allows
+_APART = (
+    24,
+    40,
+    64,
+    96,
+    140,
+    200,
+    280,
+)  # how far its colours are from each other, as near as size allows
 
 
 class Canvas:
