@@ -578,7 +578,7 @@ gap = {name: spread_between(*pair, num_experts) for name, pair in choices.items(
 truth("D1.p4", f"{gap['untrained']:.2f} before training, {gap['trained']:.2f} after")
 
 # %% [markdown]
-# The widest gap of one expert between two domains, for three stored seeds and yours. A claim of specialisation must pass where training was and fail where it was not: 0.8 divides them.
+# The widest gap of one expert between two domains, for three stored seeds and yours. A claim of specialisation must pass where training was and fail where it was not: in layer 2 the line of 0.8 divides them, also on the tokens that all three kinds have in common. Layer 1 does not specialise on every seed.
 
 # %% tags=["nbval-ignore-output"]
 spreads = {
@@ -600,6 +600,9 @@ plot_spread(
 plt.show()
 
 # %%
+stored = stored_rows("d1_traffic")
+apart = [[row["trained"]["all tokens"][i] >= 0.8 for row in stored] for i in range(2)]
+print("layer 2 of three stored seeds:", apart[1], "· layer 1:", apart[0])
 print("trained: some expert's load differs by 0.8 or more:", gap["trained"] >= 0.8)
 print("untrained:", gap["untrained"] >= 0.8, "· domains shuffled:", gap["domains shuffled"] >= 0.8)
 
