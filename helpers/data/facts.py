@@ -1,4 +1,4 @@
-"""Questions of three tokens with one answer: facts that must be remembered, and rules that need not.
+"""Questions of three tokens with one answer: facts to remember, or cases of one rule.
 
 A question is a pair of things and a relation; N questions. All tokens come from one vocabulary:
 128 things, 32 relations, 64 values.

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from helpers.data.facts import Facts
 from helpers.model.device import device_of
 
-WARM_UP = 20
+WARM_UP = 50
 
 AfterStep = Callable[[int, nn.Module], None]
 
@@ -25,7 +25,7 @@ class FactTraining:
 
     Every step asks `rows` questions, and none comes again before all have been asked. `.losses`
     holds the cross-entropy of each batch, in nats per answer, and `.seconds` the processor time of
-    each step. AdamW without weight decay; the rate rises over 20 steps to `lr` and falls linearly
+    each step. AdamW without weight decay; the rate rises over 50 steps to `lr` and falls linearly
     to 0. `after_step(step, model)` runs without gradients.
     """
 
