@@ -148,13 +148,11 @@ def routed(model: Decoder, ids: Int[Tensor, "B L"]) -> Float[Tensor, "T E"]:
 
 
 def on_stories(seed: int, step: float) -> float:
-    """The held-out loss of the story model with the leak."""
+    """The held-out loss with the leak of a model that starts as in `d2_frontier`."""
     torch.manual_seed(seed)
-
-    def layer() -> DeepSeekMoE:
-        return with_router(DeepSeekMoE(64, 16, 2, 32, 1), LeakyRouter, 64)
-
-    model = Decoder(corpus().vocab_size, 64, 2, 4, layer)
+    model = Decoder(corpus().vocab_size, 64, 2, 4, lambda: DeepSeekMoE(64, 16, 2, 32, 1))
+    for layer in layers_of(model):
+        with_router(layer, LeakyRouter, 64)
     step_at = annealed(step, STORY_STEPS, STORY_STEPS * 3 // 5)
     BalancedTraining(
         model, corpus(), STORY_STEPS, lr=STORY_RATE, rebalance=rebalance, step_at=step_at, seed=seed
