@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -26,8 +26,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, listed
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, listed
 from helpers.plots.palette import numbers, validate_length
 
 MOST_EXPERTS = 8

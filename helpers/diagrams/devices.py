@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     LINE,
     MAIN,
     MARGIN,
@@ -17,12 +17,12 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted, listed
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, listed
 from helpers.plots.palette import numbers
 
 MOST_DEVICES = 16
-_TOP, _ROW, _GAP, _LEFT, _RIGHT = 84, 26, 8, 112, 708
+_TOP, _ROW, _GAP, _LEFT, _RIGHT = 84, 26, 8, 112, 684
 
 
 def devices(load: Int[Tensor, " E"], num_devices: int) -> Card:
@@ -71,5 +71,5 @@ def _device(canvas: Canvas, lane: Box, i: int, rows: np.ndarray, most: float) ->
         canvas.box(rest, fill="none", edge=LINE, thick=0.8, hatch="////", corner=0)
     text = f"{total:,.0f}, busiest" if busiest else f"{total:,.0f}"
     canvas.text(
-        (lane.right + 8, y), text, SMALL, colour, align="left", most=WIDTH - lane.right - 24
+        (lane.right + 8, y), text, SMALL, colour, align="left", most=WIDTH - MARGIN - lane.right - 8
     )

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box, Pixels
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -20,8 +20,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, gates_and_experts, listed, tidy
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, gates_and_experts, listed, tidy
 from helpers.plots.palette import COLOURS, text_background
 
 MOST_TOKENS, MOST_EXPERTS, MOST_CHOSEN, MOST_CHOICES = 8, 8, 3, 12
@@ -64,12 +64,12 @@ def dispatch_rows(
     return canvas.card(says, _alt(taken, names))
 
 
-def _lane(rows: int) -> float:
+def _lane(rows: int) -> Pixels:
     """The height of an expert that gathers so many rows."""
     return 12 + _ROW * max(rows, 1) + 3 * max(rows - 1, 0)
 
 
-def _column(left: float, width: float, rows: int, tall: float) -> list[Box]:
+def _column(left: Pixels, width: Pixels, rows: int, tall: Pixels) -> list[Box]:
     gap = min(34, (tall - rows * _ROW) / rows)
     height = rows * (_ROW + gap) - gap
     return Box(left, _TOP + (tall - height) / 2, width, height).stacked(rows, gap)

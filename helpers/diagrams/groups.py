@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -21,8 +21,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, choices, listed
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, choices, listed
 from helpers.plots.palette import numbers
 
 MOST_GROUPS, MOST_EXPERTS = 8, 64
@@ -80,7 +80,7 @@ def _group(
         box = place.inner(2)
         fill, edge = (PALE, MAIN) if i in chosen else (EMPTY, LINE)
         canvas.box(box, fill=fill, edge=edge, corner=3)
-        canvas.text((box.x + 7, box.centre[1]), f"{i}", SMALL, QUIET, align="left")
+        canvas.text((box.x + 7, box.centre[1]), f"{i}", SMALL, ink, align="left")
         canvas.text((box.right - 7, box.centre[1]), _score(score), SMALL, ink, align="right")
     first, second = sorted(values)[:-3:-1]
     middle, below = column.centre[0], column.bottom

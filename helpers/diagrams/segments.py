@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box, Pixels
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -22,8 +22,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, choices, counted, tidy
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, choices, counted, tidy
 
 MOST_EXPERTS, MOST_SEGMENTS = 64, 8
 
@@ -55,7 +55,7 @@ def expert_segments(num_experts: int, top_k: int, expert_dim: int, m: int) -> Ca
     return canvas.card(says, f"{before}. Cut in {m}: {after}.")
 
 
-def _experts(canvas: Canvas, top: float, number: int, top_k: int) -> list[Box]:
+def _experts(canvas: Canvas, top: Pixels, number: int, top_k: int) -> list[Box]:
     chosen = set(np.random.default_rng(1).choice(number, top_k, replace=False).tolist())
     gap = 8 if number <= 16 else 3
     boxes = Box(MARGIN, top, WIDTH - 2 * MARGIN, 40).split(number, gap)

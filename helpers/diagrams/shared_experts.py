@@ -6,8 +6,8 @@ Letters: E routed experts, K = top_k.
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -20,10 +20,10 @@ from helpers.diagrams.canvas import (
     THIRD,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted, gates_and_experts, listed, tidy
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, gates_and_experts, listed, tidy
 
-MOST_SHARED, MOST_DRAWN = 4, 16
+MOST_SHARED, MOST_DRAWN, MOST_CHOSEN = 4, 16, 8
 _X, _ROW, _GAP = 430, 26, 6
 
 
@@ -40,7 +40,7 @@ def shared_and_routed(
     """
     at_most("num_shared", num_shared, MOST_SHARED)
     weights, chosen = gates_and_experts(gates, experts, "K", num_experts)
-    at_most("top_k", len(chosen), MOST_DRAWN)
+    at_most("top_k", len(chosen), MOST_CHOSEN)
     (word,) = tidy([word], 1, "token")
     drawn = list(range(num_experts)) if num_experts <= MOST_DRAWN else sorted(chosen.tolist())
     others = num_experts - len(drawn)

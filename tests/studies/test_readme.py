@@ -21,6 +21,14 @@ def worst(method: str) -> str:
     return f"{min(cosines):.3f}-{max(cosines):.3f}"
 
 
+KINDS = ["mixture", "dense, equal active", "dense, equal time", "dense, equal total"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_recalled_of_the_facts(kind) -> None:
+    assert listed("d1_facts", lambda row: row["models"][kind]["recalled"]) in README
+
+
 @pytest.mark.parametrize("model", ["mixture", "dense"])
 @pytest.mark.parametrize("figure", ["coherent", "held_out"])
 def test_each_models_stories_and_loss(model, figure) -> None:

@@ -13,9 +13,9 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangl
 from matplotlib.path import Path
 from matplotlib.text import Text
 
-from helpers.diagrams.box import Box, Point
-from helpers.diagrams.card import MOST_BYTES, Card
-from helpers.diagrams.few_colours import png_of
+from helpers.diagrams.drawing.box import Box, Pixels, Point
+from helpers.diagrams.drawing.card import MOST_BYTES, Card
+from helpers.diagrams.drawing.few_colours import png_of
 from helpers.plots.palette import COLOURS, UNUSUAL, USUAL, text_background
 
 PAPER, INK, QUIET, LINE, EMPTY = "#f7f7f5", "#1f1f1f", "#5a5a5a", "#b9b9b4", "#ececea"
@@ -31,7 +31,7 @@ _APART = (24, 40, 64, 96, 140)  # how far its colours are from each other, as ne
 class Canvas:
     """A card of `WIDTH` × `height` with its title, to draw on."""
 
-    def __init__(self, height: float, title: str, note: str = ""):
+    def __init__(self, height: Pixels, title: str, note: str = ""):
         self.height = round(height)
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
@@ -51,12 +51,12 @@ class Canvas:
         self,
         at: Point,
         text: str,
-        size: float = NORMAL,
+        size: Pixels = NORMAL,
         colour: str = INK,
         *,
         weight: str = "normal",
         align: str = "center",
-        most: float = WIDTH,
+        most: Pixels = WIDTH,
         room: Box | None = None,
         on: str | None = None,
     ) -> Text:
@@ -84,16 +84,17 @@ class Canvas:
         self.words.append((drawn, room))
         return drawn
 
-    def _fit(self, drawn: Text, size: float, most: float) -> None:
-        while self._width(drawn) > most and size > LEAST:
+    def _fit(self, drawn: Text, size: Pixels, most: Pixels) -> None:
+        while self.width_of(drawn) > most and size > LEAST:
             size -= 0.5
             drawn.set_fontsize(size * 72 / _DPI)
         text = drawn.get_text()
-        while self._width(drawn) > most and len(text) > 1:
+        while self.width_of(drawn) > most and len(text) > 1:
             text = text[:-1]
             drawn.set_text(f"{text.rstrip()}…")
 
-    def _width(self, drawn: Text) -> float:
+    def width_of(self, drawn: Text) -> Pixels:
+        """How wide a text is on the page."""
         return drawn.get_window_extent(self.renderer).width / _SCALE
 
     def box(
@@ -105,12 +106,12 @@ class Canvas:
         fill: str = "white",
         edge: str = LINE,
         ink: str = INK,
-        size: float = NORMAL,
+        size: Pixels = NORMAL,
         weight: str = "normal",
-        thick: float = 1.2,
+        thick: Pixels = 1.2,
         dashed: bool = False,
         hatch: str | None = None,
-        corner: float = 5,
+        corner: Pixels = 5,
     ) -> Box:
         """A box with a text in its middle and a quiet note under it; both stay inside."""
         self._rectangle(box, fill, edge, thick, dashed, hatch, corner)
@@ -119,7 +120,19 @@ class Canvas:
         if text:
             self.text((x, y - apart), text, size, ink, weight=weight, most=box.width - 8, room=box)
         if note:
-            self.text((x, y + apart), note, SMALL, QUIET, most=box.width - 8, room=box)
+            colour = _quiet_on(fill)
+            self.text((x, y + apart), note, SMALL, colour, most=box.width - 8, room=box)
+        return box
+
+    def listing(self, box: Box, heading: str, lines: list[str], *, fill: str, edge: str) -> Box:
+        """A box with a bold heading and quiet lines under it."""
+        self._rectangle(box, fill, edge, 1.2, corner=5)
+        x, y = box.centre
+        top = y - 9 * len(lines)
+        self.text((x, top), heading, weight="bold", most=box.width - 10, room=box)
+        for i, line in enumerate(lines):
+            at, most = (x, top + 20 + 17 * i), box.width - 10
+            self.text(at, line, SMALL, _quiet_on(fill), most=most, room=box)
         return box
 
     def _rectangle(
@@ -127,10 +140,10 @@ class Canvas:
         box: Box,
         fill: str,
         edge: str,
-        thick: float = 1.0,
+        thick: Pixels = 1.0,
         dashed: bool = False,
         hatch: str | None = None,
-        corner: float = 0,
+        corner: Pixels = 0,
     ) -> None:
         shape = FancyBboxPatch(
             (box.x, box.y),
@@ -149,13 +162,17 @@ class Canvas:
         shape.set_hatch_linewidth(0.6)
         self.axes.add_patch(shape)
 
-    def cells(self, box: Box, colours: list[str]) -> None:
-        """A row of touching cells of these colours that fills the box, with a thin frame."""
-        for cell, colour in zip(box.split(len(colours)), colours, strict=True):
+    def stack(self, box: Box, colours: list[str]) -> None:
+        """Cells of these colours, from top to bottom, that fill the box."""
+        for cell, colour in zip(box.stacked(len(colours)), colours, strict=True):
             self.axes.add_patch(
                 Rectangle((cell.x, cell.y), cell.width, cell.height, color=colour, lw=0, zorder=2)
             )
-        self._rectangle(box, "none", LINE, 0.8)
+
+    def frame(self, box: Box, edge: str) -> None:
+        """A thick outline around what is in the box."""
+        self._rectangle(box, "none", edge, 2, corner=3)
+        self.axes.patches[-1].set_zorder(3)
 
     def panel(self, box: Box, fill: str = "#efefec", edge: str = "none") -> Box:
         """A quiet background that holds several boxes together."""
@@ -169,7 +186,7 @@ class Canvas:
         end: Point,
         colour: str = QUIET,
         *,
-        thick: float = 1.4,
+        thick: Pixels = 1.4,
         bend: str = "",
         head: bool = True,
         dashed: bool = False,
@@ -194,14 +211,14 @@ class Canvas:
         )
         self.axes.add_patch(patch)
 
-    def weighted(self, start: Point, end: Point, text: str, colour: str, thick: float = 2) -> None:
+    def weighted(self, start: Point, end: Point, text: str, colour: str, thick: Pixels = 2) -> None:
         """A line that first runs level through `text`, then bends to `end`."""
         x, y = start
         self.arrow(start, (x + 66, y), colour, thick=thick, head=False)
         self.arrow((x + 65, y), end, colour, thick=thick, head=False, bend="h")
         self.text((x + 34, y), text, SMALL, colour, on=PAPER, weight="bold")
 
-    def sum_sign(self, at: Point, sign: str = "+", radius: float = 13) -> Box:
+    def sum_sign(self, at: Point, sign: str = "+", radius: Pixels = 13) -> Box:
         """A circle with a sign in it, and the square around it."""
         square = Box(at[0] - radius, at[1] - radius, 2 * radius, 2 * radius)
         circle = Circle(at, radius, facecolor="white", edgecolor=INK, lw=1.4 * 72 / _DPI, zorder=2)
@@ -224,7 +241,11 @@ class Canvas:
         return Card(png, WIDTH, self.height, says, alt, self.figure, words)
 
 
-def point_on(start: Point, end: Point, part: float, bend: str = "") -> Point:
+def _quiet_on(fill: str) -> str:
+    return QUIET if fill in ("white", EMPTY) else "#333333"
+
+
+def point_on(start: Point, end: Point, part: Pixels, bend: str = "") -> Point:
     """The point at `part` of the way along an arrow, 0 its start and 1 its end."""
     (x0, y0), (x1, y1) = start, end
     eased = part * part * (3 - 2 * part) if bend else part
@@ -243,7 +264,7 @@ def _curve(start: Point, end: Point, bend: str) -> Path:
     return Path([start, *stops, end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
 
 
-def _rounded(points: list[Point], radius: float = 7) -> Path:
+def _rounded(points: list[Point], radius: Pixels = 7) -> Path:
     """A line through `points`, its corners rounded."""
     vertices, codes = [points[0]], [Path.MOVETO]
     for (before, corner), (_, after) in pairwise(pairwise(points)):
@@ -252,7 +273,7 @@ def _rounded(points: list[Point], radius: float = 7) -> Path:
     return Path([*vertices, points[-1]], [*codes, Path.LINETO])
 
 
-def _towards(start: Point, end: Point, far: float) -> Point:
+def _towards(start: Point, end: Point, far: Pixels) -> Point:
     (x0, y0), (x1, y1) = start, end
     length = max(abs(x1 - x0) + abs(y1 - y0), 1e-9)
     part = min(far / length, 0.5)
