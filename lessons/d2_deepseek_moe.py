@@ -489,10 +489,10 @@ def balanced_how(way):
         return {}
     if way == "Switch's loss":
         return dict(loss=lambda s, experts: 0.01 * switch_loss(s, experts))
+    how = moved_by(STEP)
     if way == "bias + V3's loss":
-        small = lambda s, experts: 0.0001 * sequence_loss(s, experts, length=64)
-        return moved_by(STEP) | dict(loss=small)
-    return moved_by(STEP)
+        how["loss"] = lambda s, experts: 0.0001 * sequence_loss(s, experts, length=64)
+    return how
 
 
 @cache
@@ -739,7 +739,7 @@ strong = {"α = 0.1": switch_at["0.1"], "step 0.02": bias_at["0.02"], "step 0.1"
 for setting, pairs in strong.items():
     cv, gained = (mean(part) for part in zip(*pairs))
     print(f"{setting:10} CV {cv:.2f}, loss {gained:+.3f}")
-truth("D2.p4", "the bias, at a CV of 0.05; its largest step costs 0.07 nats")
+truth("D2.p4", "the bias; step 0.1 costs " + ", ".join(f"{x:.3f}" for _, x in bias_at["0.1"]))
 evener = [b[0] < s[0] for pairs in switch_at.values() for b, s in zip(bias_at["0.02"], pairs)]
 print("step 0.02 is more even than every α, on every seed:", all(evener))
 print("so is step 0.005:", all(b[0] < s[0] for b, s in zip(bias_at["0.005"], switch_at["0.3"])))
@@ -838,6 +838,18 @@ truth(
     "D2.p5",
     f"{spans}; recall {min(on_facts['facts, step 0.1']):+.1f} to {max(on_facts['facts, step 0.1']):+.1f} points at step 0.1",
 )
+
+# %%
+on_stories, on_facts = leak_differences()
+every = {name: [round(d, 3) for d in diffs] for name, diffs in (on_stories | on_facts).items()}
+for name, diffs in every.items():
+    print(f"{name:30}", diffs)
+print("worse by 0.03 nats on any seed of stories:", max(map(max, on_stories.values())) > 0.03)
+print("facts, step 0.1: worse on every seed:", max(on_facts["facts, step 0.1"]) < 0)
+print("the same at rate 0.022:", max(on_facts["facts, step 0.1, rate 0.022"]) < 0)
+
+# %% [markdown]
+# On stories no harm shows, at either step: the differences are as large as those between seeds. On facts a step five times too large costs 2 to 4 points of recall at the usual rate, and at twice that rate the leak comes out ahead. Loss and recall do not convict it: a model can learn around a wrong gate as long as it is always wrong alike.
 
 
 # %% [markdown]
@@ -1152,15 +1164,11 @@ def last_cv(affinity, path):
 
 # %%
 pair = torch.tensor([0.65, 0.35]).expand(200, 4, 2)  # every token likes the first expert better
+needed = {}
 for step in (0.01, 0.001):
-    gap = control_bias(pair, 1, step).diff(dim=1).flatten()
-    met = (gap > 0.2999).nonzero()
-    print(
-        f"step {step}: the biases are 0.3 apart after",
-        int(met[0]) + 1 if len(met) else "more than 200",
-        "batches",
-    )
-truth("D2.p8", "15, and 150")
+    gap = control_bias(pair, 1, step).diff(dim=1).flatten()  # of the biases, after each batch
+    needed[step] = int((gap > 0.2999).nonzero()[0]) + 1
+truth("D2.p8", " and ".join(f"{batches} batches at {step}" for step, batches in needed.items()))
 
 # %% tags=["nbval-ignore-output"]
 table = {}
