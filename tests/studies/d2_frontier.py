@@ -91,9 +91,9 @@ class Nothing(nn.Module):
 
 def make_layer(num_shared: int, **sizes: int) -> DeepSeekMoE:
     """A layer with `num_shared` shared experts, which may be none."""
-    layer = DeepSeekMoE(D, num_shared=max(1, num_shared), **sizes)
+    layer = DeepSeekMoE(D, num_shared=max(1, num_shared), **sizes)  # type: ignore[arg-type]
     if num_shared == 0:
-        layer.shared = Nothing()
+        layer.shared = Nothing()  # type: ignore[assignment]
     return layer
 
 
