@@ -1,0 +1,80 @@
+"""D3's trade-off: one small model with each attention, by what it caches and what it loses."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from helpers.data.corpus import Corpus
+from helpers.model.grouped_heads import GroupedHeads, NoAttention
+from helpers.model.llama import Decoder, SwiGLU
+from helpers.training_loops.language_model import held_out_loss, train_lm
+from solutions.d3_mla import MultiHeadLatentAttention
+
+SEEDS = (0, 1, 2)
+HERE = ()
+D_MODEL, NUM_LAYERS, NUM_HEADS, D_HEAD, D_ROPE = 128, 2, 8, 16, 8
+STEPS, LENGTH, RATE = 200, 64, 4e-3
+EXPERT_DIM = 256  # of the model with MHA; the others' is as much wider as their attention is smaller
+LATENTS = (8, 24, 56, 120)  # with the rotary key: 16, 32, 64 and 128 numbers per token and layer
+WAYS: dict[str, Callable[[], nn.Module]] = {
+    "no attention": NoAttention,
+    "MHA": lambda: GroupedHeads(D_MODEL, NUM_HEADS, NUM_HEADS),
+    "GQA, 4 heads": lambda: GroupedHeads(D_MODEL, NUM_HEADS, 4),
+    "GQA, 2 heads": lambda: GroupedHeads(D_MODEL, NUM_HEADS, 2),
+    "MQA": lambda: GroupedHeads(D_MODEL, NUM_HEADS, 1),
+    **{
+        f"MLA, latent {latent}": lambda latent=latent: MultiHeadLatentAttention(
+            D_MODEL, NUM_HEADS, D_HEAD, latent, D_ROPE
+        )
+        for latent in LATENTS
+    },
+}
+
+
+def measure(seed: int) -> dict[str, Any]:
+    """Per way: held-out loss, parameters, and numbers cached per token and layer."""
+    return {name: of_model(trained(seed, make)) for name, make in WAYS.items()}
+
+
+def trained(seed: int, make_attention: Callable[[], nn.Module]) -> Decoder:
+    """The small model with this attention in every layer, trained on the three domains."""
+    torch.manual_seed(seed)
+    ffn_width = EXPERT_DIM + spared(make_attention()) // (3 * D_MODEL)
+    model = Decoder(
+        corpus().vocab_size, D_MODEL, NUM_LAYERS, NUM_HEADS, lambda: SwiGLU(D_MODEL, ffn_width)
+    )
+    for block in model.blocks:
+        block.attention = make_attention()
+    train_lm(model, corpus(), STEPS, length=LENGTH, lr=RATE, seed=seed)
+    return model
+
+
+def spared(attention: nn.Module) -> int:
+    """How many parameters fewer than MHA's four square matrices the attention has."""
+    return 4 * D_MODEL**2 - sum(weight.numel() for weight in attention.parameters())
+
+
+def of_model(model: Decoder) -> dict[str, Any]:
+    attention = model.blocks[0].attention
+    return {
+        "held_out": held_out_loss(model, corpus()),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "numbers": cached(attention),
+    }
+
+
+def cached(attention: nn.Module) -> int:
+    """The numbers that a cache of this attention keeps per token."""
+    if isinstance(attention, GroupedHeads):
+        return attention.cached_numbers
+    if isinstance(attention, MultiHeadLatentAttention):
+        return sum(attention.new_cache(1, 1).widths)
+    return 0
+
+
+@cache
+def corpus() -> Corpus:
+    return Corpus.build(vocab_size=1024)
