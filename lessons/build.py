@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from lessons.execute import execute
-from lessons.freshness import digest, stale_learner, stale_solved, stems
+from lessons.freshness import digest, stale_learner, stale_solved, stale_studies, stems
 from lessons.notebooks import as_text, learner_notebook, solved_notebook, write
 from lessons.percent import LessonError
 
@@ -22,9 +22,12 @@ def build_learner(root: Path, stem: str) -> None:
 def build_solved(root: Path, stem: str) -> None:
     """`solutions/<stem>.ipynb` is the solved lesson, executed in `solutions/`, with its digest.
 
-    Raises `LessonError`, and leaves the old file, where a cell fails or the file gets too large.
+    Raises `LessonError`, and leaves the old file, where a study that the lesson reads is stale, a
+    cell fails or the file gets too large.
     """
     name = f"solutions/{stem}.ipynb"
+    if stale := _of_other_sources(root, stem):
+        raise LessonError("\n".join(stale))
     notebook, made_from = solved_notebook(root, stem), digest(root, stem)
     try:
         execute(notebook, root / "solutions")
@@ -41,12 +44,19 @@ def check(root: Path, chosen: list[str]) -> list[str]:
     """One line for each built notebook that is stale; nothing is executed or written."""
     lines = []
     for stem in chosen:
+        lines += _of_other_sources(root, stem)
         if stale_learner(root, stem):
             made = f"notebooks/{stem}.ipynb is not what lessons/{stem}.py makes"
             lines.append(f"{made}: run python -m lessons.build --stubs {stem}")
         if why := stale_solved(root, stem):
             lines.append(f"solutions/{stem}.ipynb {why}: run python -m lessons.build {stem}")
     return lines
+
+
+def _of_other_sources(root: Path, stem: str) -> list[str]:
+    """A line for each study that the lesson reads and that is stale."""
+    made = "was made from other sources: run python -m tests.studies"
+    return [f"lessons/studies/{name}.json {made} {name}" for name in stale_studies(root, stem)]
 
 
 def build(root: Path, chosen: list[str], *, stubs: bool, force: bool) -> None:

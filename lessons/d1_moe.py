@@ -379,7 +379,7 @@ after = {name: held_out_loss(model, corpus) for name, model in (("MoE", moe), ("
 print({name: round(loss, 3) for name, loss in after.items()})
 
 # %% [markdown]
-# One run shows that both learn. It cannot show which is better: another seed moves either loss. `tests/studies/d1_seeds.json` holds three seeds of both.
+# One run shows that both learn. It cannot show which is better: another seed moves either loss. `lessons/studies/d1_seeds.json` holds three seeds of both.
 
 # %% [markdown]
 # ## Look at the traffic

@@ -436,7 +436,7 @@ print("switching it off costs more than 0.2 nats a token:", without_shared - wit
 # %% [markdown]
 # ## The same budget, cut two ways · 10 minutes
 #
-# The plan's segments and DeepSeek's fine experts beside the plain layer, with equal weights and equal multiplications in the routed experts and in the shared ones. One run each here; `tests/studies/d2_seeds.json` holds five seeds of each.
+# The plan's segments and DeepSeek's fine experts beside the plain layer, with equal weights and equal multiplications in the routed experts and in the shared ones. One run each here; `lessons/studies/d2_seeds.json` holds five seeds of each.
 
 # %%
 n, k, width = fine_grained(E, K, 64, 2)

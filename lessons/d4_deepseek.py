@@ -459,7 +459,7 @@ print(f"coherent: dense {dense_scores.coherent:.1%}, mixture {scores.coherent:.1
 print("the losses are within 0.01 nats of each other:", abs(of_dense - found.loss) < 0.01)
 
 # %% [markdown]
-# On stories this simple the extra weights buy little. `tests/studies/d4_seeds.json` holds three seeds of both, 200 stories of each scored; README says what came out.
+# On stories this simple the extra weights buy little. `lessons/studies/d4_seeds.json` holds three seeds of both, 200 stories of each scored; README says what came out.
 
 # %% [markdown]
 # ## Memory, plainly · 10 minutes

@@ -6,8 +6,8 @@ import pytest
 
 from course import ROOT
 from helpers.model.deepseek_config import DeepSeekConfig
+from lessons import stored_studies as stored
 from solutions.d4_deepseek import count_parameters
-from tests.studies import stored
 from tests.studies.d4_seeds import DENSE, SMALL, STEPS
 
 LESSON = ROOT / "lessons" / "d4_deepseek.py"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from course import ROOT
-from tests.studies import stored
+from lessons import stored_studies as stored
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -8,6 +8,7 @@ import pytest
 
 from checks import CHECKS
 from helpers.solution_markers import solved, source_of, stub
+from lessons import stored_studies
 from lessons.build import MAX_BYTES, main, stems
 from lessons.execute import execute
 from lessons.freshness import digest
@@ -401,3 +402,32 @@ def test_without_jupytext_one_sentence_says_what_to_run(course, capsys, monkeypa
     assert main(["--check"], course) == 1
     said = capsys.readouterr().err
     assert "course.py test" in said and "dev" in said and said.count("\n") == 1
+
+
+def test_a_lesson_is_not_built_on_a_study_of_other_sources(course, capsys):
+    edit(
+        course / "lessons" / "d1_tiny.py", 'print("same")\n\n', 'rows = stored_rows("d1_size")\n\n'
+    )
+    study = course / "tests" / "studies" / "d1_size.py"
+    study.parent.mkdir(parents=True)
+    study.write_text("SEEDS = (0,)\n", encoding="utf-8")
+    stored_studies.store("d1_size", stored_studies.made_from("d1_size", course), [], course)
+    pretend_built(course)
+    assert main(["--check"], course) == 0
+    study.write_text("SEEDS = (0, 1)\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["--check"], course) == 1
+    assert "python -m tests.studies d1_size" in capsys.readouterr().out
+    assert main(["--force"], course) == 1
+
+
+def test_other_rows_of_a_study_make_the_lesson_stale(course):
+    edit(
+        course / "lessons" / "d1_tiny.py", 'print("same")\n\n', 'rows = stored_rows("d1_size")\n\n'
+    )
+    rows = stored_studies.stored(course, "d1_size")
+    rows.parent.mkdir(parents=True)
+    rows.write_text("[]", encoding="utf-8")
+    before = digest(course, "d1_tiny")
+    rows.write_text("[1]", encoding="utf-8")
+    assert digest(course, "d1_tiny") != before
