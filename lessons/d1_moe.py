@@ -116,7 +116,7 @@ sample = "The router sends each token to two experts."
 print("decoding gives the text back:", corpus.decode(corpus.encode(sample)) == sample)
 
 # %% [markdown]
-# ## D1.1 Top-K router · {D1.1} minutes
+# ## D1.1 Top-K router · {section} minutes
 #
 # Take one token and three experts with logits 2, 1 and 0. The softmax gives 0.67, 0.24 and 0.09. Keep the best two and divide by their sum: the gates are 0.73 and 0.27.
 
@@ -167,7 +167,7 @@ for k in (1, 2):
     print(f"top_k={k}: a gradient reaches the router: {reached}")
 
 # %% [markdown]
-# ## D1.2 Expert array · {D1.2} minutes
+# ## D1.2 Expert array · {section} minutes
 #
 # One expert is LLaMA's feed-forward network, SwiGLU, from `helpers.model.llama`. With D = 256 and width 512 it has 3 · 256 · 512 = 393,216 weights. Four experts have four times as many, and none in common.
 
@@ -191,7 +191,7 @@ held = sum(p.numel() for p in array.parameters())
 print(f"{held:,} weights, of which a token uses {held * top_k // num_experts:,}")
 
 # %% [markdown]
-# ## D1.3 Token dispatch and combination · {D1.3} minutes
+# ## D1.3 Token dispatch and combination · {section} minutes
 #
 # Two experts, 10·x and 100·x. The token 3 chose both with gates 0.73 and 0.27: it becomes 0.73 · 30 + 0.27 · 300 = 102.9. The loop below is the specification.
 #
@@ -254,7 +254,7 @@ plot_times(taken, "512 tokens, 8 experts, top-2: rows must travel together")
 plt.show()
 
 # %% [markdown]
-# ## D1.4a Load balancing metrics · {D1.4a+D1.4b+D1.4c} minutes with D1.4b and c
+# ## D1.4a Load balancing metrics · {section} minutes with D1.4b and c
 #
 # Six choices among three experts: 0 1, 0 2, 0 1. The load is 3, 2, 1: mean 2, population deviation 0.82. So CV is 0.41 and the busiest expert is 50% above the mean (MaxVio 0.5).
 
@@ -302,7 +302,7 @@ mean_cv = sum(float(load_cv(expert_load(draw, num_experts))) for draw in draws) 
 print("200 random draws agree within a quarter:", abs(mean_cv / 0.0442 - 1) < 0.25)
 
 # %% [markdown]
-# ## D1.5 Complete MoE layer · {D1.5} minutes
+# ## D1.5 Complete MoE layer · {section} minutes
 #
 # Your parts take rows of tokens; a transformer hands over `(B, L, D)`. A batch of 2 rows of 3 positions is T = 6 tokens. Write `forward`, and keep the choices as `last_experts`: the pictures read them.
 
@@ -328,7 +328,7 @@ print("router:", any(bool(p.grad.any()) for p in layer.router.parameters()))
 print("exactly the chosen experts:", {i for i in range(num_experts) if reached[i]} == chosen)
 
 # %% [markdown]
-# ## Train it · 30 minutes
+# ## Train it · {section} minutes
 #
 # Two models of two layers, alike but for the feed-forward part: your MoE (4 experts of width 512, 2 active) and one dense SwiGLU of width 1,024. A token meets the same number of feed-forward weights in both, plus the router's 1,024.
 
@@ -433,7 +433,7 @@ top_expert = experts.gather(1, gates.argmax(-1, keepdim=True))[:, 0]
 colour_text([corpus.decode([i]) for i in shown.tolist()], top_expert, num_experts)
 
 # %% [markdown]
-# ## Explore · 15 minutes
+# ## Explore · {section} minutes
 #
 # Move experts, top-k and temperature. Low temperature makes a router sure of itself (the top gate goes to 1), high temperature makes all gates alike. The load does not change with it: why? And what does a larger top-k do to the load?
 
@@ -443,7 +443,7 @@ scores = rows["x"] @ (torch.randn(d_model, 16) / 16)  # what 16 random experts w
 router_explorer(scores)
 
 # %% [markdown]
-# ## Break it · 15 minutes
+# ## Break it · {section} minutes
 #
 # Choose a known slip, run the cell and read what turns red. Then think: which of these would a falling loss have hidden from you?
 
@@ -466,7 +466,7 @@ plot_losses(
 plt.show()
 
 # %% [markdown]
-# ## Investigation 1: sorted dispatch · {D1.I1} minutes
+# ## Investigation 1: sorted dispatch · {section} minutes
 #
 # Production code sorts. Choices of experts 2, 0, 2, 1 in order become 0, 1, 2, 2: every expert reads one unbroken run of rows. Choice c belongs to token c // K. The check cannot see whether you sort; the curve can. Predict: with how many experts does sorting win?
 
@@ -500,7 +500,7 @@ plt.show()
 # Where does the time go? Compare the sort alone with the rest, then change the 32 (`expert_dim`) to 512 and the 1,024 tokens to 4,096, and note which of the two grows. V3 has 256 experts in a layer.
 
 # %% [markdown]
-# ## Investigation 2: capacity and dropped tokens · {D1.I2} minutes
+# ## Investigation 2: capacity and dropped tokens · {section} minutes
 #
 # Switch gives each expert room for `capacity_factor` times its even share and drops what comes after. Load 3, 2, 1 and factor 1.0: each takes 2, so 1 of 6 choices is dropped. Your layer and V3 drop none (arXiv 2412.19437, p. 10).
 

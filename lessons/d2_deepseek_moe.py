@@ -64,7 +64,7 @@ torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slow
 carried
 
 # %% [markdown]
-# ## D2.1 Shared experts · {D2.1} minutes
+# ## D2.1 Shared experts · {section} minutes
 #
 # Some knowledge every token needs. DeepSeekMoE's models keep 1 to 4 experts always on and adds them unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12. The plan's "2 shared" for V3 is a slip.
 
@@ -94,7 +94,7 @@ from solutions.d2_deepseek_moe import SharedExperts
 check_shared_experts(SharedExperts)
 
 # %% [markdown]
-# ## D2.2a, b Segments, as the plan has them · {D2.2a+D2.2b} minutes
+# ## D2.2a, b Segments, as the plan has them · {section} minutes
 #
 # The plan cuts a token's hidden dimension into slices and routes each on its own. One token 1 2 3 4 5 6 and three segments give three rows: 1 2, 3 4, 5 6. Row t·m + s is slice s of token t.
 
@@ -119,7 +119,7 @@ print(segment_tokens(token, 3).tolist())
 print("merged again:", torch.equal(merge_segments(segment_tokens(token, 3), 3), token))
 
 # %% [markdown]
-# ## D2.2c Segments, as DeepSeek has them · {D2.2c} minutes
+# ## D2.2c Segments, as DeepSeek has them · {section} minutes
 #
 # DeepSeekMoE cuts the experts, not the token. With 16 experts and top-2 there are 120 pairs. Cut each in 4: 64 experts of a quarter of the width, top-8, the same weights and FLOPs, and 4,426,165,368 combinations (arXiv 2401.06066, section 3.1).
 
@@ -146,7 +146,7 @@ active = (V3.experts.top_k + V3.experts.shared) * V3.experts.expert_dim
 print(active, "= the dense width:", active == V3.dense_dim)
 
 # %% [markdown]
-# ## D2.3a Expert groups · {D2.3a} minutes, extra
+# ## D2.3a Expert groups · {section} minutes, extra
 #
 # The plan's "8" probably comes from here: V3's 256 experts lie in 8 groups of 32, a token may use 4 groups, and its 8 experts come from those. A group with scores 0.9, 0.1, 0.8 counts 0.9 + 0.8 = 1.7: the sum of its best two.
 
@@ -157,7 +157,7 @@ from solutions.d2_deepseek_moe import keep_top_groups
 check_keep_top_groups(keep_top_groups)
 
 # %% [markdown]
-# ## D2.3b A router with a bias · {D2.3b} minutes
+# ## D2.3b A router with a bias · {section} minutes
 #
 # Affinities 0.8, 0.7 and 0.2 with biases −0.2, 0 and 0: the choice sees 0.6, 0.7 and 0.2. Top-1 is now expert 1, and its gate is made from 0.7, never from the bias.
 #
@@ -210,7 +210,7 @@ kept = torch.allclose(after[0][same].sort(-1).values, before[0][same].sort(-1).v
 print("gates of unchanged choices stay:", kept)
 
 # %% [markdown]
-# ## D2.3c The sign rule · {D2.3c} minutes
+# ## D2.3c The sign rule · {section} minutes
 #
 # Loads 6, 2, 4 have mean 4. With step 0.01 the biases move by −0.01, +0.01 and 0: an underused expert goes up. One step a batch, however far off the load is.
 #
@@ -227,7 +227,7 @@ moved = update_bias(torch.zeros(3), torch.tensor([6, 2, 4]), 0.01)
 print([round(b, 2) for b in moved.tolist()])
 
 # %% [markdown]
-# ## D2.3d The whole layer · {D2.3d} minutes
+# ## D2.3d The whole layer · {section} minutes
 #
 # Routed and shared experts together: D4 uses this class. With `num_segments` above 1 the routed experts see slices of width D / m, the shared ones the whole token, and `last_experts` has a row for each slice.
 
@@ -259,7 +259,7 @@ ordinary = dispatch_combine(tokens, *plain.router(tokens), plain.experts) + plai
 print("num_segments=1 is the ordinary layer:", torch.equal(plain(x), ordinary.view(2, 3, 64)))
 
 # %% [markdown]
-# ## D2.3e One step a batch, real tokens only · {D2.3e} minutes
+# ## D2.3e One step a batch, real tokens only · {section} minutes
 #
 # Two sequences of 5 and 3 real tokens, padded to 5: two of the ten positions are padding. They are routed like any token, and all alike; counted, they would steer the bias towards a load that no text has.
 
@@ -280,7 +280,7 @@ signs = [update_bias(torch.zeros(8), load, 1.0) for load in (counted, of_text)]
 print("padding would steer experts", (signs[0] != signs[1]).nonzero().flatten().tolist(), "wrongly")
 
 # %% [markdown]
-# ## Train five ways · 20 minutes
+# ## Train five ways · {section} minutes
 #
 # The same stories, the same layers (16 experts of width 64, top-2, one shared), five ways: no balancing, Switch's loss, the bias, the bias with V3's small loss, and a buggy bias.
 
@@ -414,7 +414,7 @@ print(
 print("CV after freezing stays below 0.1:", worst["bias"] < 0.1)
 
 # %% [markdown]
-# ## What the shared expert holds · 5 minutes
+# ## What the shared expert holds · {section} minutes
 #
 # Switch it off in the trained model and read the loss. In DeepSeekMoE's paper replacing it by one more routed expert raised the loss on the Pile from 1.808 to 2.414 (arXiv 2401.06066, p. 13).
 
@@ -434,7 +434,7 @@ print(f"with {with_shared:.3f}, without {without_shared:.3f}")
 print("switching it off costs more than 0.2 nats a token:", without_shared - with_shared > 0.2)
 
 # %% [markdown]
-# ## The same budget, cut two ways · 10 minutes
+# ## The same budget, cut two ways · {section} minutes
 #
 # The plan's segments and DeepSeek's fine experts beside the plain layer, with equal weights and equal multiplications in the routed experts and in the shared ones. One run each here; `lessons/studies/d2_seeds.json` holds five seeds of each.
 
@@ -487,7 +487,7 @@ apart = float((shares[0] - shares[1]).abs().max())
 print("different segments choose different experts:", apart > 0.5)
 
 # %% [markdown]
-# ## Sixty-four experts and three domains · 5 minutes
+# ## Sixty-four experts and three domains · {section} minutes
 #
 # The plan's lower end: 64 routed experts, top-6, on prose, code and stories together. Every domain is free to have its favourites as long as the whole batch is even; V3 shows the same in its figure 9.
 
@@ -518,7 +518,7 @@ print("each domain alone is less even than the whole:", min(within) > cv_held)
 # The sign rule evens the whole batch more than any domain and leaves each its favourites. A hundred steps are too few to balance 64 experts, and a batch of 1,024 tokens shows on average no CV below chance's 0.10.
 
 # %% [markdown]
-# ## Explore · 5 minutes
+# ## Explore · {section} minutes
 #
 # One slider: the step. Find one too small to arrive, one that arrives, and one that swings for ever.
 
@@ -526,7 +526,7 @@ print("each domain alone is less even than the whole:", min(within) > cv_held)
 bias_step_explorer()
 
 # %% [markdown]
-# ## Break it · 5 minutes
+# ## Break it · {section} minutes
 #
 # Choose a slip of the router and see what the check says. The leak you trained above balanced the load and its loss came down, which is why it survived in other people's code.
 
@@ -536,7 +536,7 @@ bug = "BiasInGates"  # one of the names
 print(check_biased_router.failure(known_mistakes("D2.3b")[bug]))
 
 # %% [markdown]
-# ## Investigation 1: the step, over seeds · {D2.I1} minutes
+# ## Investigation 1: the step, over seeds · {section} minutes
 #
 # Write the control loop on affinities that stay as they are, so that only the bias moves. Each batch must be routed with the bias that the batches before it left. Predict: two biases 0.3 apart move 0.01 each a batch; how many batches do they need, and how many at 0.001?
 
@@ -575,7 +575,7 @@ print(
 )
 
 # %% [markdown]
-# ## Investigation 2: how many experts until balance fails · {D2.I2} minutes
+# ## Investigation 2: how many experts until balance fails · {section} minutes
 #
 # A batch of 1,024 tokens and top-2 gives each of 64 experts 32 tokens: chance alone makes a CV of 0.17, a floor that no bias can remove. Solve the formula for E: up to how many experts is the floor at 0.1?
 #

@@ -73,7 +73,7 @@ torch.manual_seed(0)
 torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slower at this size
 
 # %% [markdown]
-# ## The problem, computed · 15 minutes
+# ## The problem, computed · {section} minutes
 #
 # To write token 4,097 a model needs the keys and values of the 4,096 before it. Key and value of two heads of width 3 are 2 · 2 · 3 = 12 numbers a token and layer. The plan counts LLaMA-70B with 64 key-value heads of 128 in 80 layers.
 
@@ -112,7 +112,7 @@ plt.show()
 # While it writes, a model reads its whole cache for every token, so fewer bytes also mean less waiting. In training and while reading a prompt the arithmetic is the limit, and the cache is not.
 
 # %% [markdown]
-# ## D3.1 Latent projections · {D3.1} minutes
+# ## D3.1 Latent projections · {section} minutes
 #
 # The plan's idea: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers kept in place of 64, which is 4x.
 #
@@ -134,7 +134,7 @@ print("needed:", [tuple(part.shape) for part in expanded])
 print("the plan's compression:", sum(y.numel() for y in expanded) / sum(y.numel() for y in kept))
 
 # %% [markdown]
-# ## D3.2 The latent cache · {D3.2} minutes
+# ## D3.2 The latent cache · {section} minutes
 #
 # Room for 5 positions, 2 used: an append of 3 fills it, one of 4 is refused and changes nothing. The buffers are made once, for all positions, so a step writes one row and copies none.
 
@@ -165,7 +165,7 @@ except ValueError as error:
 print(len(latent_cache), "positions still")
 
 # %% [markdown]
-# ## RoPE, refreshed · 10 minutes
+# ## RoPE, refreshed · {section} minutes
 #
 # Rotary embeddings turn each pair of neighbours by position × angle. The pair (1, 0) at position 1 with angle 1 turns by 1 radian and becomes (0.54, 0.84). `rotate(x, start, theta)` takes (…, L, H, d) and turns pair i of width d by theta^(−2i/d) a position.
 
@@ -193,7 +193,7 @@ print("7 and 5 do not:", not torch.allclose(near, other))
 # The plan's two latents say nothing of RoPE. DeepSeek's attention differs in three ways: one latent for keys and values together, an RMSNorm on it, and a small rotary part beside the content. The large models also squeeze the query. You write its pieces.
 
 # %% [markdown]
-# ## D3.3a The query path · {D3.3a} minutes
+# ## D3.3a The query path · {section} minutes
 #
 # Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 for the first, 3 + 2 for the second. Only the 2s are turned.
 
@@ -207,7 +207,7 @@ from solutions.d3_mla import QueryPath
 check_query_path(QueryPath)
 
 # %% [markdown]
-# ## D3.3b One latent for keys and values · {D3.3b} minutes
+# ## D3.3b One latent for keys and values · {section} minutes
 #
 # A latent of 512 serves 128 keys of 128 and 128 values of 128: 32,768 numbers out of 512. What is cached is the latent after its norm. Each head's rows of `kv_up` are its key, then its value.
 
@@ -218,7 +218,7 @@ from solutions.d3_mla import JointLatent
 check_joint_latent(JointLatent)
 
 # %% [markdown]
-# ## D3.3c The shared rotary key · {D3.3c} minutes
+# ## D3.3c The shared rotary key · {section} minutes
 #
 # Position reaches attention through one small key a token, the same for all heads, made from x itself. V2 gives no reason for that; one made from the latent could be absorbed as well. With r = 64 and R = 512 a token keeps 576 numbers.
 
@@ -229,7 +229,7 @@ from solutions.d3_mla import RotaryKey
 check_rotary_key(RotaryKey)
 
 # %% [markdown]
-# ## D3.I2 Longer contexts with YaRN · {D3.I2} minutes
+# ## D3.I2 Longer contexts with YaRN · {section} minutes
 #
 # V3 was trained on 4,096 positions, then stretched 40 times and trained on at 32K and 128K (V3p, section 4.3). A pair that turns 100 times in 4,096 positions keeps its angle; one that turns half a turn gets a fortieth of it, since a longer text would show it angles it has never seen.
 
@@ -267,7 +267,7 @@ for name, angles in (("as it was", plain), ("with YaRN", stretched)):
     print(f"{name}: {unseen} of 32 pairs meet angles at 163,840 that 4,096 never showed")
 
 # %% [markdown]
-# ## D3.3d Attend · {D3.3d} minutes
+# ## D3.3d Attend · {section} minutes
 #
 # A score has two parts, content and rotary: 1.5 and 0.5 with d = 14 and r = 2 give 2 / √16 = 0.5. The queries are those of the last L of S positions: with S = 5 and L = 2, the first query sees four positions.
 #
@@ -280,7 +280,7 @@ from solutions.d3_mla import attend
 check_attend(attend)
 
 # %% [markdown]
-# ## D3.3e The whole layer · {D3.3e} minutes
+# ## D3.3e The whole layer · {section} minutes
 #
 # Glue: x starts at position `len(cache)`, 0 without one. The latent and the rotary key go through the cache, in this order, and come back with all positions before them; keys and values are expanded from what comes back.
 
@@ -340,7 +340,7 @@ bound = 1e-5 * max(1.0, float(judged.abs().max()))
 print("transformers says the same within 1e-5:", float((mine - judged).abs().max()) <= bound)
 
 # %% [markdown]
-# ## The plan's criterion: cosine above 0.95 · 20 minutes beside D3.3f
+# ## The plan's criterion: cosine above 0.95 · {section} minutes beside D3.3f
 #
 # DeepSeek trains its attention from the start; others convert trained models (TransMLA, arXiv 2502.07864). The plan compares with standard attention, so you do too: train a standard model, replace its keys and values by latents, and see how far the outputs turn.
 
@@ -370,7 +370,7 @@ plot_attention_maps(maps[0], corpus.pieces(story), "Layer 2, eight heads")
 plt.show()
 
 # %% [markdown]
-# ## D3.3f From keys to latents · {D3.3f} minutes
+# ## D3.3f From keys to latents · {section} minutes
 #
 # Keys (3, 0), (4, 0), (0, 1) lie mostly along one direction: the first axis keeps 25 of their 26 units of squared length. Keep the directions that hold most of the keys on real text; the down-projection reads them, the up-projection puts them back.
 
@@ -464,7 +464,7 @@ plt.show()
 # So the criterion holds in this small model: an eighth of the directions keeps most of the squared length of its keys and values, and the cosine forgives the rest. Weights alone tell much of it, text the remainder, and a joint latent shares its numbers between keys and values, as DeepSeek's does.
 
 # %% [markdown]
-# ## D3.4 Absorbed decode · {D3.4} minutes
+# ## D3.4 Absorbed decode · {section} minutes
 #
 # After 16,384 tokens one more costs 16,384 expansions by a large matrix. Move it, and the scores stay the same numbers, scale and all: q · (W c) = (Wᵀ q) · c. With W = (2, 1)ᵀ, q = (1, 3) and c = 4: (1, 3) · (8, 4) = 20, and Wᵀq = 5, times 4 is 20.
 #
@@ -502,7 +502,7 @@ print("one matrix for distances 1 and 2:", torch.allclose(between[1], between[2]
 print("without a turn it is W_UQᵀ W_UK:", torch.allclose(between[0], W_UQ.T @ W_UK))
 
 # %% [markdown]
-# ## Is it faster? · 15 minutes
+# ## Is it faster? · {section} minutes
 #
 # The plan says so. Expanding costs R · H · 2d multiplications for each cached token, a million with 16 heads of 128 and a latent of 256. Predict for a context of 4,096: is it faster or slower than standard attention, measured in two ways below?
 
@@ -561,7 +561,7 @@ print(f"and {fewer:.0f} times fewer bytes than MHA with 128 heads of 128")
 # So absorbing pays where bytes are dear: one token at a time. A prompt's tokens share what is read, and multiplications are all that counts: prefill expands. D4's block does both by itself.
 
 # %% [markdown]
-# ## Explore · 5 minutes
+# ## Explore · {section} minutes
 #
 # It starts at V3's sizes. Between which two numbers of key-value heads does GQA keep as little as MLA? Compute the exact one: 576 / (2 · 128).
 
@@ -569,7 +569,7 @@ print(f"and {fewer:.0f} times fewer bytes than MHA with 128 heads of 128")
 cache_explorer()
 
 # %% [markdown]
-# ## Break it · 10 minutes
+# ## Break it · {section} minutes
 #
 # Choose a slip of the whole layer and read what the check says. Some of them give the right output for a whole text and go wrong only in decode, one token at a time.
 
@@ -579,7 +579,7 @@ bug = "RestartsAtZero"  # or one of these names
 print(check_mla.failure(known_mistakes("D3.3e")[bug]))
 
 # %% [markdown]
-# ## Investigation 1: how much width do keys need · {D3.I1} minutes
+# ## Investigation 1: how much width do keys need · {section} minutes
 #
 # Rows (3, 0) and (0, 1) have squared lengths 9 and 1: the best direction keeps 0.9 of it, two keep all. Write the share kept by the best 1, 2, 3, … directions.
 

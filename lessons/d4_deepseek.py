@@ -81,7 +81,7 @@ carried
 # Each part has a switch: add `reference=["DeepSeekMoE"]` or `yours=[…]` to `carry(…)` above and run the cell again. A part you have not written stays the reference's. Whatever the mixture, the model is the same function.
 
 # %% [markdown]
-# ## One configuration · 10 minutes
+# ## One configuration · {section} minutes
 #
 # About twenty numbers and options fix a DeepSeek: `DeepSeekConfig` holds them. Beside V3's published ones stand the plan's; where the plan names nothing, as with the dense layers, V3's value counts.
 
@@ -96,7 +96,7 @@ print(f"{'groups of experts':24}{v3.num_groups:12}{plan.num_groups:12}")
 print(f"{'dense layers at first':24}{v3.dense_layers:12}{plan.dense_layers:12}  (not named)")
 
 # %% [markdown]
-# ## D4.1 One block · {D4.1} minutes
+# ## D4.1 One block · {section} minutes
 #
 # Two sublayers, each `x + f(norm(x))`. The residual carries x past both: if attention and experts gave zeros, the block would return x itself. The given `attended` is `attention` by the cheapest way to the same numbers. The first `dense_layers` blocks have a SwiGLU, since balance settles slowest there (arXiv 2401.06066, p. 15).
 
@@ -136,7 +136,7 @@ for name in ("attention_norm", "attention", "ffn_norm", "ffn.router", "ffn.exper
     print(f"gradient reaches {name}: {reached}")
 
 # %% [markdown]
-# ## D4.2a The stack · {D4.2a} minutes
+# ## D4.2a The stack · {section} minutes
 #
 # Embedding, blocks, a last norm, and a head that shares no weight with the embedding. With caches, the third layer uses the third of them, and ids are only the tokens that the caches have not seen.
 
@@ -147,7 +147,7 @@ from solutions.d4_deepseek import DeepSeek
 check_deepseek(DeepSeek)
 
 # %% [markdown]
-# ## D4.2b Counting · {D4.2b} minutes
+# ## D4.2b Counting · {section} minutes
 #
 # With 8 experts of 10 parameters and top-2, a layer holds 80 and a token uses 20: 60 lie idle. The meta device makes tensors that have a shape and no numbers, so even V3 fits.
 
@@ -180,7 +180,7 @@ print(
 # The plan's numbers make another model. Its experts see slices of 896 of 7,168 numbers, so each is an eighth as large; and a token may use up to 64 of them, 8 for each of its 8 segments.
 
 # %% [markdown]
-# ## Second proof: transformers' model, your code · 10 minutes
+# ## Second proof: transformers' model, your code · {section} minutes
 #
 # Take transformers' `DeepseekV3ForCausalLM` in a small size, draw every weight anew (norms and balancing biases too), and load it by name into your class. `helpers/checkpoints/hf_model.py` holds the names.
 
@@ -241,7 +241,7 @@ for row in released:
     print(f"{row.name:14} {size}" + (f"  ({row.made})" if row.made else ""))
 
 # %% [markdown]
-# ## D4.3a The loss of real tokens · {D4.3a} minutes
+# ## D4.3a The loss of real tokens · {section} minutes
 #
 # Stories have different lengths, so rows are padded. Losses 2, 4 and 9 of which the last is padding have mean 3. A mean over all three would be 5, and would teach the model to predict padding.
 
@@ -252,7 +252,7 @@ from solutions.d4_deepseek import masked_loss
 check_masked_loss(masked_loss)
 
 # %% [markdown]
-# ## D4.3b Train · {D4.3b} minutes
+# ## D4.3b Train · {section} minutes
 #
 # A row of 5 tokens gives 4 inputs and 4 targets, one position apart. After each optimiser step `rebalance(layer, real, step)` moves the bias of every layer in `layers_of(model)`, by the real tokens that went in: the first 4 positions, not the last 4.
 
@@ -263,7 +263,7 @@ from solutions.d4_deepseek import train
 check_train(train)
 
 # %% [markdown]
-# ## D4.3c Sample · {D4.3c} minutes
+# ## D4.3c Sample · {section} minutes
 #
 # Logits 2 and 0 at temperature 1 give probabilities 0.88 and 0.12, at 0.5 they give 0.98 and 0.02, and at 0 the first is taken.
 
@@ -274,7 +274,7 @@ from solutions.d4_deepseek import sample
 check_sample(sample)
 
 # %% [markdown]
-# ## D4.3d Generate · {D4.3d} minutes
+# ## D4.3d Generate · {section} minutes
 #
 # With the caches of `model.new_caches(batch, capacity)`, step one feeds the whole prompt and each later step one token. A prompt of 5 and 3 new tokens: 5, 1 and 1 positions are computed in place of 5, 6 and 7.
 
@@ -307,7 +307,7 @@ standard_bytes = standard_cache_bytes(small.num_layers, small.d_model, tokens=25
 print(f"{latent_bytes:,} bytes beside {standard_bytes:,}: {standard_bytes / latent_bytes:.1f}x")
 
 # %% [markdown]
-# ## The story world · 5 minutes
+# ## The story world · {section} minutes
 #
 # Thirteen plots in which things are given, lost, stolen and returned. A story counts as coherent if nobody and nothing in it contradicts an earlier sentence, and if the last sentence names the true owner.
 
@@ -321,7 +321,7 @@ print(f"{rows.vocab_size:,} tokens, {int(rows.real.sum()) / len(rows.ids):.0f} a
 # Each row is one story from its first token on, padded to the longest. In windows cut at random places, as you would cut prose, many a name would stand without the sentence that introduced it.
 
 # %% [markdown]
-# ## Train it · 15 minutes
+# ## Train it · {section} minutes
 #
 # Three layers, 1.1 million parameters, of which a token uses 0.7 million. The run hands your `train` one batch after the other. It keeps the optimiser, its schedule and the step of the bias, so each of the next cells goes on where the last one stopped.
 
@@ -361,7 +361,7 @@ print("a name told before costs over 1.5 nats at first:", run.points[0].told > 1
 print("and under 0.1 in the end:", run.points[-1].told < 0.1)
 
 # %% [markdown]
-# ## Does it write? · 10 minutes
+# ## Does it write? · {section} minutes
 #
 # Two hundred stories at temperature 0.8, from nothing but the mark of a beginning. A story that stands in the training set would prove memory, not writing, so those are counted too.
 
@@ -435,7 +435,7 @@ with torch.no_grad():
 print("transformers' logits are yours:", float((got - wanted).abs().max()) < 1e-4)
 
 # %% [markdown]
-# ## Beside a dense transformer · 10 minutes
+# ## Beside a dense transformer · {section} minutes
 #
 # Is the mixture worth its weights? The fair rival computes as much for a token: a SwiGLU as wide as the chosen and the shared experts together, 3 · 64 = 192, in every layer.
 
@@ -462,7 +462,7 @@ print("the losses are within 0.01 nats of each other:", abs(of_dense - found.los
 # On stories this simple the extra weights buy little. `lessons/studies/d4_seeds.json` holds three seeds of both, 200 stories of each scored; README says what came out.
 
 # %% [markdown]
-# ## Memory, plainly · 10 minutes
+# ## Memory, plainly · {section} minutes
 #
 # The plan says "memory usage lower than standard transformer". Four kinds of memory, and the answer is not one word. Predict for each: more or less than a standard transformer that computes as much for a token?
 
@@ -495,7 +495,7 @@ print("kept in training: more than the standard transformer:", kept[0] > kept[1]
 # Beside a standard transformer that computes as much, the plan's criterion holds for the cache, and fails for weights, since every expert lies in memory, and for what training keeps: a token's row is kept anew for each expert that takes it. Beside one of equal total size the weights are as many, and a token uses far fewer.
 
 # %% [markdown]
-# ## Your own text · 15 minutes
+# ## Your own text · {section} minutes
 #
 # A second run on prose, code and stories together, by windows this time. Put a file of yours in: `Corpus.build([read_text("my.txt"), *python_prose()])`, both from `helpers.data.texts`. Look at the traffic by domain.
 
@@ -517,7 +517,7 @@ apart = float((shares.max(dim=0).values / shares.min(dim=0).values).max())
 print("some expert is twice as busy in one domain as in another:", apart > 2)
 
 # %% [markdown]
-# ## Break it · 10 minutes
+# ## Break it · {section} minutes
 #
 # Choose a slip and read what the check says of it. Would you have seen it from the loss alone?
 
@@ -527,7 +527,7 @@ bug = next(iter(known_mistakes("D4.1")))  # or another of them
 print(check_deepseek_block.failure(known_mistakes("D4.1")[bug]))
 
 # %% [markdown]
-# ## Investigation 1: two tokens ahead · {D4.I1} minutes
+# ## Investigation 1: two tokens ahead · {section} minutes
 #
 # V3 also learns to predict the token after next. Position i joins its hidden state, taken after the last norm, with the embedding of token i + 1, passes one more block, and the same head reads token i + 2 (arXiv 2412.19437, section 2.2).
 #
@@ -594,7 +594,7 @@ print("the same text, token for token:", torch.equal(drafted.ids, plain))
 print("fewer readings than tokens:", drafted.drafted < 79)
 
 # %% [markdown]
-# ## Investigation 2: what each part is worth · {D4.I2} minutes
+# ## Investigation 2: what each part is worth · {section} minutes
 #
 # Losses with a part 0.50 and 0.60, without it 0.53 and 0.65, seed by seed: it saves 0.03 and 0.05, on average 0.04, with a standard error of 0.01. With many seeds twice the error is enough to believe a difference; with three it takes about four.
 
@@ -658,7 +658,7 @@ for name in list(table)[1:]:
 # Forty steps show what learns fast, not what is best in the end, and three seeds leave wide errors. DeepSeekMoE's paper has such a table for shared and fine experts, with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4); the bias and MLA came later.
 
 # %% [markdown]
-# ## What you can read now · 15 minutes
+# ## What you can read now · {section} minutes
 #
 # DeepSeek-V3's own `inference/model.py` has about 800 lines. Open it beside your parts: the names differ, the computation is yours.
 #
@@ -675,7 +675,7 @@ for name in list(table)[1:]:
 # | `Transformer.forward` | `DeepSeek` |
 
 # %% [markdown]
-# ## Investigation 3: a released DeepSeek in your code · 15 minutes
+# ## Investigation 3: a released DeepSeek in your code · {section} minutes
 #
 # A checkpoint that you have downloaded runs in your class: its weights stay in their files, and the system reads the parts that are used. In bfloat16 a parameter takes 2 bytes. Predict from the table above: which of them fit into 16, 32 and 64 GB, and of which only what a token uses?
 
@@ -707,7 +707,7 @@ for layer in sorted({0, len(traffic) // 2, len(traffic) - 1}):
     plt.show()
 
 # %% [markdown]
-# ## Explain the trade-offs · 20 minutes
+# ## Explain the trade-offs · {section} minutes
 #
 # Answer each in two sentences with a number, before you look into your four notebooks for it.
 #

@@ -17,6 +17,7 @@ from checks.learner_files.notebook import read
 from lessons.build import MAX_BYTES, ROOT, stems
 from lessons.notebooks import learner_notebook, solved_notebook
 from lessons.percent import read_lesson
+from lessons.prose import prose, word_count
 
 STEMS = stems(ROOT)
 every_lesson = pytest.mark.parametrize("stem", STEMS)
@@ -209,19 +210,6 @@ def test_exercises_and_checks_need_no_cell_that_validation_leaves_out(stem):
 # Texts
 
 
-def prose(source):
-    """The words of a text cell: no headings, tables, code, equations, link targets or marks."""
-    source = re.sub(r"```.*?```|\$\$.*?\$\$|<!--.*?-->", " ", source, flags=re.DOTALL)
-    source = re.sub(r"`[^`]*`|\$[^$\n]*\$", " x ", source)
-    source = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", source)
-    lines = [line for line in source.splitlines() if not re.match(r"\s*(#|\|)", line)]
-    return re.sub(r"<[^>]*>", " ", "\n".join(lines))
-
-
-def word_count(source):
-    return sum(any(map(str.isalnum, word)) for word in prose(source).split())
-
-
 def test_words_of_a_text_cell_are_its_prose():
     source = "# A title\nTwo [words](https://x.org/a!) `a b!`, $n!$.\n\n| a | b |\n$$\nx y z!\n$$\n"
     assert word_count(source) == 4
@@ -281,20 +269,3 @@ def test_validation_finds_every_exercise_in_the_notebook(stem):
     cells = read(ROOT / "notebooks" / f"{stem}.ipynb")
     found = [cell.exercise for cell in cells if cell.role == "exercise"]
     assert found == [cell.exercise for cell in lesson_cells(stem, "exercise")]
-
-
-HEADING = re.compile(r"^## (.*) · (\d+) minutes", re.MULTILINE)
-
-
-@every_lesson
-def test_readme_gives_the_hours_that_the_headings_add_up_to(stem):
-    """The hours lie between those of the lesson's path and those with its investigations."""
-    texts = "\n".join(cell.source for cell in learner_notebook(ROOT, stem).cells)
-    minutes = [(title, int(number)) for title, number in HEADING.findall(texts)]
-    whole = sum(number for _, number in minutes)
-    path = sum(number for title, number in minutes if not title.startswith("Investigation"))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    low, high = re.search(
-        rf"^\| {stem[:2].upper()} .*?, (\d)(?:-(\d))? h \|", readme, re.M
-    ).groups()
-    assert int(low) * 60 <= whole and path <= int(high or low) * 60
