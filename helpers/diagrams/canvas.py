@@ -1,0 +1,277 @@
+"""What every diagram is drawn with: boxes, texts that fit, and arrows, in pixels of the page.
+
+The figure belongs to no pyplot, and no setting of the reader's changes it.
+"""
+
+import io
+from itertools import pairwise
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.path import Path
+from matplotlib.text import Text
+from PIL import Image
+
+from helpers.diagrams.box import Box, Point
+from helpers.diagrams.card import MOST_BYTES, Card
+from helpers.plots.palette import COLOURS, UNUSUAL, USUAL, text_background
+
+PAPER, INK, QUIET, LINE, EMPTY = "#f7f7f5", "#1f1f1f", "#5a5a5a", "#b9b9b4", "#ececea"
+MAIN, SECOND, THIRD = USUAL, UNUSUAL, COLOURS[2]  # blue, vermilion, green
+PALE, PALE_SECOND, PALE_THIRD = (text_background(i) for i in range(3))
+WIDTH, MARGIN = 820, 24  # of every card, in pixels of the page
+NORMAL, SMALL, LEAST = 12.5, 11.0, 9.5  # heights of letters
+_HALF_CAPITAL = 0.36  # of a letter's size
+_SCALE, _DPI = 2, 100  # pixels of the picture per pixel of the page; pixels of the page per inch
+_FLAT = 1200  # pixels of a colour that is a fill, not the edge of something
+_APART = (24, 40, 64, 96, 140)  # how far its colours are from each other, as near as size allows
+
+
+class Canvas:
+    """A card of `WIDTH` × `height` with its title, to draw on."""
+
+    def __init__(self, height: float, title: str, note: str = ""):
+        self.height = round(height)
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            self.figure = Figure((WIDTH / _DPI, self.height / _DPI), _SCALE * _DPI, facecolor=PAPER)
+            self.renderer = FigureCanvasAgg(self.figure).get_renderer()
+            self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set(xlim=(0, WIDTH), ylim=(self.height, 0))
+        self.axes.set_axis_off()
+        self.words: list[tuple[Text, Box | None]] = []
+        whole = Box(0.75, 0.75, WIDTH - 1.5, self.height - 1.5)
+        self._rectangle(whole, fill=PAPER, edge="#d2d2cd")
+        self.text((MARGIN, 27), title, 15, weight="bold", align="left", most=WIDTH - 2 * MARGIN)
+        if note:
+            self.text((MARGIN, 48), note, 12, QUIET, align="left", most=WIDTH - 2 * MARGIN)
+
+    def text(
+        self,
+        at: Point,
+        text: str,
+        size: float = NORMAL,
+        colour: str = INK,
+        *,
+        weight: str = "normal",
+        align: str = "center",
+        most: float = WIDTH,
+        room: Box | None = None,
+        on: str | None = None,
+    ) -> Text:
+        """`text` on one line, its capitals centred on the height of the point that `align` names.
+
+        It is made smaller, and at last cut, to be at most `most` wide; `on` is its background.
+        """
+        x, y = at
+        drawn = self.axes.text(
+            x,
+            y + size * _HALF_CAPITAL,
+            text,
+            fontsize=size * 72 / _DPI,
+            color=colour,
+            fontfamily="DejaVu Sans",
+            fontweight=weight,
+            ha=align,
+            va="baseline",
+            parse_math=False,
+            zorder=5,
+        )
+        self._fit(drawn, size, most)
+        if on is not None:
+            drawn.set_bbox({"facecolor": on, "edgecolor": "none", "pad": 1.5})
+        self.words.append((drawn, room))
+        return drawn
+
+    def _fit(self, drawn: Text, size: float, most: float) -> None:
+        while self._width(drawn) > most and size > LEAST:
+            size -= 0.5
+            drawn.set_fontsize(size * 72 / _DPI)
+        text = drawn.get_text()
+        while self._width(drawn) > most and len(text) > 1:
+            text = text[:-1]
+            drawn.set_text(f"{text.rstrip()}…")
+
+    def _width(self, drawn: Text) -> float:
+        return drawn.get_window_extent(self.renderer).width / _SCALE
+
+    def box(
+        self,
+        box: Box,
+        text: str = "",
+        note: str = "",
+        *,
+        fill: str = "white",
+        edge: str = LINE,
+        ink: str = INK,
+        size: float = NORMAL,
+        weight: str = "normal",
+        thick: float = 1.2,
+        dashed: bool = False,
+        hatch: str | None = None,
+        corner: float = 5,
+    ) -> Box:
+        """A box with a text in its middle and a quiet note under it; both stay inside."""
+        self._rectangle(box, fill, edge, thick, dashed, hatch, corner)
+        x, y = box.centre
+        apart = 9 if text and note else 0
+        if text:
+            self.text((x, y - apart), text, size, ink, weight=weight, most=box.width - 8, room=box)
+        if note:
+            self.text((x, y + apart), note, SMALL, QUIET, most=box.width - 8, room=box)
+        return box
+
+    def _rectangle(
+        self,
+        box: Box,
+        fill: str,
+        edge: str,
+        thick: float = 1.0,
+        dashed: bool = False,
+        hatch: str | None = None,
+        corner: float = 0,
+    ) -> None:
+        shape = FancyBboxPatch(
+            (box.x, box.y),
+            box.width,
+            box.height,
+            boxstyle=f"round,pad=0,rounding_size={min(corner, box.width / 2, box.height / 2)}"
+            if corner
+            else "square,pad=0",
+            facecolor=fill,
+            edgecolor=edge,
+            linewidth=thick * 72 / _DPI,
+            linestyle=(0, (4, 2.5)) if dashed else "-",
+            hatch=hatch,
+            zorder=2 if corner or box.width < WIDTH - 2 else 0,
+        )
+        shape.set_hatch_linewidth(0.6)
+        self.axes.add_patch(shape)
+
+    def cells(self, box: Box, colours: list[str]) -> None:
+        """A row of touching cells of these colours that fills the box, with a thin frame."""
+        for cell, colour in zip(box.split(len(colours)), colours, strict=True):
+            self.axes.add_patch(
+                Rectangle((cell.x, cell.y), cell.width, cell.height, color=colour, lw=0, zorder=2)
+            )
+        self._rectangle(box, "none", LINE, 0.8)
+
+    def panel(self, box: Box, fill: str = "#efefec", edge: str = "none") -> Box:
+        """A quiet background that holds several boxes together."""
+        self._rectangle(box, fill, edge, corner=8)
+        self.axes.patches[-1].set_zorder(1)
+        return box
+
+    def arrow(
+        self,
+        start: Point,
+        end: Point,
+        colour: str = QUIET,
+        *,
+        thick: float = 1.4,
+        bend: str = "",
+        head: bool = True,
+        dashed: bool = False,
+        via: tuple[Point, ...] = (),
+    ) -> None:
+        """From `start` to `end`; `bend` "h" or "v" leaves and arrives along that axis.
+
+        `via` are corners that a bent-free line passes through.
+        """
+        patch = FancyArrowPatch(
+            path=_curve(start, end, bend) if bend else _rounded([start, *via, end]),
+            arrowstyle="-|>,head_length=5,head_width=2.6" if head else "-",
+            mutation_scale=72 / _DPI,
+            color=colour,
+            linewidth=thick * 72 / _DPI,
+            linestyle=(0, (4, 2.5)) if dashed else "-",
+            shrinkA=0,
+            shrinkB=0,
+            zorder=1.5,
+            joinstyle="miter",
+            capstyle="butt",
+        )
+        self.axes.add_patch(patch)
+
+    def weighted(self, start: Point, end: Point, text: str, colour: str, thick: float = 2) -> None:
+        """A line that first runs level through `text`, then bends to `end`."""
+        x, y = start
+        self.arrow(start, (x + 66, y), colour, thick=thick, head=False)
+        self.arrow((x + 65, y), end, colour, thick=thick, head=False, bend="h")
+        self.text((x + 34, y), text, SMALL, colour, on=PAPER, weight="bold")
+
+    def sum_sign(self, at: Point, sign: str = "+", radius: float = 13) -> Box:
+        """A circle with a sign in it, and the square around it."""
+        square = Box(at[0] - radius, at[1] - radius, 2 * radius, 2 * radius)
+        circle = Circle(at, radius, facecolor="white", edgecolor=INK, lw=1.4 * 72 / _DPI, zorder=2)
+        self.axes.add_patch(circle)
+        self.text((at[0], at[1] - 0.8), sign, 16, room=square)
+        return square
+
+    def card(self, says: str, alt: str) -> Card:
+        """The finished picture, in few colours; raises a ValueError above 60 kB."""
+        self.figure.canvas.draw()
+        pixels = Image.fromarray(np.asarray(self.figure.canvas.buffer_rgba())).convert("RGB")
+        for apart in _APART:
+            png = io.BytesIO()
+            pixels.quantize(palette=_palette(pixels, apart), dither=Image.Dither.NONE).save(
+                png, "png", optimize=True
+            )
+            if png.tell() <= MOST_BYTES:
+                break
+        words = tuple(self.words)
+        return Card(png.getvalue(), WIDTH, self.height, says, alt, self.figure, words)
+
+
+def _palette(pixels: Image.Image, apart: int) -> Image.Image:
+    """The flat fills, and of the commonest other colours those `apart` from all before them."""
+    counted = sorted(pixels.getcolors(1 << 24), reverse=True)
+    colours = np.array([colour for _, colour in counted], dtype=int)
+    flat = sum(count >= _FLAT for count, _ in counted)
+    kept, left = list(colours[:flat]), colours[flat:]
+    for colour in kept:
+        left = left[abs(left - colour).sum(1) >= apart]
+    while len(left) and len(kept) < 256:
+        kept.append(left[0])
+        left = left[abs(left - left[0]).sum(1) >= apart]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.array(kept[:256], dtype=np.uint8).tobytes())
+    return palette
+
+
+def point_on(start: Point, end: Point, part: float, bend: str = "") -> Point:
+    """The point at `part` of the way along an arrow, 0 its start and 1 its end."""
+    (x0, y0), (x1, y1) = start, end
+    eased = part * part * (3 - 2 * part) if bend else part
+    if bend == "h":
+        return x0 + (x1 - x0) * part, y0 + (y1 - y0) * eased
+    return x0 + (x1 - x0) * eased, y0 + (y1 - y0) * part
+
+
+def _curve(start: Point, end: Point, bend: str) -> Path:
+    (x0, y0), (x1, y1) = start, end
+    if bend == "h":
+        # Thirds make x grow evenly along the curve, so point_on is exact.
+        stops = ((x0 + (x1 - x0) / 3, y0), (x1 - (x1 - x0) / 3, y1))
+    else:
+        stops = ((x0, y0 + (y1 - y0) / 3), (x1, y1 - (y1 - y0) / 3))
+    return Path([start, *stops, end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
+
+
+def _rounded(points: list[Point], radius: float = 7) -> Path:
+    """A line through `points`, its corners rounded."""
+    vertices, codes = [points[0]], [Path.MOVETO]
+    for (before, corner), (_, after) in pairwise(pairwise(points)):
+        vertices += [_towards(corner, before, radius), corner, _towards(corner, after, radius)]
+        codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
+    return Path([*vertices, points[-1]], [*codes, Path.LINETO])
+
+
+def _towards(start: Point, end: Point, far: float) -> Point:
+    (x0, y0), (x1, y1) = start, end
+    length = max(abs(x1 - x0) + abs(y1 - y0), 1e-9)
+    part = min(far / length, 0.5)
+    return x0 + (x1 - x0) * part, y0 + (y1 - y0) * part
