@@ -1,25 +1,31 @@
-"""The curves of a run on stories, and bars of the memory that models occupy."""
+"""The curves of runs on stories, and bars of the memory that models occupy."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from helpers.plots.curve_plots import Curve
 from helpers.plots.palette import (
+    COLOURS,
     REFERENCE,
     UNUSUAL,
     USUAL,
     axes_or_new,
     figure_or_new,
-    line_colour,
     name_axes,
+    name_marker,
+    name_style,
     numbers,
+    plain,
     validate_length,
 )
 from helpers.training_loops.story_run import MEASURED, Point
 
 TITLE_WIDTH = 18  # letters per line, above a panel
+_HATCHES = ("", "//", "..", "\\\\", "xx")
 
 
 def plot_story_curves(
@@ -41,7 +47,7 @@ def plot_story_curves(
     ax.plot(curve, color=USUAL, alpha=0.3, linewidth=0.8, label="loss of a batch")
     ax.plot(steps, [p.loss for p in points], color=USUAL, marker="o", label="held-out loss")
     told = [p.told for p in points]
-    ax.plot(steps, told, color=line_colour(2), marker="v", label="of a name told before")
+    ax.plot(steps, told, color=COLOURS[2], marker="v", label="of a name told before")
     ax.axhline(bigram, color=REFERENCE, linestyle="--", linewidth=1, label="of a table of pairs")
     name_axes(ax, title, "training step", "loss, nats per token")
     ax.set_ylim(0, min(max(curve), 7.5))
@@ -57,6 +63,71 @@ def plot_story_curves(
     ax.legend(handles, [str(h.get_label()) for h in handles], loc="center right", frameon=False)
 
 
+def plot_copying(
+    steps: Sequence[int],
+    losses: Mapping[str, Curve | Sequence[Curve]],
+    title: str,
+    *,
+    chance: Mapping[str, float] | None = None,
+    coherent: Curve | Sequence[Curve] | None = None,
+    figure: Figure | None = None,
+) -> None:
+    """Draws the loss of each kind of word that a story told before, over training.
+
+    A guess among n words costs ln n: `chance` gives it for a kind, dashed in the kind's colour.
+    Several curves of a kind are its seeds, drawn thin beside their mean. With `coherent`, the share
+    of coherent stories stands below on the same steps.
+    """
+    if not losses:
+        raise ValueError("losses must name at least one kind of word, got none")
+    curves = {kind: _by_seed(f"losses[{kind!r}]", of, steps) for kind, of in losses.items()}
+    guesses = {kind: float(numbers(f"chance[{kind!r}]", [x], "N")[0]) for kind, x in _of(chance)}
+    for kind in guesses.keys() - curves.keys():
+        raise ValueError(f"chance must name kinds of {list(curves)}, got {kind!r}")
+    shares = None if coherent is None else _by_seed("coherent", coherent, steps)
+    figure = figure_or_new(figure, 7.2, 3.8 if shares is None else 5.4)
+    heights = [1.0] if shares is None else [1.7, 1.0]
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
+    top = panels[0, 0]
+    for kind, of_kind in curves.items():
+        _draw_seed_curves(top, steps, of_kind, kind)
+        if kind in guesses:
+            colour = name_style(kind)["color"]
+            label = f"a guess among {kind}, {guesses[kind]:.2f}"
+            top.axhline(guesses[kind], color=colour, linestyle=(0, (1, 3)), label=label)
+    top.set_ylim(bottom=0)
+    name_axes(top, title, "" if shares is not None else "training step", "loss, nats per word")
+    top.legend(frameon=False, fontsize="small", ncols=2)
+    if shares is not None:
+        below = panels[1, 0]
+        _draw_seed_curves(below, steps, shares, "coherent stories")
+        below.set_ylim(0, 1.05)
+        name_axes(below, "", "training step", "share of stories\nthat are coherent")
+
+
+def _of(values: Mapping[str, float] | None) -> list[tuple[str, float]]:
+    return [] if values is None else list(values.items())
+
+
+def _by_seed(name: str, value: object, steps: Sequence[int]) -> np.ndarray:
+    """Curves as an array of shape (seeds, steps), also where only one is given."""
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a curve, or curves of one length") from None
+    curves = numbers(name, np.atleast_2d(array), "seeds S")
+    validate_length(name, curves[0], "step", len(steps))
+    return curves
+
+
+def _draw_seed_curves(ax: Axes, steps: Sequence[int], curves: np.ndarray, name: str) -> None:
+    style = name_style(name)
+    if len(curves) > 1:
+        ax.plot(steps, curves.T, color=style["color"], linewidth=0.8, alpha=0.4)
+    label = f"{name}, mean of {len(curves)} seeds" if len(curves) > 1 else name
+    ax.plot(steps, curves.mean(0), **style, marker=name_marker(name), markersize=4, label=label)
+
+
 def plot_memory(
     megabytes: Mapping[str, Sequence[float]],
     models: Sequence[str],
@@ -70,12 +141,59 @@ def plot_memory(
     figure = figure_or_new(figure, 9.4, 1.5 + 0.3 * len(models))
     panels = figure.subplots(1, len(megabytes), sharey=True, squeeze=False)[0]
     for ax, (kind, values) in zip(panels, megabytes.items(), strict=True):
-        colours = [line_colour(i) for i in range(len(models))]
+        colours = [name_style(model)["color"] for model in models]
         bars = ax.barh(list(models), values, color=colours)
-        ax.bar_label(bars, [f" {value:.3g}" for value in values], fontsize="small")
+        ax.bar_label(bars, [f" {plain(value)}" for value in values], fontsize="small")
         ax.margins(x=0.3)
         ax.set_xticks([])
         ax.spines["bottom"].set_visible(False)
         name_axes(ax, fill(kind, TITLE_WIDTH), "MB", "")
     panels[0].invert_yaxis()
     figure.suptitle(title, fontweight="bold")
+
+
+def plot_memory_stack(
+    megabytes: Mapping[str, Mapping[str, float]], title: str, ax: Axes | None = None
+) -> None:
+    """Draws a bar for each model in which the kinds of its memory are stacked, with their sum.
+
+    `megabytes[model]` names the same kinds for every model, in the order of the stack: weights,
+    gradients, Adam's two moments, what is kept for the backward pass.
+    """
+    kinds = _same_kinds(megabytes)
+    values = {
+        model: numbers(f"megabytes[{model!r}]", [of[kind] for kind in kinds], "K")
+        for model, of in megabytes.items()
+    }
+    for model, of_model in values.items():
+        if (of_model < 0).any():
+            raise ValueError(f"megabytes[{model!r}] must be 0 or more, got {of_model.min():g}")
+    ax = axes_or_new(ax, 8.4, 1.7 + 0.5 * len(megabytes))
+    widths = np.stack(list(values.values()))
+    starts = widths.cumsum(1) - widths
+    for i, kind in enumerate(kinds):
+        bars = ax.barh(
+            list(values), widths[:, i], left=starts[:, i], label=kind, edgecolor="white",
+            color=name_style(kind)["color"], hatch=_HATCHES[i % len(_HATCHES)], height=0.6,
+        )  # fmt: skip
+    ax.bar_label(bars, [f" {plain(total)} MB" for total in widths.sum(1)])
+    ax.invert_yaxis()
+    ax.margins(x=0.15)
+    ax.set_xlim(left=0)
+    ax.xaxis.set_major_formatter("{x:,g}")
+    name_axes(ax, title, "MB", "")
+    below = (0.5, -0.55 / (0.5 + 0.5 * len(megabytes)))
+    ax.legend(loc="upper center", bbox_to_anchor=below, ncols=2, frameon=False, fontsize="small")
+
+
+def _same_kinds(megabytes: Mapping[str, Mapping[str, float]]) -> list[str]:
+    if not megabytes or not all(megabytes.values()):
+        raise ValueError("megabytes must name at least one model, and each at least one kind")
+    first, *others = megabytes
+    for model in others:
+        if megabytes[model].keys() != megabytes[first].keys():
+            raise ValueError(
+                f"megabytes[{model!r}] must name the same kinds as {first!r}, "
+                f"{list(megabytes[first])}, got {list(megabytes[model])}"
+            )
+    return list(megabytes[first])
