@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from helpers.atomic_file import write_atomically
 from helpers.solution_markers import solved, stub
 from lessons.exercise_code import made_of
-from lessons.percent import Cell, read_lesson
+from lessons.percent import FOLDED, Cell, read_lesson
 from lessons.placeholders import filled
 
 METADATA = {
@@ -51,7 +51,11 @@ def _node(root: Path, cell: Cell, id: str, fill: Callable[[str], str]) -> Notebo
 
 
 def _metadata(cell: Cell) -> dict:
-    named = {"tags": list(cell.tags), "exercise": cell.exercise}
+    named = {
+        "tags": list(cell.tags),
+        "exercise": cell.exercise,
+        "jupyter": dict(FOLDED) if cell.folded else None,
+    }
     return {key: value for key, value in named.items() if value}
 
 

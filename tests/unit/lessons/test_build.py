@@ -356,6 +356,8 @@ def test_check_sees_a_changed_notebook_and_names_it_alone(course, capsys, name, 
         ('tags=["check"]', 'tags=["exercise"]', "a second exercise D1.1"),
         ('tags=["check"]', 'tags=["check", "exercise"]', "not both"),
         ('tags=["check"]', 'tags=["chek"]', 'no tag "exercise" or "check"'),
+        ('tags=["check"]', 'jupyter={"source_hidden": true} tags=["check"]', "may be folded"),
+        ('tags=["setup"]', 'jupyter={"collapsed": true} tags=["setup"]', "may be folded"),
         ("# %% [markdown]", "# %% [raw]", "a cell is markdown or code, not raw"),
     ],
 )
@@ -366,6 +368,21 @@ def test_a_malformed_lesson_is_one_sentence_with_file_and_cell(course, capsys, o
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("lessons/d1_tiny.py, cell ")
         assert message in line
+
+
+def test_a_folded_cell_is_folded_in_both_notebooks(course):
+    edit(
+        course / "lessons/d1_tiny.py",
+        'tags=["setup"]',
+        'tags=["setup"] jupyter={"source_hidden": true}',
+    )
+    for notebook in (learner_notebook(course, "d1_tiny"), solved_notebook(course, "d1_tiny")):
+        folded = [cell.source[:10] for cell in notebook.cells if "jupyter" in cell.metadata]
+        assert folded == ["import sys"]
+        assert notebook.cells[1].metadata == {
+            "tags": ["setup"],
+            "jupyter": {"source_hidden": True},
+        }
 
 
 def test_a_solution_without_fence_is_named(course, capsys):
