@@ -15,7 +15,6 @@ from helpers.training_loops.language_model import held_out_loss, train_lm
 from solutions.d3_mla import MultiHeadLatentAttention
 
 SEEDS = (0, 1, 2)
-HERE = ()
 D_MODEL, NUM_LAYERS, NUM_HEADS, D_HEAD, D_ROPE = 64, 2, 4, 16, 8
 STEPS, LENGTH, RATE = 400, 64, 8e-3
 EXPERT_DIM = 256  # with MHA; the others' is as much wider as their attention has fewer parameters
