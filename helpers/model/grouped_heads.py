@@ -3,12 +3,14 @@
 Letters: B batch, L positions, D = d_model, H query heads, G key-value heads, d head width.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.model.llama import rotate
+from helpers.model.llama import Decoder, SwiGLU, rotate
 
 
 class GroupedHeads(nn.Module):
@@ -51,3 +53,26 @@ class NoAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         return torch.zeros_like(x)
+
+
+def decoder_with(
+    make_attention: Callable[[], nn.Module],
+    vocab_size: int,
+    *,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    expert_dim: int,
+) -> Decoder:
+    """A small language model with this attention in every layer, of about equal size for each.
+
+    `expert_dim` is the width of the feed-forward part beside MHA's four square matrices; it grows
+    by as many whole rows as the attention has fewer parameters than those.
+    """
+    attentions = [make_attention() for _ in range(num_layers)]
+    spared = 4 * d_model**2 - sum(weight.numel() for weight in attentions[0].parameters())
+    width = expert_dim + spared // (3 * d_model)
+    model = Decoder(vocab_size, d_model, num_layers, num_heads, lambda: SwiGLU(d_model, width))
+    for block, attention in zip(model.blocks, attentions, strict=True):
+        block.attention = attention
+    return model

@@ -9,15 +9,15 @@ from torch import nn
 
 from helpers.data.corpus import Corpus
 from helpers.data.texts import story_documents
-from helpers.model.grouped_heads import GroupedHeads, NoAttention
-from helpers.model.llama import Decoder, SwiGLU
+from helpers.model.grouped_heads import GroupedHeads, NoAttention, decoder_with
+from helpers.model.llama import Decoder
 from helpers.training_loops.language_model import held_out_loss, train_lm
 from solutions.d3_mla import MultiHeadLatentAttention
 
 SEEDS = (0, 1, 2)
-D_MODEL, NUM_LAYERS, NUM_HEADS, D_HEAD, D_ROPE = 64, 2, 4, 16, 8
+D_MODEL, NUM_HEADS, D_HEAD, D_ROPE = 64, 4, 16, 8
+SIZES = {"d_model": D_MODEL, "num_layers": 2, "num_heads": NUM_HEADS, "expert_dim": 256}
 STEPS, LENGTH, RATE = 400, 64, 8e-3
-EXPERT_DIM = 256  # with MHA; the others' is as much wider as their attention has fewer parameters
 LATENTS = (8, 24, 56)  # with the rotary key 16, 32 and 64 numbers per token and layer
 WAYS: dict[str, Callable[[], nn.Module]] = {
     "no attention": NoAttention,
@@ -39,21 +39,11 @@ def measure(seed: int) -> dict[str, Any]:
 
 
 def trained(seed: int, make_attention: Callable[[], nn.Module]) -> Decoder:
-    """The small model with this attention in every layer, trained on stories."""
+    """The small model with this attention in every layer, trained on stories as in the lesson."""
     torch.manual_seed(seed)
-    ffn_width = EXPERT_DIM + spared(make_attention()) // (3 * D_MODEL)
-    model = Decoder(
-        corpus().vocab_size, D_MODEL, NUM_LAYERS, NUM_HEADS, lambda: SwiGLU(D_MODEL, ffn_width)
-    )
-    for block in model.blocks:
-        block.attention = make_attention()
+    model = decoder_with(make_attention, corpus().vocab_size, **SIZES)
     train_lm(model, corpus(), STEPS, length=LENGTH, lr=RATE, seed=seed)
     return model
-
-
-def spared(attention: nn.Module) -> int:
-    """How many parameters fewer than MHA's four square matrices the attention has."""
-    return 4 * D_MODEL**2 - sum(weight.numel() for weight in attention.parameters())
 
 
 def of_model(model: Decoder) -> dict[str, Any]:

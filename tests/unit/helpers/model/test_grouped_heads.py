@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.model.grouped_heads import GroupedHeads, NoAttention
+from helpers.model.grouped_heads import GroupedHeads, NoAttention, decoder_with
 from helpers.model.llama import CausalSelfAttention
 
 
@@ -36,3 +36,17 @@ def test_sizes_that_do_not_divide_are_refused():
 
 def test_without_attention_nothing_is_added():
     assert not NoAttention()(torch.randn(2, 3, 4)).any()
+
+
+def test_models_with_other_attentions_are_of_equal_size():
+    def size(make_attention):
+        sizes = {"d_model": 32, "num_layers": 2, "num_heads": 4, "expert_dim": 64}
+        model = decoder_with(make_attention, 50, **sizes)
+        assert model(torch.zeros(1, 3, dtype=torch.long)).shape == (1, 3, 50)
+        return sum(weight.numel() for weight in model.parameters())
+
+    standard = size(lambda: GroupedHeads(32, 4, 4))
+    assert all(
+        abs(size(make) - standard) <= 2 * 3 * 32
+        for make in (lambda: GroupedHeads(32, 4, 1), NoAttention)
+    )
