@@ -6,6 +6,7 @@ its exercises and the seconds that its cells ran when the solved notebook was bu
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ WORDS_A_MINUTE = 120
 MINUTES_A_LINE = 3
 MINUTES_A_QUESTION = 2  # also a prediction, and a row of a table
 STEP = 5
+PREDICTION = re.compile(r"^predict\(", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _asked(cells: Sequence[Cell]) -> int:
 
 
 def _predicts(cell: Cell) -> bool:
-    return cell.kind == "code" and cell.source.lstrip().startswith("predict(")
+    return cell.kind == "code" and bool(PREDICTION.search(cell.source))
 
 
 def fenced_lines(source: str) -> int:
