@@ -3,7 +3,6 @@
 The figure belongs to no pyplot, and no setting of the reader's changes it.
 """
 
-import io
 from itertools import pairwise
 
 import matplotlib
@@ -13,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.text import Text
-from PIL import Image
 
 from helpers.diagrams.box import Box, Point
 from helpers.diagrams.card import MOST_BYTES, Card
+from helpers.diagrams.few_colours import png_of
 from helpers.plots.palette import COLOURS, UNUSUAL, USUAL, text_background
 
 PAPER, INK, QUIET, LINE, EMPTY = "#f7f7f5", "#1f1f1f", "#5a5a5a", "#b9b9b4", "#ececea"
@@ -26,7 +25,6 @@ WIDTH, MARGIN = 820, 24  # of every card, in pixels of the page
 NORMAL, SMALL, LEAST = 12.5, 11.0, 9.5  # heights of letters
 _HALF_CAPITAL = 0.36  # of a letter's size
 _SCALE, _DPI = 2, 100  # pixels of the picture per pixel of the page; pixels of the page per inch
-_FLAT = 1200  # pixels of a colour that is a fill, not the edge of something
 _APART = (24, 40, 64, 96, 140)  # how far its colours are from each other, as near as size allows
 
 
@@ -214,32 +212,16 @@ class Canvas:
     def card(self, says: str, alt: str) -> Card:
         """The finished picture, in few colours; raises a ValueError above 60 kB."""
         self.figure.canvas.draw()
-        pixels = Image.fromarray(np.asarray(self.figure.canvas.buffer_rgba())).convert("RGB")
-        for apart in _APART:
-            png = io.BytesIO()
-            pixels.quantize(palette=_palette(pixels, apart), dither=Image.Dither.NONE).save(
-                png, "png", optimize=True
+        pixels = np.asarray(self.figure.canvas.buffer_rgba())[..., :3]
+        png = next(
+            (small for far in _APART if len(small := png_of(pixels, far)) <= MOST_BYTES), b""
+        )
+        if not png:
+            raise ValueError(
+                f"a diagram must be at most {MOST_BYTES} bytes, and it is more: {says}"
             )
-            if png.tell() <= MOST_BYTES:
-                break
         words = tuple(self.words)
-        return Card(png.getvalue(), WIDTH, self.height, says, alt, self.figure, words)
-
-
-def _palette(pixels: Image.Image, apart: int) -> Image.Image:
-    """The flat fills, and of the commonest other colours those `apart` from all before them."""
-    counted = sorted(pixels.getcolors(1 << 24), reverse=True)
-    colours = np.array([colour for _, colour in counted], dtype=int)
-    flat = sum(count >= _FLAT for count, _ in counted)
-    kept, left = list(colours[:flat]), colours[flat:]
-    for colour in kept:
-        left = left[abs(left - colour).sum(1) >= apart]
-    while len(left) and len(kept) < 256:
-        kept.append(left[0])
-        left = left[abs(left - left[0]).sum(1) >= apart]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(np.array(kept[:256], dtype=np.uint8).tobytes())
-    return palette
+        return Card(png, WIDTH, self.height, says, alt, self.figure, words)
 
 
 def point_on(start: Point, end: Point, part: float, bend: str = "") -> Point:

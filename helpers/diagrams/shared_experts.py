@@ -103,4 +103,4 @@ def _frame(canvas: Canvas, word: str, shared: list[Box], routed: list[Box]) -> B
 def _shared(canvas: Canvas, shared: list[Box], plus: Box) -> None:
     for i, place in enumerate(shared):
         canvas.box(place, f"shared {i}", fill=PALE_THIRD, edge=THIRD)
-        canvas.arrow(place.east, plus.west, THIRD, bend="h", thick=2, head=False)
+        canvas.weighted(place.east, plus.west, "× 1", THIRD)
