@@ -205,6 +205,7 @@ def _draw_time_bars(times: Mapping[str, float | Curve], title: str, ax: Axes) ->
     ax.bar_label(bars, [f" {plain(value)} ms" for value in values])
     ax.invert_yaxis()
     ax.margins(x=0.2)
+    ax.xaxis.set_major_formatter("{x:,g}")
     name_axes(ax, title, "milliseconds", "")
 
 

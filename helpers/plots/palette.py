@@ -29,7 +29,8 @@ USUAL, UNUSUAL, REFERENCE, CHANCE = _BLUE, _RED, _BLACK, "#9a9a9a"
 HEAT = "Blues"  # from light to dark, so a grey print keeps the order
 MOST_NUMBERED = 16  # columns of a heat map, or bars, that still have room for a number each
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-_WANTED = {"MoE": 0, "bias": 0, "MLA": 0, "none": 6, "dense": 6, "MHA": 6, "leak": 1}
+_WANTED = {"MoE": 0, "bias": 0, "MLA": 0, "names": 0, "leak": 1, "colours": 1, "things": 2}
+_WANTED |= dict.fromkeys(("none", "dense", "MHA", "coherent stories"), 6)
 _places: dict[str, int] = {}  # of the names that were drawn so far
 _TINTS = (0.6, 0.82)  # how white a text background is; the second after eight experts
 
@@ -49,14 +50,16 @@ def line_colour(i: int) -> str:
 def name_style(name: str) -> LineStyle:
     """The colour and dashes of what is called `name`, the same in every plot of a process.
 
-    The first use fixes them: the least that no other name has, or what the course keeps for the
-    name. Neither colour nor dashes alone tell lines apart.
+    The first use fixes them: what the course keeps for the name, else what no other name has.
+    Neither colour nor dashes alone tell lines apart.
     """
     if name not in _places:
         taken = set(_places.values())
-        free = next(i for i in range(len(taken) + 1) if i not in taken)
-        wanted = _WANTED.get(name, free)
-        _places[name] = free if wanted in taken else wanted
+        kept = sorted({*_WANTED.values()})
+        unkept = [i for i in range(len(COLOURS) - 1) if i not in kept]
+        others = [*unkept, *kept, *range(len(COLOURS) - 1, len(COLOURS) + len(taken))]
+        wanted = [_WANTED[name]] if name in _WANTED else []
+        _places[name] = next(i for i in [*wanted, *others] if i not in taken)
     place = _places[name]
     return {"color": line_colour(place), "linestyle": _DASHES[place % len(_DASHES)]}
 
@@ -116,6 +119,18 @@ def name_axes(ax: Axes, title: str, x: str, y: str) -> None:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend_below(ax: Axes, columns: int = 2) -> None:
+    """Puts the legend under a figure that has only `ax`, else inside `ax`."""
+    handles, labels = ax.get_legend_handles_labels()
+    if ax.figure.axes == [ax] and ax.figure.get_layout_engine() is not None:
+        ax.figure.legend(
+            handles, labels, loc="outside lower center", ncols=columns, frameon=False,
+            fontsize="small",
+        )  # fmt: skip
+    else:
+        ax.legend(frameon=False, fontsize="small")
 
 
 def numbers(name: str, value: object, shape: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from helpers.plots.curve_plots import Curve
 from helpers.plots.palette import (
@@ -17,6 +18,7 @@ from helpers.plots.palette import (
     USUAL,
     axes_or_new,
     figure_or_new,
+    legend_below,
     name_axes,
     name_marker,
     name_style,
@@ -26,6 +28,7 @@ from helpers.plots.palette import (
 )
 
 Seeds = float | Curve  # one number, or one per seed
+Pair = Sequence[float]  # CV and loss
 STORED, LIVE, MEAN = "a stored seed", "the seed run here", "mean"
 _TITLE_WIDTH = 20  # letters per line, above a panel
 
@@ -48,25 +51,25 @@ def plot_spread(
     names = list(dict.fromkeys([*kept, *here]))
     if not names:
         raise ValueError("stored must name at least one variant, got none")
-    ax_height = 1.4 + 0.36 * len(names)
     band = None if noise_of is None else _noise(noise_of, kept, here)
-    ax = axes_or_new(ax, 7.2, ax_height)
+    ax = axes_or_new(ax, 7.2, 1.8 + 0.36 * len(names))
     if band is not None:
         label = f"“{noise_of}”, ±2 standard deviations"
         ax.axvspan(*band, color=CHANCE, alpha=0.3, lw=0, label=label)
+    digits = _digits([*kept.values(), *here.values()])
     for row, name in enumerate(names):
-        _draw_seeds(ax, row, kept.get(name), here.get(name))
+        _draw_seeds(ax, row, kept.get(name), here.get(name), digits)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     name_axes(ax, title, unit, "")
-    _legend(ax)
+    legend_below(ax)
 
 
 def plot_frontier(
-    sweeps: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    sweeps: Mapping[str, Mapping[str, Sequence[Pair]]],
     title: str,
     *,
-    live: Mapping[str, tuple[float, float]] | None = None,
+    live: Mapping[str, Pair] | None = None,
     noise: float | None = None,
     x: str = "CV of the load",
     y: str = "held-out loss, nats per token",
@@ -98,12 +101,13 @@ def plot_frontier(
         ax.plot(*means[way].T, **style, marker=marker, label=f"{way}, mean of its seeds")
         for setting, mean in zip(settings, means[way], strict=True):
             offset = {"xytext": (5, 5), "textcoords": "offset points"}
-            ax.annotate(setting, mean, **offset, fontsize="small", color=colour)
+            text = ax.annotate(setting, mean, **offset, fontsize="small", color=colour, zorder=4)
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     for way, pair in run_here.items():
         _draw_live(ax, pair[0], pair[1], name_style(way)["color"])
     name_axes(ax, title, x, y)
     ax.margins(0.1)
-    _legend(ax)
+    legend_below(ax)
 
 
 def plot_costs(
@@ -123,20 +127,25 @@ def plot_costs(
     here = {cost: _seeds(f"live[{cost!r}]", of) for cost, of in (live or {}).items()}
     for cost in here.keys() - costs.keys():
         raise ValueError(f"live must name costs of {list(costs)}, got {cost!r}")
+    for cost, of in here.items():
+        for model in of.keys() - set(models):
+            raise ValueError(f"live[{cost!r}] must name models of {models}, got {model!r}")
     values = {cost: _seeds(f"costs[{cost!r}]", of) for cost, of in costs.items()}
     figure = figure_or_new(figure, 1.6 + 2.3 * len(costs), 1.7 + 0.36 * len(models))
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for ax, (cost, of) in zip(panels, values.items(), strict=True):
         by_seed = any(np.ndim(value) for value in costs[cost].values()) or cost in here
+        digits = _digits(list(of.values()))
         for row, model in enumerate(models):
             if by_seed:
-                _draw_seeds(ax, row, of[model], here.get(cost, {}).get(model))
+                _draw_seeds(ax, row, of[model], here.get(cost, {}).get(model), digits)
             else:
                 (width,) = of[model]
-                bar = ax.barh(row, width, color=name_style(model)["color"], height=0.6)
+                bar = ax.barh(row, width, color=USUAL, height=0.6)
                 ax.bar_label(bar, [f" {plain(width)}"], fontsize="small")
         ax.margins(x=0.1 if by_seed else 0.35)
         ax.locator_params(axis="x", nbins=4)
+        ax.xaxis.set_major_formatter("{x:,.4g}")
         head, _, unit = cost.rpartition(", ")
         name_axes(ax, fill(head or unit, _TITLE_WIDTH), unit if head else "", "")
         if not by_seed:
@@ -156,7 +165,9 @@ def plot_costs(
         )  # fmt: skip
 
 
-def _draw_seeds(ax: Axes, row: int, stored: np.ndarray | None, live: np.ndarray | None) -> None:
+def _draw_seeds(
+    ax: Axes, row: int, stored: np.ndarray | None, live: np.ndarray | None, digits: int
+) -> None:
     """A row of dots and diamonds with their mean, each kind labelled once per axes."""
     labelled = ax.get_legend_handles_labels()[1]
 
@@ -168,15 +179,22 @@ def _draw_seeds(ax: Axes, row: int, stored: np.ndarray | None, live: np.ndarray 
         ax.plot(stored, rows, "o", color=USUAL, alpha=0.6, markersize=6, label=once(STORED))
     if live is not None:
         for i, value in enumerate(live):
-            _draw_live(ax, value, row, USUAL, once(LIVE) if i == 0 else "_")
+            _draw_live(ax, value, float(row), USUAL, once(LIVE) if i == 0 else "_")
     both = np.concatenate([x for x in (stored, live) if x is not None])
     ax.plot(
         [both.mean()] * 2, [row - 0.27, row + 0.27], color="black", linewidth=2, label=once(MEAN)
     )
     ax.annotate(
-        plain(both.mean()), (both.mean(), row - 0.27), (0, 1), textcoords="offset points",
+        f"{both.mean():,.{digits}f}", (both.mean(), row - 0.27), (0, 1), textcoords="offset points",
         ha="center", va="bottom", fontsize="x-small",
     )  # fmt: skip
+
+
+def _digits(values: list[np.ndarray]) -> int:
+    """Digits after the point that tell means apart which differ by a tenth of the range."""
+    every = np.concatenate(values)
+    extent = np.ptp(every) or abs(every[0]) or 1.0
+    return int(np.clip(1 - np.floor(np.log10(extent)), 0, 5))
 
 
 def _draw_live(ax: Axes, x: float, y: float, colour: str, label: str | None = None) -> None:
@@ -186,12 +204,6 @@ def _draw_live(ax: Axes, x: float, y: float, colour: str, label: str | None = No
         [x], [y], "D", markerfacecolor="white", markeredgecolor=colour, markeredgewidth=1.8,
         markersize=8, label=label, zorder=3,
     )  # fmt: skip
-
-
-def _legend(ax: Axes) -> None:
-    height = ax.figure.get_size_inches()[1]
-    below = (0.5, -0.6 / (height - 1.2))  # a line and a half of text under the axes
-    ax.legend(loc="upper center", bbox_to_anchor=below, frameon=False, ncols=2, fontsize="small")
 
 
 def _seeds(name: str, values: Mapping[str, Seeds]) -> dict[str, np.ndarray]:
@@ -213,7 +225,7 @@ def _noise(
 
 
 def _points(
-    sweeps: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    sweeps: Mapping[str, Mapping[str, object]],
 ) -> dict[str, dict[str, np.ndarray]]:
     if not sweeps or not all(sweeps.values()):
         raise ValueError("sweeps must name at least one way, and each at least one setting")

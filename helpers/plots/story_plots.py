@@ -15,6 +15,7 @@ from helpers.plots.palette import (
     USUAL,
     axes_or_new,
     figure_or_new,
+    legend_below,
     name_axes,
     name_marker,
     name_style,
@@ -97,7 +98,10 @@ def plot_copying(
             top.axhline(guesses[kind], color=colour, linestyle=(0, (1, 3)), label=label)
     top.set_ylim(bottom=0)
     name_axes(top, title, "" if shares is not None else "training step", "loss, nats per word")
-    top.legend(frameon=False, fontsize="small", ncols=2)
+    figure.legend(
+        *top.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False,
+        fontsize="small",
+    )  # fmt: skip
     if shares is not None:
         below = panels[1, 0]
         _draw_seed_curves(below, steps, shares, "coherent stories")
@@ -141,8 +145,7 @@ def plot_memory(
     figure = figure_or_new(figure, 9.4, 1.5 + 0.3 * len(models))
     panels = figure.subplots(1, len(megabytes), sharey=True, squeeze=False)[0]
     for ax, (kind, values) in zip(panels, megabytes.items(), strict=True):
-        colours = [name_style(model)["color"] for model in models]
-        bars = ax.barh(list(models), values, color=colours)
+        bars = ax.barh(list(models), values, color=USUAL)
         ax.bar_label(bars, [f" {plain(value)}" for value in values], fontsize="small")
         ax.margins(x=0.3)
         ax.set_xticks([])
@@ -168,13 +171,13 @@ def plot_memory_stack(
     for model, of_model in values.items():
         if (of_model < 0).any():
             raise ValueError(f"megabytes[{model!r}] must be 0 or more, got {of_model.min():g}")
-    ax = axes_or_new(ax, 8.4, 1.7 + 0.5 * len(megabytes))
+    ax = axes_or_new(ax, 8.4, 1.9 + 0.5 * len(megabytes))
     widths = np.stack(list(values.values()))
     starts = widths.cumsum(1) - widths
     for i, kind in enumerate(kinds):
         bars = ax.barh(
             list(values), widths[:, i], left=starts[:, i], label=kind, edgecolor="white",
-            color=name_style(kind)["color"], hatch=_HATCHES[i % len(_HATCHES)], height=0.6,
+            color=COLOURS[i % len(COLOURS)], hatch=_HATCHES[i % len(_HATCHES)], height=0.6,
         )  # fmt: skip
     ax.bar_label(bars, [f" {plain(total)} MB" for total in widths.sum(1)])
     ax.invert_yaxis()
@@ -182,8 +185,7 @@ def plot_memory_stack(
     ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter("{x:,g}")
     name_axes(ax, title, "MB", "")
-    below = (0.5, -0.55 / (0.5 + 0.5 * len(megabytes)))
-    ax.legend(loc="upper center", bbox_to_anchor=below, ncols=2, frameon=False, fontsize="small")
+    legend_below(ax)
 
 
 def _same_kinds(megabytes: Mapping[str, Mapping[str, float]]) -> list[str]:
