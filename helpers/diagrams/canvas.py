@@ -85,15 +85,16 @@ class Canvas:
         return drawn
 
     def _fit(self, drawn: Text, size: float, most: float) -> None:
-        while self._width(drawn) > most and size > LEAST:
+        while self.width_of(drawn) > most and size > LEAST:
             size -= 0.5
             drawn.set_fontsize(size * 72 / _DPI)
         text = drawn.get_text()
-        while self._width(drawn) > most and len(text) > 1:
+        while self.width_of(drawn) > most and len(text) > 1:
             text = text[:-1]
             drawn.set_text(f"{text.rstrip()}…")
 
-    def _width(self, drawn: Text) -> float:
+    def width_of(self, drawn: Text) -> float:
+        """How wide a text is on the page."""
         return drawn.get_window_extent(self.renderer).width / _SCALE
 
     def box(
@@ -149,13 +150,17 @@ class Canvas:
         shape.set_hatch_linewidth(0.6)
         self.axes.add_patch(shape)
 
-    def cells(self, box: Box, colours: list[str]) -> None:
-        """A row of touching cells of these colours that fills the box, with a thin frame."""
-        for cell, colour in zip(box.split(len(colours)), colours, strict=True):
+    def stack(self, box: Box, colours: list[str]) -> None:
+        """Cells of these colours, from top to bottom, that fill the box."""
+        for cell, colour in zip(box.stacked(len(colours)), colours, strict=True):
             self.axes.add_patch(
                 Rectangle((cell.x, cell.y), cell.width, cell.height, color=colour, lw=0, zorder=2)
             )
-        self._rectangle(box, "none", LINE, 0.8)
+
+    def frame(self, box: Box, edge: str) -> None:
+        """A thick outline around what is in the box."""
+        self._rectangle(box, "none", edge, 2, corner=3)
+        self.axes.patches[-1].set_zorder(3)
 
     def panel(self, box: Box, fill: str = "#efefec", edge: str = "none") -> Box:
         """A quiet background that holds several boxes together."""

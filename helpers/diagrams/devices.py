@@ -46,13 +46,13 @@ def devices(load: Int[Tensor, " E"], num_devices: int) -> Card:
     column = Box(_LEFT, _TOP, _RIGHT - _LEFT, num_devices * (_ROW + _GAP) - _GAP)
     for i, lane in enumerate(column.stacked(num_devices, _GAP)):
         _device(canvas, lane, i, per_device[i], total.max())
-    foot = f"one step: {total.max():,.0f} rows; mean {total.mean():,.0f}; {idle:.0%} of the time waited"
+    foot = f"one step: {total.max():,.0f} rows; mean: {total.mean():,.0f}; waiting: {idle:.0%}"
     canvas.text((_LEFT, column.bottom + 24), foot, colour=QUIET, align="left")
     busiest = [str(i) for i in np.flatnonzero(total == total.max())]
     return canvas.card(
         f"the rows of {len(rows)} experts on {num_devices} devices, the busiest marked",
-        f"Rows per device: {', '.join(f'{x:,.0f}' for x in total)}. The busiest is {listed(busiest)}; "
-        f"the others wait, {idle:.0%} of all device time.",
+        f"Rows per device: {', '.join(f'{x:,.0f}' for x in total)}. Busiest: {listed(busiest)}. "
+        f"Waiting: {idle:.0%} of all device time.",
     )
 
 

@@ -52,19 +52,19 @@ def groups(
     chosen = set(choices("experts", experts, "K", len(values)).tolist())
     size, alive = len(values) // num_groups, left.all(1)
     title = f"{len(values)} experts in {num_groups} groups, {alive.sum()} of them kept"
-    note = f"a group is a node; below each, the sum of its two highest scores; blue: {len(chosen)} chosen"
-    canvas = Canvas(_TOP + size * _ROW + 92, title, note)
-    frame = Box(MARGIN, _TOP, WIDTH - 2 * MARGIN, size * _ROW)
+    note = f"a group is a node, under it the sum of its two highest; blue: the {len(chosen)} chosen"
+    canvas = Canvas(_TOP + size * _ROW + 86, title, note)
+    frame = Box(MARGIN + 5, _TOP, WIDTH - 2 * MARGIN - 10, size * _ROW)
     if num_groups < 4:
-        frame = Box(MARGIN, _TOP, num_groups * 193 - 14, size * _ROW)
+        frame = Box(MARGIN + 5, _TOP, num_groups * 193 - 14, size * _ROW)
     rows = values.reshape(num_groups, -1)
     for g, column in enumerate(frame.split(num_groups, 14)):
         _group(canvas, column, g, rows[g], bool(alive[g]), chosen)
     names = [str(g) for g in np.flatnonzero(alive)]
     return canvas.card(
         f"{len(values)} experts in {num_groups} groups: group scores, kept groups, chosen experts",
-        f"Of {num_groups} groups {listed(names)} are kept; the experts "
-        f"{listed([str(i) for i in sorted(chosen)])} are chosen among them.",
+        f"Groups kept of {num_groups}: {listed(names)}. Experts chosen in them: "
+        f"{listed([str(i) for i in sorted(chosen)])}.",
     )
 
 

@@ -40,20 +40,22 @@ def expert_segments(num_experts: int, top_k: int, expert_dim: int, m: int) -> Ca
     if expert_dim % m:
         raise ValueError(f"m must divide expert_dim={expert_dim}, got {m}")
     title = f"{counted(num_experts, 'expert')}, and each of them cut in {m}"
-    canvas = Canvas(
-        300, title, "box width: hidden width of an expert; blue: an example of a choice"
-    )
-    whole = _experts(canvas, 106, num_experts, top_k, expert_dim)
-    fine = _experts(canvas, 208, m * num_experts, m * top_k, expert_dim // m)
+    note = "a box is as wide as an expert's hidden width; blue: an example of a choice"
+    canvas = Canvas(296, title, note)
+    whole = _experts(canvas, 106, num_experts, top_k)
+    fine = _experts(canvas, 202, m * num_experts, m * top_k)
     for i, box in enumerate(whole):
         for x, piece_x in ((box.x, fine[m * i].x), (box.right, fine[m * i + m - 1].right)):
-            canvas.arrow((x, box.bottom + 30), (piece_x, 178), LINE, head=False, dashed=True)
+            canvas.arrow((x, box.bottom + 4), (piece_x, fine[0].y - 4), LINE, head=False, thick=1)
+    before = _choice(num_experts, top_k, expert_dim)
+    after = _choice(m * num_experts, m * top_k, expert_dim // m)
+    for y, text in ((whole[0].y - 17, before), (fine[0].bottom + 20, after)):
+        canvas.text((MARGIN, y), text, align="left", most=WIDTH - 2 * MARGIN)
     says = f"{title}, with {top_k} and {m * top_k} chosen"
-    alt = f"{_choice(num_experts, top_k, expert_dim)}. Cut in {m}: "
-    return canvas.card(says, f"{alt}{_choice(m * num_experts, m * top_k, expert_dim // m)}.")
+    return canvas.card(says, f"{before}. Cut in {m}: {after}.")
 
 
-def _experts(canvas: Canvas, top: float, number: int, top_k: int, width: int) -> list[Box]:
+def _experts(canvas: Canvas, top: float, number: int, top_k: int) -> list[Box]:
     chosen = set(np.random.default_rng(1).choice(number, top_k, replace=False).tolist())
     gap = 8 if number <= 16 else 3
     boxes = Box(MARGIN, top, WIDTH - 2 * MARGIN, 40).split(number, gap)
@@ -61,15 +63,13 @@ def _experts(canvas: Canvas, top: float, number: int, top_k: int, width: int) ->
         taken = i in chosen
         text = str(i) if box.width >= 22 else ""
         canvas.box(box, text, fill=PALE if taken else EMPTY, edge=MAIN if taken else LINE, corner=3)
-    text = _choice(number, top_k, width)
-    canvas.text((MARGIN, top - 17), text, align="left", most=WIDTH - 2 * MARGIN)
     return boxes
 
 
 def _choice(number: int, top_k: int, width: int) -> str:
     ways = math.comb(number, top_k)
-    many = f"{ways:,}" if ways < 10**9 else f"{ways:.1e}"
-    choice = f"{top_k} of {number}: {many} choice{'s' * (ways != 1)}"
+    many = counted(ways, "choice") if ways < 10**9 else f"{ways / 1e9:,.1f} billion choices"
+    choice = f"{top_k} of {number}: {many}"
     return f"{choice}, hidden width {top_k} × {width:,} = {top_k * width:,} per token"
 
 
@@ -82,15 +82,15 @@ def token_segments(experts: Int[Tensor, "m K"], num_experts: int, d_model: int, 
         raise ValueError(f"the {len(chosen)} segments must divide d_model, got {d_model}")
     (word,) = tidy([word], 1, "token")
     width, tall = d_model // len(chosen), len(chosen) * 40 - 10
-    title = f"“{word}”, {d_model:,} wide, in {len(chosen)} slices of {width:,}"
+    title = f"“{word}”, {d_model:,} wide, in {counted(len(chosen), 'slice')} of {width:,}"
     canvas = Canvas(
-        112 + tall + 24, title, f"each slice goes to {chosen.shape[1]} experts of its own"
+        110 + tall + 24, title, f"each slice goes to {chosen.shape[1]} experts of its own"
     )
-    rows = Box(MARGIN, 112, WIDTH - 2 * MARGIN, tall).stacked(len(chosen), 10)
-    token = canvas.box(Box(MARGIN, 106, 70, tall + 12), word, weight="bold", fill=PALE, edge=MAIN)
-    merged = canvas.box(Box(WIDTH - MARGIN - 70, 106, 70, tall + 12), "y", fill=PALE, edge=MAIN)
+    rows = Box(MARGIN, 110, WIDTH - 2 * MARGIN, tall).stacked(len(chosen), 10)
+    token = canvas.box(Box(MARGIN, 104, 70, tall + 12), word, weight="bold", fill=PALE, edge=MAIN)
+    merged = canvas.box(Box(WIDTH - MARGIN - 70, 104, 70, tall + 12), "y", fill=PALE, edge=MAIN)
     grid = Box(270, 0, 380, 0)
-    canvas.text((grid.centre[0], 92), f"experts 0 to {num_experts - 1}", SMALL, QUIET)
+    canvas.text((grid.centre[0], 90), f"experts 0 to {num_experts - 1}", SMALL, QUIET)
     for i, row in enumerate(rows):
         piece = canvas.box(
             Box(126, row.y, 112, row.height), f"{i * width}–{(i + 1) * width - 1}", edge=INK
@@ -100,8 +100,9 @@ def token_segments(experts: Int[Tensor, "m K"], num_experts: int, d_model: int, 
         _slice_experts(canvas, Box(grid.x, row.y, grid.width, row.height), chosen[i], num_experts)
         canvas.arrow((grid.right, row.centre[1]), (merged.x, row.centre[1]), MAIN)
     pairs = [f"slice {i} goes to {_and(row)}" for i, row in enumerate(chosen.tolist())]
-    says = f"one token of width {d_model} in {len(chosen)} slices, each with its own experts"
-    return canvas.card(says, f"“{word}” in {len(chosen)} slices: {'; '.join(pairs)}.")
+    slices = counted(len(chosen), "slice")
+    says = f"one token of width {d_model} in {slices}, each with its own experts"
+    return canvas.card(says, f"“{word}” in {slices}: {'; '.join(pairs)}.")
 
 
 def _slice_experts(canvas: Canvas, row: Box, chosen: np.ndarray, num_experts: int) -> None:
