@@ -1,4 +1,4 @@
-"""The minutes that a lesson takes a person, by one rule: `python -m lessons.minutes` writes them.
+"""The minutes that a lesson takes a person, by one rule: `python -m lessons.minutes` states them.
 
 A section is what stands from one `##` heading to the next. The rule reads its cells, the fences of
 its exercises and the seconds that its cells ran when the solved notebook was built.
@@ -8,7 +8,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +144,7 @@ def as_text(kept: dict[str, dict[str, int]]) -> str:
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Writes `checks/minutes.json`, or with `--show` prints the sections of some lessons."""
+    """States the minutes in `checks/minutes.json` and README, or prints them with `--show`."""
     parser = argparse.ArgumentParser(prog="python -m lessons.minutes", description=__doc__)
     parser.add_argument("--show", nargs="*", metavar="d1", help="print sections, write nothing")
     shown = parser.parse_args(arguments).show
@@ -155,8 +155,19 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         return 0
     kept = everything(root, stems)
     write_atomically(root / "checks" / "minutes.json", as_text(kept))
-    print(f"checks/minutes.json written; the lessons take {hours(sum(kept['lessons'].values()))}")
+    readme = root / "README.md"
+    write_atomically(readme, in_readme(readme.read_text(encoding="utf-8"), kept["lessons"]))
+    print(f"checks/minutes.json and README say {hours(sum(kept['lessons'].values()))}")
     return 0
+
+
+def in_readme(text: str, lessons: Mapping[str, int]) -> str:
+    """README's text with the hours of each lesson in its table's row, and their sum below it."""
+    for stem, minutes in lessons.items():
+        row = rf"^(\| {stem[:2].upper()} [^|]*, )[^|,]+( \|)"
+        text = re.sub(row, rf"\g<1>{hours(minutes)}\g<2>", text, flags=re.MULTILINE)
+    whole = hours(sum(lessons.values()))
+    return re.sub(r"^Together [^,]+,", f"Together {whole},", text, flags=re.MULTILINE)
 
 
 def _shown(root: Path, stem: str) -> Iterator[str]:

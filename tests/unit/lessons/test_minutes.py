@@ -13,6 +13,7 @@ from lessons.minutes import (
     as_text,
     everything,
     hours,
+    in_readme,
     lesson_minutes,
     rounded,
     timed_sections,
@@ -135,9 +136,15 @@ def test_every_exercise_stands_in_a_section_that_gives_its_minutes(stem):
     assert found == {check.id for check in LESSONS[stem]}
 
 
-@every_lesson
-def test_readme_gives_the_hours_of_the_rule(stem):
-    whole = lesson_minutes(timed_sections(ROOT, stem, lesson(stem)))
+def test_readme_states_the_hours_of_the_rule():
+    kept = json.loads((ROOT / "checks" / "minutes.json").read_text(encoding="utf-8"))["lessons"]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    row = re.search(rf"^\| {stem[:2].upper()} [^|]*, ([^|,]+) \|", readme, re.MULTILINE)
-    assert row and row[1] == hours(whole)
+    assert in_readme(readme, kept) == readme, "run python -m lessons.minutes"
+    for minutes in (*kept.values(), sum(kept.values())):
+        assert re.search(rf"\b{hours(minutes)}\b", readme)
+
+
+def test_stating_the_hours_changes_them_and_nothing_else():
+    text = "| D1 Tiny, x, {} | a, b | c |\n| D1.1 f | 5 |\n\nTogether {}, by rule, as it is."
+    said = in_readme(text.format("3-4 h", "9 h"), {"d1_tiny": 65})
+    assert said == text.format("1 h 5 min", "1 h 5 min")

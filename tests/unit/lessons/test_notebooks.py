@@ -1,20 +1,17 @@
 """The lessons themselves: what their notebooks ask, say and show."""
 
-import builtins
-import dis
 import importlib
 import re
 from statistics import median
-from types import CodeType
 
 import nbformat
 import pytest
-from IPython.core.inputtransformer2 import TransformerManager
 
 from checks import CHECKS, LESSONS
 from checks.audit.answers import answers_to
 from checks.learner_files.notebook import read
 from lessons.build import MAX_BYTES, ROOT, stems
+from lessons.names import reads_and_binds
 from lessons.notebooks import learner_notebook, solved_notebook
 from lessons.percent import read_lesson
 from lessons.prose import prose, word_count
@@ -22,8 +19,6 @@ from lessons.prose import prose, word_count
 STEMS = stems(ROOT)
 every_lesson = pytest.mark.parametrize("stem", STEMS)
 
-# What IPython and the compiler put beside the builtins.
-GIVEN_NAMES = {*dir(builtins), "get_ipython", "display", "__annotations__"}
 BANNED = re.compile(r"\b(simply|just|easy|obviously|great)\b", re.IGNORECASE)
 FENCE = re.compile(r"^( *)# BEGIN SOLUTION\n(.*?)^ *# END SOLUTION$", re.MULTILINE | re.DOTALL)
 
@@ -125,37 +120,6 @@ def test_run_all_reveals_nothing(stem):
 
 
 # Names
-
-
-def nested(code: CodeType):
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield inner
-            yield from nested(inner)
-
-
-def named(code, *operations):
-    return {s.argval for s in dis.get_instructions(code) if s.opname.startswith(operations)}
-
-
-def reads_and_binds(source):
-    """The global names that a cell needs from before it, and those it leaves behind.
-
-    The body of a function reads its names late: the cell that defines it may bind them after.
-    """
-    code = compile(TransformerManager().transform_cell(source), "<cell>", "exec")
-    reads, binds = set(), set()
-    for step in dis.get_instructions(code):
-        if step.opname == "LOAD_NAME":
-            reads |= {step.argval} - binds
-        elif step.opname == "STORE_NAME":
-            binds.add(step.argval)
-    late = named(code, "LOAD_GLOBAL")
-    for inner in nested(code):
-        binds |= named(inner, "STORE_GLOBAL")
-        late |= named(inner, "LOAD_GLOBAL", "LOAD_FROM_DICT")
-        late |= named(inner, "LOAD_NAME") - named(inner, "STORE_NAME")
-    return (reads | late - binds) - GIVEN_NAMES, binds
 
 
 @pytest.mark.parametrize(
