@@ -58,7 +58,8 @@ from helpers.measuring.conversion import (
 from helpers.data.corpus import Corpus
 from helpers.data.texts import story_documents
 from helpers.plots.curve_plots import plot_times
-from helpers.plots.spread_plots import plot_frontier, plot_spread
+from helpers.plots.latent_plots import plot_loss_over_cache
+from helpers.plots.spread_plots import plot_spread
 from helpers.measuring.decode_steps import WAYS, StepSizes, copy_bandwidth, decode_milliseconds
 from helpers.measuring.stored_studies import stored_rows
 from helpers.checkpoints.hf_attention import attention_sizes, attention_weights
@@ -503,25 +504,19 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 def over_bytes(names):
-    return {
-        name: [(2 * row[name]["numbers"], row[name]["held_out"]) for row in stored]
-        for name in names
-    }
+    """Per setting its bytes per token and layer, and the loss of each stored seed."""
+    return {label: (2 * stored[0][name]["numbers"], lost[name]) for label, name in names.items()}
 
 
-plot_frontier(
-    {
-        "key-value heads shared": over_bytes(["MQA", "GQA, 2 key-value heads", "MHA"]),
-        "one latent, rotary key of 8": over_bytes(
-            ["MLA, latent 8", "MLA, latent 24", "MLA, latent 56"]
-        ),
-    },
-    "What a smaller cache costs",
+heads = {"MQA": "MQA", "GQA, 2 heads": "GQA, 2 key-value heads", "MHA, 4 heads": "MHA"}
+latents_of = {f"latent {width}": f"MLA, latent {width}" for width in (8, 24, 56)}
+plot_loss_over_cache(
+    {"key-value heads shared": over_bytes(heads), "MLA": over_bytes(latents_of)},
+    "What a smaller cache costs, stories after 400 steps",
     live={
-        "key-value heads shared": (64, ran_here["MQA"]),
-        "one latent, rotary key of 8": (64, ran_here["MLA, latent 24"]),
+        "key-value heads shared": (64, [ran_here["MQA"]]),
+        "MLA": (64, [ran_here["MLA, latent 24"]]),
     },
-    x="cache, bytes per token and layer",
 )
 plt.show()
 
