@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
@@ -59,6 +60,6 @@ def plot_loss_over_cache(
     legend_below(ax)
 
 
-def _draw_dots(ax: Axes, size: int, values: Sequence[float], marker: str, colour: str) -> None:
+def _draw_dots(ax: Axes, size: int, values: np.ndarray, marker: str, colour: str) -> None:
     style = {"ls": "", "marker": marker, "color": colour, "alpha": 0.45, "markersize": 5}
     ax.plot([size] * len(values), values, **style)
