@@ -127,7 +127,7 @@ print(f"compression: {numbers_needed / numbers_kept:.1f}x")
 # %% [markdown]
 # ## The bill of a conversation · {section} minutes
 #
-# The study plan counts LLaMA-70B with 64 key-value heads of 128 in 80 layers. As deployed, it shares each key and value among 8 query heads (GQA), an eighth of the bill. So a ratio says nothing until its baseline is named.
+# The study plan counts LLaMA-70B with 64 key-value heads of 128 in 80 layers. As deployed, it shares each key and value among 8 query heads (GQA), an eighth of the bill. Name the baseline of a ratio.
 
 # %%
 as_planned = cache_bytes(2 * 64 * 128, layers=80, context=4096)
@@ -219,7 +219,7 @@ for position, (a, b) in enumerate(turned.tolist()):
     print(f"position {position}: ({a:+.2f}, {b:+.2f}) = (cos {position}, sin {position})")
 
 # %% [markdown]
-# A turn of both leaves their product alone, so a score sees the difference of two positions and never the positions: a query at 7 and a key at 4 score like 103 and 100. The control moves one of the two.
+# A turn of both leaves their product alone, so a score sees only the difference of two positions: a query at 7 and a key at 4 score like 103 and 100. The control moves one of the two.
 
 # %%
 torch.manual_seed(0)
@@ -256,7 +256,7 @@ two_part_key(
 # Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 for head 0, 3 + 2 for head 1. Only the 2s are turned.
 
 # %% [markdown]
-# V3 and V2 first squeeze the query into a latent of 1,536 and norm it. Queries are never cached, so this saves nothing there; it saves activations in training. V2-Lite does without, and there `q_latent` is None (V2p, section 2.1.2 and appendix B).
+# V3 and V2 first squeeze the query into a normed latent of 1,536. Queries are never cached, so this saves only activations in training. V2-Lite does without: `q_latent` is None (V2p, section 2.1.2 and appendix B).
 
 # %% tags=["exercise"] exercise="D3.3a"
 from solutions.d3_mla import QueryPath
@@ -281,7 +281,7 @@ check_joint_latent(JointLatent)
 # %% [markdown]
 # ## D3.3c The shared rotary key · {section} minutes
 #
-# Position reaches attention through one small key per token, the same for all heads. One per head would cost 128 · 64 = 8,192 numbers per token at V3's sizes, far more than the latent of 512; one for all costs 64, and a token keeps 512 + 64 = 576.
+# Position reaches attention through one small key per token, the same for all heads. One per head would cost 128 · 64 = 8,192 numbers per token at V3's sizes, sixteen latents of 512; one for all costs 64, and a token keeps 512 + 64 = 576.
 
 # %% [markdown]
 # The rotary key is made from x itself, not from the latent. V2's paper gives no reason: it is cached after its turn and never absorbed, so one made from the latent would do as well there.
@@ -358,7 +358,7 @@ with torch.no_grad():
 two_part_key(*(part[0, 0] for part in (*q_parts, key_content, key_rotary)))
 
 # %% [markdown]
-# The queries are those of the last L of S positions, since the others were asked in earlier steps. With S = 5 and L = 2 the first query is at the fourth position and sees four, the second sees all five.
+# The queries are those of the last L of S positions, since the others were asked in earlier steps. With S = 5 and L = 2 the first query sees four positions, the second all five.
 #
 # $$o_{t,h} = \sum_{s \le t} \mathrm{softmax}_s\Big(\frac{q^C_{t,h} \cdot k^C_{s,h} + q^R_{t,h} \cdot k^R_s}{\sqrt{d + r}}\Big)\, v_{s,h}$$
 

@@ -1,4 +1,4 @@
-"""The picture of loss over cache: it is whole, names its settings and tells seeds run here apart."""
+"""Loss over cache: the picture is whole, names its settings and tells seeds run here apart."""
 
 import pytest
 from matplotlib import pyplot as plt
