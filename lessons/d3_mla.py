@@ -521,7 +521,12 @@ plot_loss_over_cache(
 plt.show()
 
 # %%
-print(len(stored), "stored seeds")
+print(f"{'three stored seeds':26}{'numbers':>8}{'mean loss':>11}{'lowest':>8}{'highest':>9}")
+for name, losses in lost.items():
+    mean, numbers = sum(losses) / len(losses), stored[0][name]["numbers"]
+    print(f"{name:26}{numbers:8}{mean:11.3f}{min(losses):8.3f}{max(losses):9.3f}")
+gaps = [mqa - mla for mqa, mla in zip(lost["MQA"], lost["MLA, latent 24"])]
+truth("D3.p3", "MQA minus the latent, by seed: " + ", ".join(f"{gap:+.3f}" for gap in gaps))
 
 # %% [markdown]
 # ## D3.3f From keys to latents · {section} minutes
