@@ -96,7 +96,7 @@ resume("d3_mla", globals())
 # %% [markdown]
 # ## D3.1 Latent projections · {section} minutes
 #
-# Why keep anything? To write token 5 a model compares it with the keys of tokens 1 to 4 and mixes their values. Those do not change when token 5 arrives, so they are kept. Key and value of 2 heads of width 3 are 2 · 2 · 3 = 12 numbers per token, in each layer, until the text ends.
+# To write token 5 a model compares it with the keys of tokens 1 to 4 and mixes their values. Those do not change when token 5 arrives, so they are kept rather than made again. Key and value of 2 heads of width 3 are 2 · 2 · 3 = 12 numbers per token, in each layer, until the text ends.
 
 # %% [markdown]
 # The idea of a latent: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers are kept in place of 64, a quarter. It can work because keys are made from one x by one matrix, and many of their directions hardly vary. The study plan has one latent for keys and one for values; you write this first.
@@ -180,7 +180,7 @@ cache_filling(
 )
 
 # %% [markdown]
-# Why buffers made once? Appending by `torch.cat` copies the whole cache at every step: 1 + 2 + 3 + 4 = 10 rows for 4 tokens, some 8 million for 4,096. With room for 5 positions and 2 used, an append of 3 fills the cache; one of 4 must be refused and change nothing, or a wrong call would leave half a step behind.
+# The buffers are made once, because appending by `torch.cat` copies the whole cache at every step: 1 + 2 + 3 + 4 = 10 rows for 4 tokens, some 8 million for 4,096. With room for 5 positions and 2 used, an append of 3 fills the cache; one of 4 must be refused and change nothing, or a wrong call would leave half a step behind.
 
 # %% tags=["exercise"] exercise="D3.2"
 from solutions.d3_mla import LatentCache
@@ -714,7 +714,7 @@ for dtype, bound in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
     print(f"{dtype!s:14} expanded and absorbed differ by less than {bound}: {gap < bound}")
 
 # %% [markdown]
-# Why is the rotary key apart? If the content key were turned, a turn would stand between the two matrices, another one for each distance, and no single matrix could be absorbed. The converted attention of D3.3f is in this place. The control leaves the turn out.
+# This is why the rotary key stands apart. If the content key were turned, a turn would stand between the two matrices, another one for each distance, and no single matrix could be absorbed. The converted attention of D3.3f is in this place. The control leaves the turn out.
 
 # %%
 torch.manual_seed(0)
@@ -755,7 +755,7 @@ print("expanding at each step is slower than standard attention:", expanded > fa
 print("absorbing is at least 5 times faster than expanding:", expanded > 5 * absorbed)
 
 # %% [markdown]
-# Why? Count the bytes of the cache that one token must read, and divide by the time: how much of the machine's own copying speed is reached. Standard attention waits for memory; the absorbed one reads far less, and computes more with each byte.
+# The reason is in the bytes. Count those of the cache that one token must read, and divide by the time: so much of the machine's own copying speed is reached. Standard attention waits for memory; the absorbed one reads far less, and computes more with each byte.
 
 # %% tags=["nbval-ignore-output"]
 reads = {
