@@ -50,8 +50,10 @@ def plot_loss_over_cache(
         ax.plot(*zip(*means, strict=True), **style, label=f"{family}, mean of the stored seeds")
         if live and family in live:
             size, losses = live[family]
-            here = {"ls": "", "marker": "D", "mfc": "white", "mec": colour, "zorder": 3}
-            ax.plot([size] * len(losses), losses, **here, label=f"{family}, run here")
+            ax.plot(
+                [size] * len(losses), losses, ls="", marker="D", mfc="white", mec=colour,
+                zorder=3, label=f"{family}, run here",
+            )  # fmt: skip
     ax.set_xscale("log")
     ax.set_xticks(sorted(ticks), [f"{size:,}" for size in sorted(ticks)])
     ax.set_xticks([], minor=True)
@@ -61,5 +63,5 @@ def plot_loss_over_cache(
 
 
 def _draw_dots(ax: Axes, size: int, values: np.ndarray, marker: str, colour: str) -> None:
-    style = {"ls": "", "marker": marker, "color": colour, "alpha": 0.45, "markersize": 5}
-    ax.plot([size] * len(values), values, **style)
+    where = [size] * len(values)
+    ax.plot(where, values, ls="", marker=marker, color=colour, alpha=0.45, markersize=5)

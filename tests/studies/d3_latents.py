@@ -1,7 +1,7 @@
 """D3's trade-off: one small model with each attention, by what it caches and what it loses."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -25,8 +25,8 @@ WAYS: dict[str, Callable[[], nn.Module]] = {
     "GQA, 2 key-value heads": lambda: GroupedHeads(D_MODEL, NUM_HEADS, 2),
     "MQA": lambda: GroupedHeads(D_MODEL, NUM_HEADS, 1),
     **{
-        f"MLA, latent {latent}": lambda latent=latent: MultiHeadLatentAttention(
-            D_MODEL, NUM_HEADS, D_HEAD, latent, D_ROPE
+        f"MLA, latent {latent}": partial(
+            MultiHeadLatentAttention, D_MODEL, NUM_HEADS, D_HEAD, latent, D_ROPE
         )
         for latent in LATENTS
     },
