@@ -1,69 +1,69 @@
-"""D3's trade-off: one small model with each attention, by what it caches and what it loses."""
+"""D3's trade-off: a trained model whose cache is made smaller, and its held-out loss."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from helpers.data.corpus import Corpus
-from helpers.data.texts import story_documents
-from helpers.model.grouped_heads import GroupedHeads, NoAttention, decoder_with
-from helpers.model.llama import Decoder
+from helpers.measuring.conversion import (
+    Latents,
+    attention_inputs,
+    converted_model,
+    key_and_value_weights,
+)
+from helpers.measuring.pooled_heads import PooledHeads
 from helpers.training_loops.language_model import held_out_loss, train_lm
-from solutions.d3_mla import MultiHeadLatentAttention
+from solutions.d3_mla import LatentProjections, latents_from_mha
+from tests.studies.d3_seeds import D_MODEL, LENGTH, NUM_HEADS, corpus, trained
 
 SEEDS = (0, 1, 2)
-D_MODEL, NUM_HEADS, D_HEAD, D_ROPE = 64, 4, 16, 8
-SIZES = {"d_model": D_MODEL, "num_layers": 2, "num_heads": NUM_HEADS, "expert_dim": 256}
-STEPS, LENGTH, RATE = 400, 64, 8e-3
-LATENTS = (8, 24, 56)  # with the rotary key 16, 32 and 64 numbers per token and layer
-WAYS: dict[str, Callable[[], nn.Module]] = {
-    "no attention": NoAttention,
-    "MHA": lambda: GroupedHeads(D_MODEL, NUM_HEADS, NUM_HEADS),
-    "GQA, 2 key-value heads": lambda: GroupedHeads(D_MODEL, NUM_HEADS, 2),
-    "MQA": lambda: GroupedHeads(D_MODEL, NUM_HEADS, 1),
-    **{
-        f"MLA, latent {latent}": partial(
-            MultiHeadLatentAttention, D_MODEL, NUM_HEADS, D_HEAD, latent, D_ROPE
-        )
-        for latent in LATENTS
-    },
+ROWS = 16  # held out, per domain
+TUNED = {"steps": 20, "rows": 8, "length": LENGTH, "lr": 3e-4}  # as in the lesson
+Convert = Callable[[Tensor, Tensor, Tensor], Latents]  # from W_K, W_V and the inputs
+
+
+def independent(W_K: Tensor, W_V: Tensor, inputs: Tensor) -> LatentProjections:
+    """The control: latents of 64 numbers that know nothing of the model."""
+    return LatentProjections(D_MODEL, D_MODEL // 8, NUM_HEADS, D_MODEL // NUM_HEADS)
+
+
+def pooled(groups: int, W_K: Tensor, W_V: Tensor, inputs: Tensor) -> PooledHeads:
+    return PooledHeads(W_K, W_V, NUM_HEADS, groups)
+
+
+def joint(width: int, W_K: Tensor, W_V: Tensor, inputs: Tensor) -> LatentProjections:
+    return latents_from_mha(W_K, W_V, inputs, width // 2, joint=True)
+
+
+WAYS: dict[str, Convert] = {
+    "independent latents": independent,
+    **{f"{groups} heads": partial(pooled, groups) for groups in (8, 4, 2, 1)},
+    **{f"latent {width}": partial(joint, width) for width in (16, 32, 64, 128)},
 }
 
 
 def measure(seed: int) -> dict[str, Any]:
-    """Per way: held-out loss, parameters, and numbers cached per token and layer."""
-    return {name: of_model(trained(seed, make)) for name, make in WAYS.items()}
-
-
-def trained(seed: int, make_attention: Callable[[], nn.Module]) -> Decoder:
-    """The small model with this attention in every layer, trained on stories as in the lesson."""
+    """Per way the held-out loss after the conversion, and after a short fine-tune on top."""
+    model = trained(seed)
+    fitted, _ = corpus().batch(96, LENGTH, torch.Generator().manual_seed(seed))
+    inputs = attention_inputs(model, fitted[:, :-1])
     torch.manual_seed(seed)
-    model = decoder_with(make_attention, corpus().vocab_size, **SIZES)
-    train_lm(model, corpus(), STEPS, length=LENGTH, lr=RATE, seed=seed)
-    return model
+    return {name: losses(converted(model, inputs, way), seed) for name, way in WAYS.items()}
 
 
-def of_model(model: Decoder) -> dict[str, Any]:
-    attention = model.blocks[0].attention
-    return {
-        "held_out": held_out_loss(model, corpus()),
-        "parameters": sum(weight.numel() for weight in model.parameters()),
-        "numbers": cached(attention),
-    }
+@torch.no_grad()
+def converted(model: nn.Module, inputs: list[Tensor], way: Convert) -> nn.Module:
+    """The model with all its keys and values made by `way`."""
+    per_layer = [
+        way(*key_and_value_weights(block.attention), x.flatten(0, 1))
+        for block, x in zip(model.blocks, inputs, strict=True)
+    ]
+    return converted_model(model, per_layer)
 
 
-def cached(attention: nn.Module) -> int:
-    """The numbers that a cache of this attention keeps per token."""
-    if isinstance(attention, GroupedHeads):
-        return attention.cached_numbers
-    if isinstance(attention, MultiHeadLatentAttention):
-        return sum(attention.new_cache(1, 1).widths)
-    return 0
-
-
-@cache
-def corpus() -> Corpus:
-    return Corpus.build(story_documents(2500, seed=0))
+def losses(model: nn.Module, seed: int) -> dict[str, float]:
+    before = held_out_loss(model, corpus(), ROWS)
+    train_lm(model, corpus(), seed=seed, **TUNED)
+    return {"converted": before, "tuned": held_out_loss(model, corpus(), ROWS)}
