@@ -12,8 +12,8 @@ from jaxtyping import Float
 from matplotlib.colors import to_hex
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box, Pixels
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -25,9 +25,9 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted, tidy
-from helpers.diagrams.explorer import DiagramExplorer
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, tidy
+from helpers.diagrams.drawing.explorer import DiagramExplorer
 from helpers.plots.palette import numbers
 
 MOST_POSITIONS, MOST_LATENT, MOST_ROTARY = 24, 16, 8  # the last two: numbers drawn of a column
@@ -53,21 +53,22 @@ def cache_filling(
         raise ValueError(f"position must be between 0 and {size - 1}, got {position}")
     names = tidy(words, size, "position")
     width = parts[0].shape[1] + parts[1].shape[1]
+    drawn = _drawn(parts)
     canvas = Canvas(
-        _TOP + _CELL * sum(_drawn(parts)) + 138,
+        _TOP + _CELL * sum(drawn) + 132,
         f"The cache at position {position}: “{names[position]}”",
-        f"one column per position: a latent of {parts[0].shape[1]}, a rotary key of "
-        f"{parts[1].shape[1]}; the darker, the larger the number",
+        f"per position {parts[0].shape[1]} + {parts[1].shape[1]} numbers, {drawn[0]} + {drawn[1]} "
+        "of them drawn; the darker, the larger",
     )
     bottom = _columns(canvas, parts, position, names)
     read = f"read: {counted(position + 1, 'column')} × {width} = {(position + 1) * width:,} numbers"
-    canvas.text((_LEFT, bottom + 76), read, colour=MAIN, align="left")
+    canvas.text((_LEFT, bottom + 72), read, colour=MAIN, align="left")
     written = f"written: {width} numbers; free: {counted(size - position - 1, 'column')}"
-    canvas.text((WIDTH - MARGIN, bottom + 76), written, colour=SECOND, align="right")
+    canvas.text((_LEFT, bottom + 94), written, colour=SECOND, align="left")
     return canvas.card(
         f"a latent cache of {size} positions, {width} numbers each, at position {position}",
         f"At position {position}, “{names[position]}”, {width} numbers are written and those of "
-        f"{counted(position + 1, 'position')} are read; {size - position - 1} are free.",
+        f"{counted(position + 1, 'position')} are read; positions free: {size - position - 1}.",
     )
 
 
@@ -78,11 +79,11 @@ def _drawn(parts: tuple[np.ndarray, np.ndarray]) -> tuple[int, int]:
 
 def _columns(
     canvas: Canvas, parts: tuple[np.ndarray, np.ndarray], position: int, names: list[str]
-) -> float:
+) -> Pixels:
     """Draws the columns with their names; returns the y under them."""
     heights = [rows * _CELL for rows in _drawn(parts)]
     columns = Box(_LEFT, 0, WIDTH - MARGIN - _LEFT, 0).split(len(names), 4)
-    columns = [Box(box.x, 0, min(box.width, 44), 0) for box in columns]
+    columns = [Box(box.x, 0, min(box.width, 64), 0) for box in columns]
     step = columns[0].width + 4
     columns = [Box(_LEFT + i * step, 0, columns[0].width, 0) for i in range(len(names))]
     top = float(_TOP)
@@ -123,9 +124,9 @@ def cache_filling_explorer(
     latent: Float[Tensor, "S R"], k_rotary: Float[Tensor, "S r"], words: Sequence[str]
 ) -> DiagramExplorer:
     """A slider for the position over `cache_filling`, from the first to the last."""
-    parts = numbers("latent", latent, "S R"), numbers("k_rotary", k_rotary, "S r")
+    size = len(numbers("latent", latent, "S R"))
     return DiagramExplorer(
         "CacheFilling",
-        lambda position: cache_filling(*parts, position, words),
-        position=widgets.IntSlider(0, 0, len(parts[0]) - 1, description="position"),
+        lambda position: cache_filling(latent, k_rotary, position, words),
+        position=widgets.IntSlider(0, 0, size - 1, description="position"),
     )

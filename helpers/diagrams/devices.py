@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     LINE,
     MAIN,
     MARGIN,
@@ -17,12 +17,12 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted, listed
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, listed
 from helpers.plots.palette import numbers
 
 MOST_DEVICES = 16
-_TOP, _ROW, _GAP, _LEFT, _RIGHT = 84, 26, 8, 112, 708
+_TOP, _ROW, _GAP, _LEFT, _RIGHT = 84, 26, 8, 112, 684
 
 
 def devices(load: Int[Tensor, " E"], num_devices: int) -> Card:
@@ -45,8 +45,9 @@ def devices(load: Int[Tensor, " E"], num_devices: int) -> Card:
     canvas = Canvas(_TOP + num_devices * (_ROW + _GAP) + 44, title, note)
     column = Box(_LEFT, _TOP, _RIGHT - _LEFT, num_devices * (_ROW + _GAP) - _GAP)
     for i, lane in enumerate(column.stacked(num_devices, _GAP)):
-        _device(canvas, lane, i, per_device[i], total.max())
-    foot = f"one step: {total.max():,.0f} rows; mean: {total.mean():,.0f}; waiting: {idle:.0%}"
+        _device(canvas, lane, i, per_device[i], total.max(), bool(idle > 0))
+    step = counted(round(total.max()), "row")
+    foot = f"one step: {step}; mean: {total.mean():,.0f}; waiting: {idle:.0%}"
     canvas.text((_LEFT, column.bottom + 24), foot, colour=QUIET, align="left")
     busiest = [str(i) for i in np.flatnonzero(total == total.max())]
     return canvas.card(
@@ -56,9 +57,9 @@ def devices(load: Int[Tensor, " E"], num_devices: int) -> Card:
     )
 
 
-def _device(canvas: Canvas, lane: Box, i: int, rows: np.ndarray, most: float) -> None:
+def _device(canvas: Canvas, lane: Box, i: int, rows: np.ndarray, most: float, waits: bool) -> None:
     total, left = rows.sum(), lane.x
-    busiest = total == most
+    busiest = waits and total == most
     colour, fill = (SECOND, PALE_SECOND) if busiest else (MAIN, PALE)
     y = lane.centre[1]
     canvas.text((MARGIN, y), f"device {i}", align="left", weight="bold" if busiest else "normal")
@@ -71,5 +72,5 @@ def _device(canvas: Canvas, lane: Box, i: int, rows: np.ndarray, most: float) ->
         canvas.box(rest, fill="none", edge=LINE, thick=0.8, hatch="////", corner=0)
     text = f"{total:,.0f}, busiest" if busiest else f"{total:,.0f}"
     canvas.text(
-        (lane.right + 8, y), text, SMALL, colour, align="left", most=WIDTH - lane.right - 24
+        (lane.right + 8, y), text, SMALL, colour, align="left", most=WIDTH - MARGIN - lane.right - 8
     )

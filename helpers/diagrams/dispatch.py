@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box, Pixels
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -20,8 +20,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, gates_and_experts, listed, tidy
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, gates_and_experts, listed, tidy
 from helpers.plots.palette import COLOURS, text_background
 
 MOST_TOKENS, MOST_EXPERTS, MOST_CHOSEN, MOST_CHOICES = 8, 8, 3, 12
@@ -46,7 +46,8 @@ def dispatch_rows(
     taken = [np.flatnonzero((chosen == i).any(1)).tolist() for i in range(num_experts)]
     lanes = [_lane(len(rows)) for rows in taken]
     tall = max(sum(lanes) + 10 * (num_experts - 1), len(names) * (_ROW + _GAP) - _GAP)
-    title = f"{len(names)} rows to {num_experts} experts and back, top-{chosen.shape[1]}"
+    rows, places = counted(len(names), "row"), counted(num_experts, "expert")
+    title = f"{rows} to {places} and back, top-{chosen.shape[1]}"
     canvas = Canvas(
         _TOP + tall + 24, title, "each expert sees only the rows of tokens that chose it"
     )
@@ -64,12 +65,12 @@ def dispatch_rows(
     return canvas.card(says, _alt(taken, names))
 
 
-def _lane(rows: int) -> float:
+def _lane(rows: int) -> Pixels:
     """The height of an expert that gathers so many rows."""
     return 12 + _ROW * max(rows, 1) + 3 * max(rows - 1, 0)
 
 
-def _column(left: float, width: float, rows: int, tall: float) -> list[Box]:
+def _column(left: Pixels, width: Pixels, rows: int, tall: Pixels) -> list[Box]:
     gap = min(34, (tall - rows * _ROW) / rows)
     height = rows * (_ROW + gap) - gap
     return Box(left, _TOP + (tall - height) / 2, width, height).stacked(rows, gap)
@@ -108,7 +109,7 @@ def _expert(
 def _sum(canvas: Canvas, box: Box, weights: np.ndarray, chosen: np.ndarray) -> None:
     canvas.box(box, edge=INK)
     for place, gate, i in zip(box.inner(3).split(len(chosen), 10), weights, chosen, strict=True):
-        tint = text_background(i)
+        tint = text_background(int(i))
         canvas.box(place, f"{gate:.2f} · E{i}", fill=tint, edge=tint, size=SMALL, corner=3)
         if place.right < box.right - 6:
             canvas.text((place.right + 5, box.centre[1]), "+", SMALL)

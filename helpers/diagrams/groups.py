@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -21,8 +21,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, choices, listed
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, choices, counted, listed
 from helpers.plots.palette import numbers
 
 MOST_GROUPS, MOST_EXPERTS = 8, 64
@@ -51,7 +51,7 @@ def groups(
     left = torch.isfinite(torch.as_tensor(kept)).detach().cpu().numpy().reshape(num_groups, -1)
     chosen = set(choices("experts", experts, "K", len(values)).tolist())
     size, alive = len(values) // num_groups, left.all(1)
-    title = f"{len(values)} experts in {num_groups} groups, {alive.sum()} of them kept"
+    title = f"{len(values)} experts in {counted(num_groups, 'group')}, {alive.sum()} of them kept"
     note = f"a group is a node, under it the sum of its two highest; blue: the {len(chosen)} chosen"
     canvas = Canvas(_TOP + size * _ROW + 86, title, note)
     frame = Box(MARGIN + 5, _TOP, WIDTH - 2 * MARGIN - 10, size * _ROW)
@@ -80,7 +80,7 @@ def _group(
         box = place.inner(2)
         fill, edge = (PALE, MAIN) if i in chosen else (EMPTY, LINE)
         canvas.box(box, fill=fill, edge=edge, corner=3)
-        canvas.text((box.x + 7, box.centre[1]), f"{i}", SMALL, QUIET, align="left")
+        canvas.text((box.x + 7, box.centre[1]), f"{i}", SMALL, ink, align="left")
         canvas.text((box.right - 7, box.centre[1]), _score(score), SMALL, ink, align="right")
     first, second = sorted(values)[:-3:-1]
     middle, below = column.centre[0], column.bottom

@@ -1,7 +1,7 @@
 """What an attention keeps of each token, drawn to scale."""
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box, Pixels
+from helpers.diagrams.drawing.canvas import (
     INK,
     MAIN,
     MARGIN,
@@ -15,8 +15,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted
 from helpers.model.kv_cache import ways_to_cache
 
 _LEFT, _RIGHT, _TOP, _HEIGHT, _GAP = 152, 640, 92, 40, 26
@@ -74,7 +74,7 @@ def _beside(numbers: int, mha: int) -> str:
 
 
 def _lane(
-    canvas: Canvas, top: float, height: float, parts: list[tuple[int, str, str]], scale: float
+    canvas: Canvas, top: Pixels, height: Pixels, parts: list[tuple[int, str, str]], scale: Pixels
 ) -> float:
     """The parts beside each other, each as wide as its numbers; returns where they end."""
     left = float(_LEFT)
@@ -86,7 +86,7 @@ def _lane(
     return left
 
 
-def _key(canvas: Canvas, y: float) -> None:
+def _key(canvas: Canvas, y: Pixels) -> None:
     left = float(_LEFT)
     for fill, edge, name in (
         (PALE, MAIN, "keys; MLA: the latent of both"),

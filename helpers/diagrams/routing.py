@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -24,9 +24,9 @@ from helpers.diagrams.canvas import (
     Canvas,
     point_on,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, gates_and_experts, listed, tidy
-from helpers.diagrams.explorer import DiagramExplorer
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, gates_and_experts, listed, tidy
+from helpers.diagrams.drawing.explorer import DiagramExplorer
 from helpers.plots.palette import numbers
 
 MOST_EXPERTS = 12
@@ -53,11 +53,11 @@ def token_route(
     at_most("step", step, len(STEPS))
     (word,) = tidy([word], 1, "token")
     note = STEPS[step - 1].format(k=len(chosen))
-    height = _TOP + len(p) * (_ROW + _GAP) + 14
-    canvas = Canvas(
-        height, f"The way of “{word}” through {len(p)} experts, top-{len(chosen)}", note
-    )
-    column = Box(430, _TOP, 104, len(p) * (_ROW + _GAP) - _GAP)
+    tall = len(p) * (_ROW + _GAP) - _GAP
+    top = _TOP + max(0, 56 - tall) / 2
+    title = f"The way of “{word}” through {counted(len(p), 'expert')}, top-{len(chosen)}"
+    canvas = Canvas(2 * top + tall - _TOP + 22, title, note)
+    column = Box(430, top, 104, tall)
     rows = column.stacked(len(p), _GAP)
     middle = column.centre[1]
     token = canvas.box(Box(MARGIN, middle - 20, 92, 40), word, weight="bold", fill=PALE, edge=MAIN)
@@ -66,8 +66,9 @@ def token_route(
     _to_experts(canvas, router, rows, p, set(chosen.tolist()) if step > 1 else set())
     if step > 2:
         _to_sum(canvas, rows, weights, chosen, step > 3)
-    says = f"one token's way through a router of {len(p)} experts, top-{len(chosen)}, step {step}"
-    return canvas.card(f"{says} of {len(STEPS)}", _alt(word, p, weights, chosen, step))
+    says = f"one token's way through {counted(len(p), 'expert')}, top-{len(chosen)}"
+    alt = _alt(word, p, weights, chosen, step)
+    return canvas.card(f"{says}, step {step} of {len(STEPS)}", alt)
 
 
 def _to_experts(
@@ -128,16 +129,18 @@ def route_explorer(
     words: Sequence[str],
 ) -> DiagramExplorer:
     """Sliders for the token and the step over `token_route`; it opens on the first step."""
-    p = numbers("probs", probs, "T E")
-    weights, chosen = gates_and_experts(gates, experts, "T K", p.shape[1])
-    names = tidy(words, len(p), "token")
-    if len(weights) != len(p):
-        raise ValueError(f"gates must have one row for each token, {len(p)}, got {len(weights)}")
+    size, num_experts = numbers("probs", probs, "T E").shape
+    gates_and_experts(gates, experts, "T K", num_experts)
+    if len(gates) != size:
+        raise ValueError(f"gates must have one row for each token, {size}, got {len(gates)}")
+    names = tidy(words, size, "token")
+
+    def draw(token: int, step: int) -> Card:
+        return token_route(probs[token], gates[token], experts[token], names[token], step)
+
     return DiagramExplorer(
         "RouteExplorer",
-        lambda token, step: token_route(
-            p[token], weights[token], chosen[token], names[token], step
-        ),
-        token=widgets.IntSlider(0, 0, len(p) - 1, description="token"),
+        draw,
+        token=widgets.IntSlider(0, 0, size - 1, description="token"),
         step=widgets.IntSlider(1, 1, len(STEPS), description="step"),
     )

@@ -6,8 +6,8 @@ Letters: E routed experts, K = top_k.
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box
+from helpers.diagrams.drawing.canvas import (
     EMPTY,
     INK,
     LINE,
@@ -20,10 +20,10 @@ from helpers.diagrams.canvas import (
     THIRD,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import at_most, counted, gates_and_experts, listed, tidy
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import at_most, counted, gates_and_experts, listed, tidy
 
-MOST_SHARED, MOST_DRAWN = 4, 16
+MOST_SHARED, MOST_DRAWN, MOST_CHOSEN = 4, 16, 8
 _X, _ROW, _GAP = 430, 26, 6
 
 
@@ -40,7 +40,7 @@ def shared_and_routed(
     """
     at_most("num_shared", num_shared, MOST_SHARED)
     weights, chosen = gates_and_experts(gates, experts, "K", num_experts)
-    at_most("top_k", len(chosen), MOST_DRAWN)
+    at_most("top_k", len(chosen), MOST_CHOSEN)
     (word,) = tidy([word], 1, "token")
     drawn = list(range(num_experts)) if num_experts <= MOST_DRAWN else sorted(chosen.tolist())
     others = num_experts - len(drawn)
@@ -52,7 +52,7 @@ def shared_and_routed(
     top = shared[-1].bottom + 46
     routed = Box(_X, top, 120, (len(drawn) + bool(others)) * (_ROW + _GAP) - _GAP)
     places = routed.stacked(len(drawn) + bool(others), _GAP)
-    plus = _frame(canvas, word, shared, places)
+    router, plus = _frame(canvas, word, shared, places)
     _shared(canvas, shared, plus)
     gate_of = dict(zip(chosen.tolist(), weights.tolist(), strict=True))
     for i, place in zip(drawn, places, strict=False):
@@ -65,6 +65,7 @@ def shared_and_routed(
             ink=INK if taken else QUIET,
         )
         if taken:
+            canvas.arrow(router.east, place.west, MAIN, bend="h")
             canvas.weighted(place.east, plus.west, f"× {gate_of[i]:.2f}", MAIN)
     if others:
         canvas.box(places[-1], f"{others} others", fill=EMPTY, ink=QUIET, dashed=True)
@@ -77,8 +78,8 @@ def shared_and_routed(
     )
 
 
-def _frame(canvas: Canvas, word: str, shared: list[Box], routed: list[Box]) -> Box:
-    """The token, the router and the sum, joined to the experts; returns the sum's sign."""
+def _frame(canvas: Canvas, word: str, shared: list[Box], routed: list[Box]) -> tuple[Box, Box]:
+    """Draws token, router and sum; returns the router and the sum's sign."""
     middle = (shared[0].y + routed[-1].bottom) / 2
     routed_middle = (routed[0].y + routed[-1].bottom) / 2
     token = canvas.box(Box(MARGIN, middle - 20, 96, 40), word, weight="bold", fill=PALE, edge=MAIN)
@@ -92,12 +93,10 @@ def _frame(canvas: Canvas, word: str, shared: list[Box], routed: list[Box]) -> B
     ):
         canvas.text((_X + 60, group[0].y - 16), text, SMALL, colour, weight="bold")
         canvas.panel(Box(_X - 10, group[0].y - 7, 140, group[-1].bottom - group[0].y + 14))
-    for place in routed:
-        canvas.arrow(router.east, (_X - 10, place.centre[1]), LINE, bend="h", thick=1, head=False)
     plus = canvas.sum_sign((690, middle))
     out = canvas.box(Box(722, middle - 23, 74, 46), "y", "its output", fill=PALE, edge=MAIN)
     canvas.arrow(plus.east, out.west, INK)
-    return plus
+    return router, plus
 
 
 def _shared(canvas: Canvas, shared: list[Box], plus: Box) -> None:

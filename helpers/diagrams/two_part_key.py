@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from helpers.diagrams.box import Box
-from helpers.diagrams.canvas import (
+from helpers.diagrams.drawing.box import Box, Pixels
+from helpers.diagrams.drawing.canvas import (
     INK,
     MAIN,
     MARGIN,
@@ -22,8 +22,8 @@ from helpers.diagrams.canvas import (
     WIDTH,
     Canvas,
 )
-from helpers.diagrams.card import Card
-from helpers.diagrams.checked import counted
+from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import counted
 from helpers.plots.palette import numbers
 
 MOST_DRAWN = 4
@@ -69,7 +69,7 @@ def two_part_key(
     )
 
 
-def _widths(d: int, r: int) -> tuple[float, float]:
+def _widths(d: int, r: int) -> tuple[Pixels, Pixels]:
     """Of the content part and the rotary part, to scale, yet wide enough for a letter."""
     rotary = min(max(_PARTS * r / (d + r), 34), _PARTS - 34)
     return _PARTS - rotary, rotary
@@ -101,11 +101,12 @@ def _head(
     canvas.arrow((turned.right + 6, middle), (334, middle), INK)
     canvas.arrow((shared.right + 6, middle), (566, middle), INK)
     for x, value, colour in ((598, products[0], MAIN), (668, products[1], SECOND)):
-        canvas.text((x, middle), _signed(value), colour=colour, most=60)
+        canvas.text((x, middle), _signed(value), colour=colour, most=56)
     canvas.text((633, middle), "+")
     canvas.text((706, middle), "→")
     canvas.box(Box(724, middle - 15, WIDTH - MARGIN - 724, 30), _signed(score), edge=INK)
 
 
 def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    text = f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return text.replace("-", "−")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from helpers.diagrams.card import Card
+from helpers.diagrams.drawing.card import Card
 
 NAMES_WIDTH = {"description_width": "6em"}
 
@@ -21,10 +21,8 @@ class DiagramExplorer(widgets.VBox):
         self.name, self.draw, self.sliders = name, draw, sliders
         self.card = draw(**self.values)
         self.message = widgets.HTML()
-        # As tall as the card is: a picture that shrinks to a narrow page keeps its shape.
-        self.picture = widgets.Image(
-            format="png", value=self.card.png, layout={"max_width": f"{self.card.width}px"}
-        )
+        size = {"width": "100%", "max_width": f"{self.card.width}px"}
+        self.picture = widgets.Image(format="png", value=self.card.png, layout=size)
         super().__init__([*sliders.values(), self.message, self.picture])
         for slider in sliders.values():
             slider.style = NAMES_WIDTH

@@ -13,9 +13,9 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangl
 from matplotlib.path import Path
 from matplotlib.text import Text
 
-from helpers.diagrams.box import Box, Point
-from helpers.diagrams.card import MOST_BYTES, Card
-from helpers.diagrams.few_colours import png_of
+from helpers.diagrams.drawing.box import Box, Pixels, Point
+from helpers.diagrams.drawing.card import MOST_BYTES, Card
+from helpers.diagrams.drawing.few_colours import small_png
 from helpers.plots.palette import COLOURS, UNUSUAL, USUAL, text_background
 
 PAPER, INK, QUIET, LINE, EMPTY = "#f7f7f5", "#1f1f1f", "#5a5a5a", "#b9b9b4", "#ececea"
@@ -25,13 +25,12 @@ WIDTH, MARGIN = 820, 24  # of every card, in pixels of the page
 NORMAL, SMALL, LEAST = 12.5, 11.0, 9.5  # heights of letters
 _HALF_CAPITAL = 0.36  # of a letter's size
 _SCALE, _DPI = 2, 100  # pixels of the picture per pixel of the page; pixels of the page per inch
-_APART = (24, 40, 64, 96, 140)  # how far its colours are from each other, as near as size allows
 
 
 class Canvas:
     """A card of `WIDTH` × `height` with its title, to draw on."""
 
-    def __init__(self, height: float, title: str, note: str = ""):
+    def __init__(self, height: Pixels, title: str, note: str = ""):
         self.height = round(height)
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
@@ -51,12 +50,12 @@ class Canvas:
         self,
         at: Point,
         text: str,
-        size: float = NORMAL,
+        size: Pixels = NORMAL,
         colour: str = INK,
         *,
         weight: str = "normal",
         align: str = "center",
-        most: float = WIDTH,
+        most: Pixels = WIDTH,
         room: Box | None = None,
         on: str | None = None,
     ) -> Text:
@@ -84,7 +83,7 @@ class Canvas:
         self.words.append((drawn, room))
         return drawn
 
-    def _fit(self, drawn: Text, size: float, most: float) -> None:
+    def _fit(self, drawn: Text, size: Pixels, most: Pixels) -> None:
         while self.width_of(drawn) > most and size > LEAST:
             size -= 0.5
             drawn.set_fontsize(size * 72 / _DPI)
@@ -93,7 +92,7 @@ class Canvas:
             text = text[:-1]
             drawn.set_text(f"{text.rstrip()}…")
 
-    def width_of(self, drawn: Text) -> float:
+    def width_of(self, drawn: Text) -> Pixels:
         """How wide a text is on the page."""
         return drawn.get_window_extent(self.renderer).width / _SCALE
 
@@ -106,12 +105,12 @@ class Canvas:
         fill: str = "white",
         edge: str = LINE,
         ink: str = INK,
-        size: float = NORMAL,
+        size: Pixels = NORMAL,
         weight: str = "normal",
-        thick: float = 1.2,
+        thick: Pixels = 1.2,
         dashed: bool = False,
         hatch: str | None = None,
-        corner: float = 5,
+        corner: Pixels = 5,
     ) -> Box:
         """A box with a text in its middle and a quiet note under it; both stay inside."""
         self._rectangle(box, fill, edge, thick, dashed, hatch, corner)
@@ -120,7 +119,19 @@ class Canvas:
         if text:
             self.text((x, y - apart), text, size, ink, weight=weight, most=box.width - 8, room=box)
         if note:
-            self.text((x, y + apart), note, SMALL, QUIET, most=box.width - 8, room=box)
+            colour = _quiet_on(fill)
+            self.text((x, y + apart), note, SMALL, colour, most=box.width - 8, room=box)
+        return box
+
+    def listing(self, box: Box, heading: str, lines: list[str], *, fill: str, edge: str) -> Box:
+        """A box with a bold heading and quiet lines under it."""
+        self._rectangle(box, fill, edge, 1.2, corner=5)
+        x, y = box.centre
+        top = y - 9 * len(lines)
+        self.text((x, top), heading, weight="bold", most=box.width - 10, room=box)
+        for i, line in enumerate(lines):
+            at, most = (x, top + 20 + 17 * i), box.width - 10
+            self.text(at, line, SMALL, _quiet_on(fill), most=most, room=box)
         return box
 
     def _rectangle(
@@ -128,10 +139,10 @@ class Canvas:
         box: Box,
         fill: str,
         edge: str,
-        thick: float = 1.0,
+        thick: Pixels = 1.0,
         dashed: bool = False,
         hatch: str | None = None,
-        corner: float = 0,
+        corner: Pixels = 0,
     ) -> None:
         shape = FancyBboxPatch(
             (box.x, box.y),
@@ -174,7 +185,7 @@ class Canvas:
         end: Point,
         colour: str = QUIET,
         *,
-        thick: float = 1.4,
+        thick: Pixels = 1.4,
         bend: str = "",
         head: bool = True,
         dashed: bool = False,
@@ -199,14 +210,14 @@ class Canvas:
         )
         self.axes.add_patch(patch)
 
-    def weighted(self, start: Point, end: Point, text: str, colour: str, thick: float = 2) -> None:
+    def weighted(self, start: Point, end: Point, text: str, colour: str, thick: Pixels = 2) -> None:
         """A line that first runs level through `text`, then bends to `end`."""
         x, y = start
         self.arrow(start, (x + 66, y), colour, thick=thick, head=False)
         self.arrow((x + 65, y), end, colour, thick=thick, head=False, bend="h")
         self.text((x + 34, y), text, SMALL, colour, on=PAPER, weight="bold")
 
-    def sum_sign(self, at: Point, sign: str = "+", radius: float = 13) -> Box:
+    def sum_sign(self, at: Point, sign: str = "+", radius: Pixels = 13) -> Box:
         """A circle with a sign in it, and the square around it."""
         square = Box(at[0] - radius, at[1] - radius, 2 * radius, 2 * radius)
         circle = Circle(at, radius, facecolor="white", edgecolor=INK, lw=1.4 * 72 / _DPI, zorder=2)
@@ -218,18 +229,16 @@ class Canvas:
         """The finished picture, in few colours; raises a ValueError above 60 kB."""
         self.figure.canvas.draw()
         pixels = np.asarray(self.figure.canvas.buffer_rgba())[..., :3]
-        png = next(
-            (small for far in _APART if len(small := png_of(pixels, far)) <= MOST_BYTES), b""
-        )
-        if not png:
-            raise ValueError(
-                f"a diagram must be at most {MOST_BYTES} bytes, and it is more: {says}"
-            )
+        png = small_png(pixels, MOST_BYTES)
         words = tuple(self.words)
         return Card(png, WIDTH, self.height, says, alt, self.figure, words)
 
 
-def point_on(start: Point, end: Point, part: float, bend: str = "") -> Point:
+def _quiet_on(fill: str) -> str:
+    return QUIET if fill in ("white", EMPTY) else "#333333"
+
+
+def point_on(start: Point, end: Point, part: Pixels, bend: str = "") -> Point:
     """The point at `part` of the way along an arrow, 0 its start and 1 its end."""
     (x0, y0), (x1, y1) = start, end
     eased = part * part * (3 - 2 * part) if bend else part
@@ -248,7 +257,7 @@ def _curve(start: Point, end: Point, bend: str) -> Path:
     return Path([start, *stops, end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
 
 
-def _rounded(points: list[Point], radius: float = 7) -> Path:
+def _rounded(points: list[Point], radius: Pixels = 7) -> Path:
     """A line through `points`, its corners rounded."""
     vertices, codes = [points[0]], [Path.MOVETO]
     for (before, corner), (_, after) in pairwise(pairwise(points)):
@@ -257,7 +266,7 @@ def _rounded(points: list[Point], radius: float = 7) -> Path:
     return Path([*vertices, points[-1]], [*codes, Path.LINETO])
 
 
-def _towards(start: Point, end: Point, far: float) -> Point:
+def _towards(start: Point, end: Point, far: Pixels) -> Point:
     (x0, y0), (x1, y1) = start, end
     length = max(abs(x1 - x0) + abs(y1 - y0), 1e-9)
     part = min(far / length, 0.5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from helpers.diagrams.box import Box
+from helpers.diagrams.drawing.box import Box
 
 MOST_BYTES = 60_000
 
