@@ -97,7 +97,7 @@ resume("d3_mla", globals())
 # To write token 5 a model compares it with the keys of tokens 1 to 4 and mixes their values. Those do not change when token 5 arrives, so they are kept rather than made again. Key and value of 2 heads of width 3 are 2 · 2 · 3 = 12 numbers per token, in each layer, until the text ends.
 
 # %% [markdown]
-# The idea of a latent: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers are kept in place of 64, a quarter. It can work because keys are made from one x by one matrix, and many of their directions hardly vary.
+# The idea of a latent: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers are kept in place of 64, a quarter. It can work because keys are made from one x by one matrix, and many of their directions hardly vary (Investigation 1 measures it).
 
 # %% [markdown]
 # The study plan has one latent for keys and one for values; you write this first.
@@ -128,7 +128,7 @@ print(f"compression: {numbers_needed / numbers_kept:.1f}x")
 # %% [markdown]
 # ## The bill of a conversation · {section} minutes
 #
-# The study plan counts LLaMA-70B with 64 key-value heads of 128 in 80 layers. As deployed, it shares each key and value among 8 query heads (GQA), an eighth of the bill. Name the baseline of a ratio.
+# The study plan counts LLaMA-70B with 64 key-value heads of 128 in 80 layers. As deployed, it shares each key and value among 8 query heads (GQA), an eighth of the bill. A ratio needs its baseline named.
 
 # %%
 as_planned = cache_bytes(2 * 64 * 128, layers=80, context=4096)
@@ -159,7 +159,7 @@ least = min(ways, key=ways.get)
 truth("D3.p1", f"{least}, {ways[least]} numbers; MLA keeps {ways['MLA']}")
 
 # %% [markdown]
-# So bytes alone do not decide. MQA keeps least and pays in quality: in DeepSeek's 7B ablation it scored 37.9 on MMLU, GQA with 8 groups 41.2 and MHA 45.2 (V2p, table 8). In another ablation, of models with experts, MLA kept a seventh of MHA's numbers and scored 50.0 to MHA's 48.7 there, but 50.9 to 51.6 on C-Eval (table 9). You will measure a small version yourself, after D3.3f.
+# So bytes alone do not decide. MQA keeps least and pays in quality: in DeepSeek's 7B ablation it scored 37.9 on MMLU, GQA with 8 groups 41.2 and MHA 45.2 (V2p, table 8). In another ablation, of models with experts, MLA kept a seventh of MHA's numbers and scored 50.0 to MHA's 48.7, but on C-Eval 50.9 to 51.6 (table 9). You will measure a small version yourself, after D3.3f.
 
 # %%
 growth = {cached.name: cached.bytes_cached // 4096 for cached in cache_rows(4096)}
@@ -175,10 +175,10 @@ plt.show()
 # %% [markdown]
 # ## D3.2 The latent cache · {section} minutes
 #
-# Decoding fills a cache one position at a time: at each step one column is written, all before it are read.
+# Decoding fills a cache one position at a time: at each step one column is written and all so far are read.
 
 # %% [markdown]
-# Below a cache with room for six tokens stands at its fourth. It has two parts, here a latent of 8 and a small key of 2, whose use you meet in D3.3c.
+# Below, a cache with room for six tokens is at its fourth. It has two parts, here a latent of 8 and a small key of 2, whose use you meet in D3.3c.
 
 # %%
 torch.manual_seed(0)
@@ -229,7 +229,7 @@ for position, (a, b) in enumerate(turned.tolist()):
     print(f"position {position}: ({a:+.2f}, {b:+.2f}) = (cos {position}, sin {position})")
 
 # %% [markdown]
-# A turn of both leaves their product alone, so a score sees only the difference of two positions: a query at 7 and a key at 4 score like 103 and 100. The control moves one of the two.
+# Turning both by the same angle leaves their product as it is, so a score sees only the difference of two positions: a query at 7 and a key at 4 score like 103 and 100. The control moves one of the two.
 
 # %%
 torch.manual_seed(0)
@@ -308,7 +308,7 @@ check_rotary_key(RotaryKey)
 # %% [markdown]
 # ## D3.I2 Longer contexts with YaRN · {section} minutes
 #
-# V3 was trained on 4,096 positions, then its angles were stretched by 40 and it was trained on at 32K and 128K (V3p, section 4.3). A pair that turns 100 times within 4,096 positions has shown every angle, and keeps its own. A pair that makes half a turn would show a longer text angles it has never seen; it gets a fortieth of its angle, and stays within its half turn.
+# V3 was trained on 4,096 positions; then its slow angles were divided by 40 and it was trained further at 32K and 128K (V3p, section 4.3). A pair that turns 100 times within 4,096 positions has shown every angle, and keeps its own. A pair that makes half a turn would show a longer text angles it has never seen; it gets a fortieth of its angle, and stays within its half turn.
 
 # %% tags=["exercise"] exercise="D3.I2"
 from solutions.d3_mla import yarn_frequencies
@@ -589,7 +589,7 @@ print(
 )
 
 # %% [markdown]
-# One seed may be luck. Five others were stored, each a model of its own, converted at the same eighth.
+# One seed may be luck. Five others were stored, each a model of its own, converted at the same eighth of the cache.
 
 # %% tags=["nbval-ignore-output"]
 stored_names = {
