@@ -877,7 +877,7 @@ print(f"{bug}'s does:", first_half_moves(broken))
 # %% [markdown]
 # ## Investigation 1: sorted dispatch · {section} minutes
 #
-# Production code sorts. Choices of experts 2, 0, 2, 1 in order become 0, 1, 2, 2: every expert reads one unbroken run of rows. Choice c belongs to token c // K. The check cannot see whether you sort; the curve can.
+# Production code sorts. Choices 2, 0, 2, 1 become 0, 1, 2, 2: every expert reads one unbroken run of rows. Choice c belongs to token c // K. The check cannot see whether you sort; the curve can.
 
 # %% tags=["exercise"] exercise="D1.I1"
 from solutions.d1_moe import sorted_dispatch
@@ -918,7 +918,7 @@ truth("D1.p6", f"sorting was faster with {wins} experts")
 # %% [markdown]
 # ## Investigation 2: capacity and dropped tokens · {section} minutes
 #
-# Switch gives each expert room for `capacity_factor` times its even share and drops what comes after. Load 3, 2, 1 and factor 1.0: each takes 2, so 1 of 6 choices is dropped. Your layer and V3 drop none (arXiv 2412.19437, p. 10).
+# Switch gives each expert room for `capacity_factor` times its even share and drops the rest. Load 3, 2, 1 and factor 1.0: each takes 2, so 1 of 6 is dropped. Your layer and V3 drop none (arXiv 2412.19437, p. 10).
 
 # %% tags=["exercise"] exercise="D1.I2"
 from solutions.d1_moe import dropped_share
