@@ -1,5 +1,8 @@
 """What D3 claims of a smaller cache: latents lose less than heads that share, at the same size."""
 
+from course import ROOT
+from lessons import stored_studies as stored
+
 
 def more(row, name: str, when: str = "tuned") -> float:
     """How much more loss than that of the model with all its heads, trained on as well."""
@@ -24,3 +27,16 @@ def test_fewer_numbers_lose_more(row) -> None:
 
 def test_latents_that_know_nothing_of_the_model_lose_most_at_their_size(row) -> None:
     assert more(row, "independent latents") > 2 * more(row, "latent 64")
+
+
+def test_the_lessons_words_hold_in_every_seed(row) -> None:
+    assert 0.4 < more(row, "1 heads") < 0.7
+    assert more(row, "latent 64") <= 0.0205
+    assert more(row, "latent 16") < 0.1
+    assert more(row, "independent latents") > 1
+
+
+def test_readme_has_the_stored_figures() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("latent 64", "1 heads"):
+        assert ", ".join(f"{more(row, name):.3f}" for row in stored.rows("d3_latents")) in readme
