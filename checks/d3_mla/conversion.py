@@ -254,17 +254,16 @@ def _kept(answer, inputs: tuple) -> Tensor:
 check_latents_from_mha = Check(
     id="D3.3f",
     name="latents_from_mha",
-    minutes=25,
     reference_answer=reference.latents_from_mha,
     draw=traineds,
     stages={
         "a LatentProjections of one head": _kind,
+        "weights and activations untouched": untouched(_use),
         "with d_latent = W nothing is lost": _all_kept,
         "keys: the smallest squared error": _best_keys,
         "values: the smallest squared error": _best_values,
         "joint: one latent of 2 · d_latent for both": _kind_joint,
         "joint: the smallest squared error of both together": _best_joint,
-        "weights and activations untouched": untouched(_use),
     },
     hints=(
         "The activations lie mostly along a few directions. Does a direction of W_K matter along "
