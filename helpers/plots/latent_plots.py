@@ -27,7 +27,7 @@ def plot_loss_over_cache(
     """Draws each family's losses over its caches: a dot per seed, a line through the means.
 
     `live` holds, by family, the seeds that were trained here, as open diamonds. The names of the
-    first family's settings stand above their means, those of the others below.
+    first family's settings stand above their seeds, those of the others below.
     """
     if not families:
         raise ValueError("families must name at least one family, got none")
@@ -36,22 +36,24 @@ def plot_loss_over_cache(
     for place, (family, settings) in enumerate(families.items()):
         style, marker = name_style(family), name_marker(family)
         colour, side = style["color"], 1 if place == 0 else -1
+        here: Setting = (live or {}).get(family, (0, ()))
         means = []
         for name, (size, losses) in settings.items():
             values = numbers(f"families[{family!r}][{name!r}]", losses, "S")
             _draw_dots(ax, size, values, marker, colour)
             means.append((size, values.mean()))
+            every = [*values, *(here[1] if here[0] == size else ())]
+            outermost = max(every) if side > 0 else min(every)
             label = ax.annotate(
-                name, means[-1], (0, 16 * side), textcoords="offset points", fontsize="small",
-                color=colour, ha="center", va="center", zorder=4,
+                name, (size, outermost), (0, 11 * side), textcoords="offset points",
+                fontsize="small", color=colour, ha="center", va="center", zorder=4,
             )  # fmt: skip
             label.set_path_effects([withStroke(linewidth=3, foreground="white")])
             ticks.add(size)
         ax.plot(*zip(*means, strict=True), **style, label=f"{family}, mean of the stored seeds")
-        if live and family in live:
-            size, losses = live[family]
+        if here[1]:
             ax.plot(
-                [size] * len(losses), losses, ls="", marker="D", mfc="white", mec=colour,
+                [here[0]] * len(here[1]), here[1], ls="", marker="D", mfc="white", mec=colour,
                 zorder=3, label=f"{family}, run here",
             )  # fmt: skip
     ax.set_xscale("log")
