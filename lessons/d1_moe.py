@@ -454,7 +454,7 @@ print("the loss went down by a third or more:", last < 0.67 * first)
 print("and by half:", last < 0.5 * first)
 
 # %% [markdown]
-# One run shows that both learn. It cannot show which is better, since another seed moves either loss: here is the seed you trained beside three stored ones.
+# One run shows that both learn. It cannot show which is better, since another seed moves either loss: here is your run beside three stored seeds, of which it repeats the first.
 
 # %% tags=["nbval-ignore-output"]
 after = {"MoE": held_out_loss(moe, corpus()), "dense": held_out_loss(dense, corpus())}
@@ -519,7 +519,7 @@ print("copies explain what it keeps beyond the narrow one, within 2%:", abs(expl
 # %% [markdown]
 # ## Look at the traffic · {section} minutes
 #
-# This section reads `moe` and `loads`: after a restart run the section "Train it" first. Held-out text through the trained model gives the load of each layer beside the band of pure chance. Nobody asked the router to share the work, and it does not; D2 is about that.
+# This section reads `moe` and `loads`: after a restart run the section "Train it" first. Held-out text through the trained model gives the load of each layer beside the band of pure chance. Nobody asked the router to share the work, and it does not. D2 is about that.
 
 # %% tags=["nbval-ignore-output"]
 held_ids, held_domain = corpus().held_out(rows_per_domain=32, length=64)
@@ -578,7 +578,7 @@ gap = {name: spread_between(*pair, num_experts) for name, pair in choices.items(
 truth("D1.p4", f"{gap['untrained']:.2f} before training, {gap['trained']:.2f} after")
 
 # %% [markdown]
-# The widest gap of one expert between two domains, for three stored seeds and yours. A claim of specialisation must pass where training was and fail where it was not: in layer 2 the line of 0.8 divides them, also on the tokens that all three kinds have in common. Layer 1 does not specialise on every seed.
+# The widest gap of one expert between two domains, for three stored seeds and yours, which repeats the first. A claim of specialisation must pass where training was and fail where it was not: in layer 2 the line of 0.8 divides them, also on the tokens that all three kinds have in common. Layer 1 does not specialise on every seed.
 
 # %% tags=["nbval-ignore-output"]
 spreads = {
