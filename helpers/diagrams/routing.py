@@ -32,7 +32,7 @@ from helpers.plots.palette import numbers
 MOST_EXPERTS = 12
 STEPS = (
     "step 1: a probability for every expert",
-    "step 2: the {k} most probable are chosen",
+    "step 2: the top {k} by probability",
     "step 3: the chosen probabilities become the gates",
     "step 4: the chosen experts' outputs, times their gates, are added",
 )
