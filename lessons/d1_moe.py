@@ -578,7 +578,7 @@ gap = {name: spread_between(*pair, num_experts) for name, pair in choices.items(
 truth("D1.p4", f"{gap['untrained']:.2f} before training, {gap['trained']:.2f} after")
 
 # %% [markdown]
-# The widest gap of one expert between two domains, for three stored seeds and yours. A claim of specialisation must pass where training was and fail where it was not: 0.8 divides them.
+# The widest gap of one expert between two domains, for three stored seeds and yours. A claim of specialisation must pass where training was and fail where it was not: in layer 2 the line of 0.8 divides them, also on the tokens that all three kinds have in common. Layer 1 does not specialise on every seed.
 
 # %% tags=["nbval-ignore-output"]
 spreads = {
@@ -600,6 +600,9 @@ plot_spread(
 plt.show()
 
 # %%
+stored = stored_rows("d1_traffic")
+apart = [[row["trained"]["all tokens"][i] >= 0.8 for row in stored] for i in range(2)]
+print("layer 2 of three stored seeds:", apart[1], "· layer 1:", apart[0])
 print("trained: some expert's load differs by 0.8 or more:", gap["trained"] >= 0.8)
 print("untrained:", gap["untrained"] >= 0.8, "· domains shuffled:", gap["domains shuffled"] >= 0.8)
 
@@ -874,7 +877,7 @@ print(f"{bug}'s does:", first_half_moves(broken))
 # %% [markdown]
 # ## Investigation 1: sorted dispatch · {section} minutes
 #
-# Production code sorts. Choices of experts 2, 0, 2, 1 in order become 0, 1, 2, 2: every expert reads one unbroken run of rows. Choice c belongs to token c // K. The check cannot see whether you sort; the curve can.
+# Production code sorts. Choices 2, 0, 2, 1 become 0, 1, 2, 2: every expert reads one unbroken run of rows. Choice c belongs to token c // K. The check cannot see whether you sort; the curve can.
 
 # %% tags=["exercise"] exercise="D1.I1"
 from solutions.d1_moe import sorted_dispatch
@@ -915,7 +918,7 @@ truth("D1.p6", f"sorting was faster with {wins} experts")
 # %% [markdown]
 # ## Investigation 2: capacity and dropped tokens · {section} minutes
 #
-# Switch gives each expert room for `capacity_factor` times its even share and drops what comes after. Load 3, 2, 1 and factor 1.0: each takes 2, so 1 of 6 choices is dropped. Your layer and V3 drop none (arXiv 2412.19437, p. 10).
+# Switch gives each expert room for `capacity_factor` times its even share and drops the rest. Load 3, 2, 1 and factor 1.0: each takes 2, so 1 of 6 is dropped. Your layer and V3 drop none (arXiv 2412.19437, p. 10).
 
 # %% tags=["exercise"] exercise="D1.I2"
 from solutions.d1_moe import dropped_share

@@ -120,6 +120,7 @@ def _violation(load: Tensor) -> float:
 
 
 _ALL_EXPERTS = "Are experts that nobody chose left out? The mean is over all E."
+_FOUR = "Is E the length of load, and not always 4?"
 _NOT_ROUNDED = "Is the mean rounded? It need not be a whole number."
 _BELOW_ONE = "Is the mean kept from falling below 1? With fewer choices than experts it does."
 _MEDIAN = "Is it the mean that divides, and not the median?"
@@ -146,6 +147,33 @@ check_load_cv = Check(
             "load?": lambda x: float(x.max() / x.mean()),
             "Are the deviations squared, and the root taken of their mean?": lambda x: float(
                 (x - x.mean()).abs().mean() / x.mean()
+            ),
+            "Is it the mean that divides, and not the largest load?": lambda x: float(
+                x.std(correction=0) / x.max()
+            ),
+            "Is E counted right under the root? The deviation of all E divides by E.": lambda x: (
+                float(x.std(correction=2) / x.mean()) if len(x) > 2 else math.nan
+            ),
+            "Is it the standard deviation, and not the range from lowest to highest?": lambda x: (
+                float((x.max() - x.min()) / x.mean())
+            ),
+            "Is the sum of squares divided by E before the root?": lambda x: float(
+                (x - x.mean()).norm() / x.mean()
+            ),
+            "Is that the deviation of one expert alone, the one furthest off?": lambda x: float(
+                (x - x.mean()).abs().max() / x.mean()
+            ),
+            "Is it divided by the mean, and not multiplied?": lambda x: float(
+                x.std(correction=0) * x.mean()
+            ),
+            _FOUR: lambda x: float(((x - x.sum() / 4) ** 2).sum().div(4).sqrt() / (x.sum() / 4)),
+            f"{_FOUR} Here the deviation is right.": lambda x: float(
+                x.std(correction=0) / (x.sum() / 4)
+            ),
+            "Is the mean of the squares less the square of the mean taken in float32? Of large "
+            "loads nothing is left of that: take the mean off first.": lambda x: float(
+                (x.float().square().mean() - x.float().mean().square()).clamp(min=0).sqrt()
+                / x.float().mean()
             ),
             "Is that MaxVio, which looks at the busiest expert alone?": _violation,
             _ALL_EXPERTS: lambda x: _cv(_busy(x)),
@@ -191,6 +219,27 @@ check_max_violation = Check(
                 1 - x.min() / x.mean()
             ),
             "Is that the coefficient of variation?": _cv,
+            "Is it the busiest expert alone, and not how far all are off in the mean?": lambda x: (
+                float((x - x.mean()).abs().mean() / x.mean())
+            ),
+            "Is that the busiest expert's share of the whole load?": lambda x: float(
+                x.max() / x.sum()
+            ),
+            "Is it the mean that divides, and not the standard deviation?": lambda x: float(
+                (x.max() - x.mean()) / x.std(correction=0)
+            ),
+            "Which is divided by which?": lambda x: float(x.mean() / x.max()),
+            "Is it added to the mean, where the mean is to be taken off?": lambda x: float(
+                (x.max() + x.mean()) / x.mean()
+            ),
+            "Is it divided by the mean, and not multiplied?": lambda x: float(
+                x.max() * x.mean() - 1
+            ),
+            "Is it the busiest expert, and not the second busiest?": lambda x: float(
+                x.sort().values[-2] / x.mean() - 1
+            ),
+            _FOUR: lambda x: float(x.max() / (x.sum() / 4) - 1),
+            "Is 1 taken off once?": lambda x: float(x.max() / x.mean() - 2),
             "Is the busiest expert in the mean too? It is that of all E.": lambda x: float(
                 x.max() * (len(x) - 1) / (x.sum() - x.max()) - 1 if len(x) > 1 else math.nan
             ),

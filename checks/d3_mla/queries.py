@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
     HEADS,
     SMALL,
@@ -47,9 +49,10 @@ def _parts(layer: Built, x: Tensor, case: Latent, *start: int) -> tuple[Tensor, 
     """Content and rotary part, once both have the right kind."""
     parts = expect.pair(layer(x.clone(), *start), ("content", "rotary part"))
     ask = "Content (B, L, H, d_head) comes first, then the rotary part (B, L, H, d_rope), like x."
+    axes = *TOKENS[:2], "heads", "numbers of a head"
     widths = {"the content": case.d_head, "the rotary part": case.d_rope}
     for part, (name, width) in zip(parts, widths.items(), strict=True):
-        expect.tensor(part, name, (*x.shape[:2], case.num_heads, width), x.dtype, ask)
+        expect.tensor(part, name, (*x.shape[:2], case.num_heads, width), x.dtype, ask, axes)
     return parts
 
 
@@ -80,6 +83,9 @@ def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> di
         plain = slow_latent(x, down, torch.ones_like(norm))
         slips = {
             "Is the latent normed before q_up?": lambda: _heads(x @ down.T, up, case),
+            "Is the latent normed, and not x? The norm stands behind q_down.": lambda: _heads(
+                F.rms_norm(x, x.shape[-1:], eps=1e-6) @ down.T, up, case
+            ),
             "Is the norm the layer's own self.q_norm, with its weight?": lambda: _heads(
                 plain, up, case
             ),
@@ -217,12 +223,12 @@ check_query_path = Check(
     stages=as_taken(
         {
             "shapes and types": _query_shapes,
+            "x and weights untouched": untouched(_query_use),
             "the content of every head, without a query latent": _query_content,
             "the content from a normed query latent": _query_normed,
             "turning keeps the length of each pair": _query_lengths,
             "the rotary part turned by its position, within 1e-5": _query_turned,
             "start shifts the positions, also by 5,000, and no content": _query_start,
-            "x and weights untouched": untouched(_query_use),
             "gradients reach x and every weight": _query_gradients,
         },
         "angles",

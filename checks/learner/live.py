@@ -6,7 +6,7 @@ nbval, only the last frame is shown, once the training is over.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,15 @@ from checks.learner_files import this_notebook
 from helpers.measuring.traffic import layers_of
 from helpers.plots.live_frame import LiveFrame
 
-Show = Callable[[Image], DisplayHandle | None]
+
+class Picture(Protocol):
+    """What is on the screen: IPython's display handle."""
+
+    def update(self, obj: Any, /) -> None:
+        """Puts `obj` in the place of what is there."""
+
+
+Show = Callable[[Image], Picture | None]
 SHARE = 0.025  # of the time of a training that looking and drawing may take
 EVERY = 10  # steps between two points of the loss
 
@@ -43,7 +51,7 @@ class LiveTraffic:
         self._steps: list[int] = []
         self._losses: list[float] = []
         self._loads = [np.zeros(len(layers[0].experts)) for _ in layers]
-        self._handle: DisplayHandle | None = None
+        self._handle: Picture | None = None
         self._hook: Any = None
         self._spent, self._drawing, self._trained = 0.0, 0.0, 0.0
 

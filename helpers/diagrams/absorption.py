@@ -34,7 +34,7 @@ def expand_or_absorb(num_heads: int, d_head: int, d_latent: int, positions: int)
     expand, absorb = S * R * H * d + S * H * d, H * d * R + S * H * R
     canvas = Canvas(
         _TOP + 2 * _TALL + _GAP + 24,
-        f"Where the matrix stands: H = {H} heads of d = {d}, latent R = {R}, S = {S:,}",
+        f"Where the matrix stands: H = {H} heads, d = {d}, latent R = {R}, S = {S:,}",
         "content scores of one new query; W_UK, red, stands on the cache or on the query",
     )
     lanes = Box(MARGIN, _TOP, WIDTH - 2 * MARGIN, 2 * _TALL + _GAP).stacked(2, _GAP)

@@ -27,7 +27,7 @@ from helpers.diagrams.drawing.canvas import (
     Canvas,
 )
 from helpers.diagrams.drawing.card import Card
-from helpers.diagrams.drawing.checked import at_most, listed
+from helpers.diagrams.drawing.checked import at_most, counted, listed
 from helpers.plots.palette import numbers, validate_length
 
 MOST_EXPERTS = 8
@@ -58,7 +58,7 @@ def bias_loop(
     gates = values["affinity"] / values["affinity"][chosen].sum()
     canvas = Canvas(
         _TOP + 8 * (_ROW + _GAP) + 22,
-        f"One update of the balancing bias of {size} experts, top-{top_k}",
+        f"One update of the balancing bias of {counted(size, 'expert')}, top-{top_k}",
         "load to sign to bias to choice to the next load (dashed); the gates take no bias (black)",
     )
     width = WIDTH - 2 * MARGIN - _LABELS - _LOOP
@@ -69,7 +69,7 @@ def bias_loop(
     _loop(canvas, frame, rows)
     signs = [_sign(values["load"].mean() - x) for x in values["load"]]
     return canvas.card(
-        f"one update of the balancing bias of {size} experts, and a token's choice by it",
+        f"one update of the balancing bias of {counted(size, 'expert')}, and a choice by it",
         f"Load {_all(values['load'], 0)}; signs {', '.join(signs)}; bias {_all(values['bias'], 3)} "
         f"becomes {_all(values['new_bias'], 3)}. A token of affinity {_all(values['affinity'], 2)} "
         f"chooses {listed([str(i) for i in sorted(chosen)])}.",
@@ -81,7 +81,7 @@ def _batch(canvas: Canvas, rows: list[list[Box]], values: dict[str, np.ndarray])
     errors = load.mean() - load
     for i, box in enumerate(rows[0]):
         canvas.text(box.centre, f"expert {i}", SMALL, QUIET, most=box.width)
-    _row(canvas, rows[1], "load of the batch", f"mean {load.mean():,.4g}", _texts(load, 0))
+    _row(canvas, rows[1], "load of the batch", f"mean {load.mean():,.1f}", _texts(load, 0))
     fills = [PALE_THIRD if x > 0 else PALE_SECOND if x < 0 else EMPTY for x in errors]
     edges = [THIRD if x > 0 else SECOND if x < 0 else LINE for x in errors]
     texts = [_sign(x) for x in errors]

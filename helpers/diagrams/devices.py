@@ -45,8 +45,9 @@ def devices(load: Int[Tensor, " E"], num_devices: int) -> Card:
     canvas = Canvas(_TOP + num_devices * (_ROW + _GAP) + 44, title, note)
     column = Box(_LEFT, _TOP, _RIGHT - _LEFT, num_devices * (_ROW + _GAP) - _GAP)
     for i, lane in enumerate(column.stacked(num_devices, _GAP)):
-        _device(canvas, lane, i, per_device[i], total.max())
-    foot = f"one step: {total.max():,.0f} rows; mean: {total.mean():,.0f}; waiting: {idle:.0%}"
+        _device(canvas, lane, i, per_device[i], total.max(), bool(idle > 0))
+    step = counted(round(total.max()), "row")
+    foot = f"one step: {step}; mean: {total.mean():,.0f}; waiting: {idle:.0%}"
     canvas.text((_LEFT, column.bottom + 24), foot, colour=QUIET, align="left")
     busiest = [str(i) for i in np.flatnonzero(total == total.max())]
     return canvas.card(
@@ -56,9 +57,9 @@ def devices(load: Int[Tensor, " E"], num_devices: int) -> Card:
     )
 
 
-def _device(canvas: Canvas, lane: Box, i: int, rows: np.ndarray, most: float) -> None:
+def _device(canvas: Canvas, lane: Box, i: int, rows: np.ndarray, most: float, waits: bool) -> None:
     total, left = rows.sum(), lane.x
-    busiest = total == most
+    busiest = waits and total == most
     colour, fill = (SECOND, PALE_SECOND) if busiest else (MAIN, PALE)
     y = lane.centre[1]
     canvas.text((MARGIN, y), f"device {i}", align="left", weight="bold" if busiest else "normal")

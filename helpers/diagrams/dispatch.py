@@ -21,7 +21,7 @@ from helpers.diagrams.drawing.canvas import (
     Canvas,
 )
 from helpers.diagrams.drawing.card import Card
-from helpers.diagrams.drawing.checked import at_most, gates_and_experts, listed, tidy
+from helpers.diagrams.drawing.checked import at_most, counted, gates_and_experts, listed, tidy
 from helpers.plots.palette import COLOURS, text_background
 
 MOST_TOKENS, MOST_EXPERTS, MOST_CHOSEN, MOST_CHOICES = 8, 8, 3, 12
@@ -46,7 +46,8 @@ def dispatch_rows(
     taken = [np.flatnonzero((chosen == i).any(1)).tolist() for i in range(num_experts)]
     lanes = [_lane(len(rows)) for rows in taken]
     tall = max(sum(lanes) + 10 * (num_experts - 1), len(names) * (_ROW + _GAP) - _GAP)
-    title = f"{len(names)} rows to {num_experts} experts and back, top-{chosen.shape[1]}"
+    token_rows, places = counted(len(names), "row"), counted(num_experts, "expert")
+    title = f"{token_rows} to {places} and back, top-{chosen.shape[1]}"
     canvas = Canvas(
         _TOP + tall + 24, title, "each expert sees only the rows of tokens that chose it"
     )

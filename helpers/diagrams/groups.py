@@ -22,7 +22,7 @@ from helpers.diagrams.drawing.canvas import (
     Canvas,
 )
 from helpers.diagrams.drawing.card import Card
-from helpers.diagrams.drawing.checked import at_most, choices, listed
+from helpers.diagrams.drawing.checked import at_most, choices, counted, listed
 from helpers.plots.palette import numbers
 
 MOST_GROUPS, MOST_EXPERTS = 8, 64
@@ -50,8 +50,8 @@ def groups(
         )
     left = torch.isfinite(torch.as_tensor(kept)).detach().cpu().numpy().reshape(num_groups, -1)
     chosen = set(choices("experts", experts, "K", len(values)).tolist())
-    size, alive = len(values) // num_groups, left.all(1)
-    title = f"{len(values)} experts in {num_groups} groups, {alive.sum()} of them kept"
+    size, alive = len(values) // num_groups, np.array([group.all() for group in left])
+    title = f"{len(values)} experts in {counted(num_groups, 'group')}, {alive.sum()} of them kept"
     note = f"a group is a node, under it the sum of its two highest; blue: the {len(chosen)} chosen"
     canvas = Canvas(_TOP + size * _ROW + 86, title, note)
     frame = Box(MARGIN + 5, _TOP, WIDTH - 2 * MARGIN - 10, size * _ROW)

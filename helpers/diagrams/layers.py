@@ -35,14 +35,17 @@ _MIDDLE = 188  # of a block's row of parts
 
 
 def block(config: DeepSeekConfig, layer: int) -> Card:
-    """Norm, attention, residual, norm, feed-forward part, residual; `layer` counts from 0."""
+    """Norm, attention, residual, norm, feed-forward part, residual.
+
+    `layer` counts from 0, as in the code; the card counts layers from 1.
+    """
     if not 0 <= layer <= config.num_layers:
         raise ValueError(f"layer must be between 0 and {config.num_layers}, got {layer}")
     kind = "dense" if layer < config.dense_layers else "sparse"
     size = block_size(config, layer)
     canvas = Canvas(
         276,
-        f"Layer {layer}: a {kind} block, {_sizes(size)}",
+        f"Layer {layer + 1}: a {kind} block, {_sizes(size)}",
         f"along every arrow {config.d_model:,} numbers per token",
     )
     x = canvas.box(_part(MARGIN, 54, 40), "x", weight="bold", edge=INK)
@@ -64,7 +67,7 @@ def block(config: DeepSeekConfig, layer: int) -> Card:
     _residual(canvas, x.right + 10, plus.north)
     _residual(canvas, plus.right + 10, end.north)
     return canvas.card(
-        f"layer {layer}: norm, attention, residual, norm, {heading}, residual",
+        f"layer {layer + 1}: norm, attention, residual, norm, {heading}, residual",
         f"x plus attention of norm(x), then that plus {heading} of its norm. "
         f"Attention: {', '.join(_attention(config))}. {heading}: {', '.join(_ffn(config, layer))}.",
     )
@@ -84,7 +87,7 @@ def _residual(canvas: Canvas, left: Pixels, end: Point) -> None:
 def _attention(config: DeepSeekConfig) -> list[str]:
     query = [] if config.q_latent is None else [f"query latent {config.q_latent:,}"]
     return [
-        f"{config.num_heads} heads of {config.d_head} + {config.d_rope}",
+        f"{counted(config.num_heads, 'head')} of {config.d_head} + {config.d_rope}",
         f"latent {config.d_latent:,}",
         *query,
         f"{big(attention_size(config).total)} parameters",
@@ -172,7 +175,9 @@ def _rows(config: DeepSeekConfig) -> list[tuple[int, str, str, PartSize]]:
 
 
 def _layers(kind: str, first: int, last: int) -> str:
-    return f"{kind} layer {first}" if first == last else f"{kind} layers {first} to {last}"
+    """The name of the layers `first` to `last`, given from 0 and named from 1."""
+    one, other = first + 1, last + 1
+    return f"{kind} layer {one}" if first == last else f"{kind} layers {one} to {other}"
 
 
 def _sheets(number: int) -> int:

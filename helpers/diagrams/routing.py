@@ -25,14 +25,14 @@ from helpers.diagrams.drawing.canvas import (
     point_on,
 )
 from helpers.diagrams.drawing.card import Card
-from helpers.diagrams.drawing.checked import at_most, gates_and_experts, listed, tidy
+from helpers.diagrams.drawing.checked import at_most, counted, gates_and_experts, listed, tidy
 from helpers.diagrams.drawing.explorer import DiagramExplorer
 from helpers.plots.palette import numbers
 
 MOST_EXPERTS = 12
 STEPS = (
     "step 1: a probability for every expert",
-    "step 2: the {k} most probable are chosen",
+    "step 2: the top {k} by probability",
     "step 3: the chosen probabilities become the gates",
     "step 4: the chosen experts' outputs, times their gates, are added",
 )
@@ -53,11 +53,11 @@ def token_route(
     at_most("step", step, len(STEPS))
     (word,) = tidy([word], 1, "token")
     note = STEPS[step - 1].format(k=len(chosen))
-    height = _TOP + len(p) * (_ROW + _GAP) + 14
-    canvas = Canvas(
-        height, f"The way of “{word}” through {len(p)} experts, top-{len(chosen)}", note
-    )
-    column = Box(430, _TOP, 104, len(p) * (_ROW + _GAP) - _GAP)
+    tall = len(p) * (_ROW + _GAP) - _GAP
+    top = _TOP + max(0, 56 - tall) / 2
+    title = f"The way of “{word}” through {counted(len(p), 'expert')}, top-{len(chosen)}"
+    canvas = Canvas(2 * top + tall - _TOP + 22, title, note)
+    column = Box(430, top, 104, tall)
     rows = column.stacked(len(p), _GAP)
     middle = column.centre[1]
     token = canvas.box(Box(MARGIN, middle - 20, 92, 40), word, weight="bold", fill=PALE, edge=MAIN)
@@ -66,8 +66,9 @@ def token_route(
     _to_experts(canvas, router, rows, p, set(chosen.tolist()) if step > 1 else set())
     if step > 2:
         _to_sum(canvas, rows, weights, chosen, step > 3)
-    says = f"one token's way through a router of {len(p)} experts, top-{len(chosen)}, step {step}"
-    return canvas.card(f"{says} of {len(STEPS)}", _alt(word, p, weights, chosen, step))
+    says = f"one token's way through {counted(len(p), 'expert')}, top-{len(chosen)}"
+    alt = _alt(word, p, weights, chosen, step)
+    return canvas.card(f"{says}, step {step} of {len(STEPS)}", alt)
 
 
 def _to_experts(

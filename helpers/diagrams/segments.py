@@ -68,9 +68,15 @@ def _experts(canvas: Canvas, top: Pixels, number: int, top_k: int) -> list[Box]:
 
 def _choice(number: int, top_k: int, width: int) -> str:
     ways = math.comb(number, top_k)
-    many = counted(ways, "choice") if ways < 10**9 else f"{ways / 1e9:,.1f} billion choices"
+    many = counted(ways, "choice") if ways < 10**12 else f"{_power(ways)} choices"
     choice = f"{top_k} of {number}: {many}"
     return f"{choice}, hidden width {top_k} × {width:,} = {top_k * width:,} per token"
+
+
+def _power(number: int) -> str:
+    """ "1.8 × 10¹⁸"."""
+    digits, exponent = f"{number:.1e}".split("e+")
+    return f"{digits} × 10{exponent.translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
 def token_segments(experts: Int[Tensor, "m K"], num_experts: int, d_model: int, word: str) -> Card:
@@ -84,7 +90,9 @@ def token_segments(experts: Int[Tensor, "m K"], num_experts: int, d_model: int, 
     width, tall = d_model // len(chosen), len(chosen) * 40 - 10
     title = f"“{word}”, {d_model:,} wide, in {counted(len(chosen), 'slice')} of {width:,}"
     canvas = Canvas(
-        110 + tall + 24, title, f"each slice goes to {chosen.shape[1]} experts of its own"
+        110 + tall + 24,
+        title,
+        f"each slice goes to {counted(chosen.shape[1], 'expert')} of its own",
     )
     rows = Box(MARGIN, 110, WIDTH - 2 * MARGIN, tall).stacked(len(chosen), 10)
     token = canvas.box(Box(MARGIN, 104, 70, tall + 12), word, weight="bold", fill=PALE, edge=MAIN)

@@ -38,8 +38,7 @@ def plot_losses(
 ) -> None:
     """Draws each run's loss per step, faint, and its centred mean over `smooth` steps.
 
-    The legend gives each run's mean over its last 10 steps. Towards either end the centred mean
-    takes fewer steps, as many before a step as after it.
+    The legend gives each run's mean over its last 10 steps.
     """
     curves = _curves("losses", losses)
     ax = _draw_smoothed(curves, smooth, ax, ".2f")
@@ -88,7 +87,7 @@ def _draw_smoothed(
         end = curve[-LAST:]
         label = f"{name}, last {len(end)} steps: {end.mean():{digits}}"
         ax.plot(curve, color=name_style(name)["color"], alpha=0.2, linewidth=0.8)
-        ax.plot(_centred_mean(curve, smooth), **name_style(name), label=label)
+        ax.plot(*_centred_mean(curve, smooth), **name_style(name), label=label)
     return ax
 
 
@@ -190,8 +189,8 @@ def plot_times(
         validate_length(f"times[{name!r}]", curve, "size", len(sizes))
     ax = axes_or_new(ax)
     for name, curve in curves.items():
-        look = {**name_style(name), "marker": name_marker(name)}
-        ax.plot(sizes, _positive(name, curve), **look, label=name)
+        marker = name_marker(name)
+        ax.plot(sizes, _positive(name, curve), **name_style(name), marker=marker, label=name)
     name_axes(ax, title, size_axis, "milliseconds")
     _plain_log(ax, "xy")
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
@@ -238,11 +237,11 @@ def _measured(history: dict[str, dict[str, Curve]], key: str) -> dict[str, np.nd
     return _curves("history", {name: run[key] for name, run in history.items()})
 
 
-def _centred_mean(curve: np.ndarray, window: int) -> np.ndarray:
-    total = np.concatenate([[0.0], curve.cumsum()])
-    here = np.arange(len(curve))
-    reach = np.minimum(window // 2, np.minimum(here, len(curve) - 1 - here))
-    return (total[here + reach + 1] - total[here - reach]) / (2 * reach + 1)
+def _centred_mean(curve: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """The steps that have half a window on both sides, and the mean of the window around each."""
+    reach = min(window // 2, (len(curve) - 1) // 2)
+    width = 2 * reach + 1
+    return np.arange(reach, len(curve) - reach), np.convolve(curve, np.ones(width) / width, "valid")
 
 
 def _positive(name: str, values: np.ndarray) -> np.ndarray:

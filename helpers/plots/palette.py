@@ -28,7 +28,7 @@ COLOURS = (_BLUE, _RED, _GREEN, _ORANGE, _PINK, _SKY, _BLACK, _YELLOW)
 USUAL, UNUSUAL, REFERENCE, CHANCE = _BLUE, _RED, _BLACK, "#9a9a9a"
 HEAT = "Blues"  # from light to dark, so a grey print keeps the order
 MOST_NUMBERED = 16  # columns of a heat map, or bars, that still have room for a number each
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 3)), (0, (4, 1)))
 _WANTED = {"MoE": 0, "bias": 0, "MLA": 0, "names": 0, "leak": 1, "colours": 1, "things": 2}
 _WANTED |= dict.fromkeys(("none", "dense", "MHA", "coherent stories"), 6)
 _places: dict[str, int] = {}  # of the names that were drawn so far
@@ -61,7 +61,8 @@ def name_style(name: str) -> LineStyle:
         wanted = [_WANTED[name]] if name in _WANTED else []
         _places[name] = next(i for i in [*wanted, *others] if i not in taken)
     place = _places[name]
-    return {"color": line_colour(place), "linestyle": _DASHES[place % len(_DASHES)]}
+    dashes = _DASHES[(place + place // len(_DASHES)) % len(_DASHES)]
+    return {"color": line_colour(place), "linestyle": dashes}
 
 
 def name_marker(name: str) -> str:
@@ -122,7 +123,7 @@ def name_axes(ax: Axes, title: str, x: str, y: str) -> None:
 
 
 def legend_below(ax: Axes, columns: int = 2) -> None:
-    """Puts the legend under a figure that has only `ax`, else inside `ax`."""
+    """Puts the legend under a figure that has only `ax`, else under `ax`."""
     handles, labels = ax.get_legend_handles_labels()
     if ax.figure.axes == [ax] and ax.figure.get_layout_engine() is not None:
         ax.figure.legend(
@@ -130,7 +131,10 @@ def legend_below(ax: Axes, columns: int = 2) -> None:
             fontsize="small",
         )  # fmt: skip
     else:
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=columns, frameon=False,
+            fontsize="small",
+        )  # fmt: skip
 
 
 def numbers(name: str, value: object, shape: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What several seeds of each variant came to: on one axis, against balance, and against costs.
 
 A seed that was trained before and stored is a filled dot, one that was trained here an open
-diamond; a variant's mean is over all of them.
+diamond. Means and noise are those of the stored seeds, which a reader's own run does not move.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,8 @@ from helpers.plots.palette import (
 
 Seeds = float | Curve  # one number, or one per seed
 Pair = Sequence[float]  # CV and loss
-STORED, LIVE, MEAN = "a stored seed", "the seed run here", "mean"
+STORED, LIVE, MEAN = "a stored seed", "the seed run here", "mean of the stored seeds"
+_OFFSETS = ((5, 5), (5, -13), (-26, 5))  # points, of a setting's label, one for each way
 _TITLE_WIDTH = 20  # letters per line, above a panel
 
 
@@ -42,7 +43,7 @@ def plot_spread(
     noise_of: str | None = None,
     ax: Axes | None = None,
 ) -> None:
-    """Draws a row for each variant: a dot for each seed and a bar mark at their mean.
+    """Draws a row for each variant: a dot for each seed and a bar mark at the mean.
 
     `unit` names the axis. `noise_of` shades that variant's mean ± 2 standard deviations: what
     another seed alone may change.
@@ -51,7 +52,7 @@ def plot_spread(
     names = list(dict.fromkeys([*kept, *here]))
     if not names:
         raise ValueError("stored must name at least one variant, got none")
-    band = None if noise_of is None else _noise(noise_of, kept, here)
+    band = None if noise_of is None else _noise(noise_of, kept)
     ax = axes_or_new(ax, 7.2, 1.8 + 0.36 * len(names))
     if band is not None:
         label = f"“{noise_of}”, ±2 standard deviations"
@@ -93,15 +94,17 @@ def plot_frontier(
         best = min(m[:, 1].min() for m in means.values())
         label = f"best mean ±{plain(noise)}, a seed's deviation"
         ax.axhspan(best - noise, best + noise, color=CHANCE, alpha=0.25, lw=0, label=label)
-    for way, settings in points.items():
+    for i, (way, settings) in enumerate(points.items()):
         style, marker = name_style(way), name_marker(way)
         every = np.concatenate(list(settings.values()))
         colour = style["color"]
         ax.plot(*every.T, ls="", marker=marker, color=colour, alpha=0.35, markersize=4)
         ax.plot(*means[way].T, **style, marker=marker, label=f"{way}, mean of its seeds")
         for setting, mean in zip(settings, means[way], strict=True):
-            offset = {"xytext": (5, 5), "textcoords": "offset points"}
-            text = ax.annotate(setting, mean, **offset, fontsize="small", color=colour, zorder=4)
+            text = ax.annotate(
+                setting, mean, _OFFSETS[i % len(_OFFSETS)], textcoords="offset points",
+                fontsize="small", color=colour, zorder=4,
+            )  # fmt: skip
             text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     for way, pair in run_here.items():
         _draw_live(ax, pair[0], pair[1], name_style(way)["color"])
@@ -174,18 +177,16 @@ def _draw_seeds(
     def once(label: str) -> str:
         return "_" if label in labelled else label
 
-    if stored is not None:
-        rows = np.full(len(stored), row)
-        ax.plot(stored, rows, "o", color=USUAL, alpha=0.6, markersize=6, label=once(STORED))
     if live is not None:
         for i, value in enumerate(live):
             _draw_live(ax, value, float(row), USUAL, once(LIVE) if i == 0 else "_")
-    both = np.concatenate([x for x in (stored, live) if x is not None])
-    ax.plot(
-        [both.mean()] * 2, [row - 0.27, row + 0.27], color="black", linewidth=2, label=once(MEAN)
-    )
+    if stored is None:
+        return
+    rows, mean = np.full(len(stored), row), stored.mean()
+    ax.plot(stored, rows, "o", color=USUAL, alpha=0.6, markersize=6, label=once(STORED))
+    ax.plot([mean] * 2, [row - 0.27, row + 0.27], color="black", linewidth=2, label=once(MEAN))
     ax.annotate(
-        f"{both.mean():,.{digits}f}", (both.mean(), row - 0.27), (0, 1), textcoords="offset points",
+        f"{mean:,.{digits}f}", (mean, row - 0.27), (0, 1), textcoords="offset points",
         ha="center", va="bottom", fontsize="x-small",
     )  # fmt: skip
 
@@ -214,12 +215,10 @@ def _seeds(name: str, values: Mapping[str, Seeds]) -> dict[str, np.ndarray]:
     }
 
 
-def _noise(
-    name: str, stored: dict[str, np.ndarray], live: dict[str, np.ndarray]
-) -> tuple[float, float]:
-    seeds = np.concatenate([x[name] for x in (stored, live) if name in x] or [np.empty(0)])
+def _noise(name: str, stored: dict[str, np.ndarray]) -> tuple[float, float]:
+    seeds = stored.get(name, np.empty(0))
     if len(seeds) < 2:
-        raise ValueError(f"noise_of must name a variant of two seeds or more, got {name!r}")
+        raise ValueError(f"noise_of must name a variant of two stored seeds or more, got {name!r}")
     mean, deviation = seeds.mean(), seeds.std(ddof=1)
     return mean - 2 * deviation, mean + 2 * deviation
 

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.plots.curve_plots import Curve
 from helpers.plots.palette import (
     COLOURS,
     REFERENCE,
@@ -17,8 +16,6 @@ from helpers.plots.palette import (
     figure_or_new,
     legend_below,
     name_axes,
-    name_marker,
-    name_style,
     numbers,
     plain,
     validate_length,
@@ -62,74 +59,6 @@ def plot_story_curves(
     right.spines["top"].set_visible(False)
     handles = [line for axes in (ax, right) for line in axes.get_legend_handles_labels()[0]]
     ax.legend(handles, [str(h.get_label()) for h in handles], loc="center right", frameon=False)
-
-
-def plot_copying(
-    steps: Sequence[int],
-    losses: Mapping[str, Curve | Sequence[Curve]],
-    title: str,
-    *,
-    chance: Mapping[str, float] | None = None,
-    coherent: Curve | Sequence[Curve] | None = None,
-    figure: Figure | None = None,
-) -> None:
-    """Draws the loss of each kind of word that a story told before, over training.
-
-    A guess among n words costs ln n: `chance` gives it for a kind, dashed in the kind's colour.
-    Several curves of a kind are its seeds, drawn thin beside their mean. With `coherent`, the share
-    of coherent stories stands below on the same steps.
-    """
-    if not losses:
-        raise ValueError("losses must name at least one kind of word, got none")
-    curves = {kind: _by_seed(f"losses[{kind!r}]", of, steps) for kind, of in losses.items()}
-    guesses = {kind: float(numbers(f"chance[{kind!r}]", [x], "N")[0]) for kind, x in _of(chance)}
-    for kind in guesses.keys() - curves.keys():
-        raise ValueError(f"chance must name kinds of {list(curves)}, got {kind!r}")
-    shares = None if coherent is None else _by_seed("coherent", coherent, steps)
-    figure = figure_or_new(figure, 7.2, 3.8 if shares is None else 5.4)
-    heights = [1.0] if shares is None else [1.7, 1.0]
-    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
-    top = panels[0, 0]
-    for kind, of_kind in curves.items():
-        _draw_seed_curves(top, steps, of_kind, kind)
-        if kind in guesses:
-            colour = name_style(kind)["color"]
-            label = f"a guess among {kind}, {guesses[kind]:.2f}"
-            top.axhline(guesses[kind], color=colour, linestyle=(0, (1, 3)), label=label)
-    top.set_ylim(bottom=0)
-    name_axes(top, title, "" if shares is not None else "training step", "loss, nats per word")
-    figure.legend(
-        *top.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False,
-        fontsize="small",
-    )  # fmt: skip
-    if shares is not None:
-        below = panels[1, 0]
-        _draw_seed_curves(below, steps, shares, "coherent stories")
-        below.set_ylim(0, 1.05)
-        name_axes(below, "", "training step", "share of stories\nthat are coherent")
-
-
-def _of(values: Mapping[str, float] | None) -> list[tuple[str, float]]:
-    return [] if values is None else list(values.items())
-
-
-def _by_seed(name: str, value: object, steps: Sequence[int]) -> np.ndarray:
-    """Curves as an array of shape (seeds, steps), also where only one is given."""
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a curve, or curves of one length") from None
-    curves = numbers(name, np.atleast_2d(array), "seeds S")
-    validate_length(name, curves[0], "step", len(steps))
-    return curves
-
-
-def _draw_seed_curves(ax: Axes, steps: Sequence[int], curves: np.ndarray, name: str) -> None:
-    style = name_style(name)
-    if len(curves) > 1:
-        ax.plot(steps, curves.T, color=style["color"], linewidth=0.8, alpha=0.4)
-    label = f"{name}, mean of {len(curves)} seeds" if len(curves) > 1 else name
-    ax.plot(steps, curves.mean(0), **style, marker=name_marker(name), markersize=4, label=label)
 
 
 def plot_memory(

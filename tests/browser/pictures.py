@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import ElementHandle, Page, sync_playwright
+from playwright.sync_api import ElementHandle, FloatRect, Page, sync_playwright
 
 from tests.browser.lab import FLAGS, PANEL, ROOT, Notebook, copy_project, opened, running_lab
 
@@ -36,7 +36,7 @@ PLOTS = {
     "traffic.png": ("d1_moe", ("plot_load(", "plot_load_before_after("), 0),
     "curves.png": ("d4_deepseek", ("plot_story_curves(",), 0),
 }
-STORY = ("d4_deepseek", ("show_experts(",))
+STORY = ("d4_deepseek", ("show_experts(", "StoryBox("))
 PAGE = """<style>body {{ margin: 0; background: white; font: 15px sans-serif }}
 div {{ padding: 8px 16px }} pre {{ font-size: 17px; margin: 0 }}</style>{}"""
 
@@ -76,20 +76,20 @@ def picture(notebook: Notebook, numbers: list[int], path: Path) -> None:
     notebook.page.evaluate(f"{PANEL}.activeCellIndex = 0")  # so that neither is marked
     notebook.page.wait_for_timeout(500)  # until the editors have their colours
     areas = [area(box) for box in boxes]
-    top, left = (min(a[key] for a in areas) for key in ("y", "x"))
+    top, left = min(a["y"] for a in areas), min(a["x"] for a in areas)
     bottom = max(a["y"] + a["height"] for a in areas)
     right = max(a["x"] + a["width"] for a in areas)
     if top < 0 or bottom > HEIGHT:
         raise AssertionError(f"the cells {numbers} are higher than the window")
-    clip = {"x": left, "y": top, "width": right - left, "height": bottom - top + EDGE}
+    clip = FloatRect(x=left, y=top, width=right - left, height=bottom - top + EDGE)
     notebook.page.screenshot(path=path, clip=clip)
 
 
-def area(element: ElementHandle) -> dict[str, float]:
+def area(element: ElementHandle) -> FloatRect:
     box = element.bounding_box()
     if box is None:
         raise AssertionError("a cell is not on the screen")
-    return dict(box)
+    return box
 
 
 def story(path: Path) -> None:
@@ -98,7 +98,7 @@ def story(path: Path) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page: Page = browser.new_page(viewport={"width": 960, "height": HEIGHT})
         page.set_content(PAGE.format(shown(*STORY, "text/html")[0]))
-        page.query_selector("div").screenshot(path=path)
+        page.locator("div").first.screenshot(path=path)
         browser.close()
 
 

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 
 from helpers.diagrams.drawing.box import Box, Pixels, Point
 from helpers.diagrams.drawing.card import MOST_BYTES, Card
-from helpers.diagrams.drawing.few_colours import png_of
+from helpers.diagrams.drawing.few_colours import small_png
 from helpers.plots.palette import COLOURS, UNUSUAL, USUAL, text_background
 
 PAPER, INK, QUIET, LINE, EMPTY = "#f7f7f5", "#1f1f1f", "#5a5a5a", "#b9b9b4", "#ececea"
@@ -25,15 +25,6 @@ WIDTH, MARGIN = 820, 24  # of every card, in pixels of the page
 NORMAL, SMALL, LEAST = 12.5, 11.0, 9.5  # heights of letters
 _HALF_CAPITAL = 0.36  # of a letter's size
 _SCALE, _DPI = 2, 100  # pixels of the picture per pixel of the page; pixels of the page per inch
-_APART = (
-    24,
-    40,
-    64,
-    96,
-    140,
-    200,
-    280,
-)  # how far its colours are from each other, as near as size allows
 
 
 class Canvas:
@@ -44,7 +35,8 @@ class Canvas:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             self.figure = Figure((WIDTH / _DPI, self.height / _DPI), _SCALE * _DPI, facecolor=PAPER)
-            self.renderer = FigureCanvasAgg(self.figure).get_renderer()
+            self.agg = FigureCanvasAgg(self.figure)
+            self.renderer = self.agg.get_renderer()
             self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, WIDTH), ylim=(self.height, 0))
         self.axes.set_axis_off()
@@ -236,15 +228,9 @@ class Canvas:
 
     def card(self, says: str, alt: str) -> Card:
         """The finished picture, in few colours; raises a ValueError above 60 kB."""
-        self.figure.canvas.draw()
-        pixels = np.asarray(self.figure.canvas.buffer_rgba())[..., :3]
-        png = next(
-            (small for far in _APART if len(small := png_of(pixels, far)) <= MOST_BYTES), b""
-        )
-        if not png:
-            raise ValueError(
-                f"a diagram must be at most {MOST_BYTES} bytes, and it is more: {says}"
-            )
+        self.agg.draw()
+        pixels = np.asarray(self.agg.buffer_rgba())[..., :3]
+        png = small_png(pixels, MOST_BYTES)
         words = tuple(self.words)
         return Card(png, WIDTH, self.height, says, alt, self.figure, words)
 

@@ -1,33 +1,42 @@
 """A small PNG of a drawing: few colours, the flat ones kept exactly."""
 
 import io
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
 _FLAT = 1200  # pixels of a colour that is a fill, not the edge of something
+_APART = (24, 40, 64, 96, 140, 200, 280)  # of blends at edges, as near as the size allows
 
 
-def png_of(pixels: UInt8[np.ndarray, "height width 3"], apart: int) -> bytes:
-    """The picture as a PNG with a palette; a blend at an edge may be off by less than `apart`.
+def small_png(pixels: UInt8[np.ndarray, "height width 3"], most_bytes: int) -> bytes:
+    """The picture as a PNG with a palette; only blends at edges are off, and by as little as fits.
 
-    Distances of colours are sums over red, green and blue, each from 0 to 255.
+    Distances of colours are sums over red, green and blue, each from 0 to 255. Raises a ValueError
+    where even the coarsest palette takes more than `most_bytes`.
     """
-    packed = pixels.astype(np.int64) @ (1 << 16, 1 << 8, 1)
-    counts = np.bincount(packed.ravel(), minlength=1 << 24)
-    used = np.flatnonzero(counts)
-    used = used[np.argsort(-counts[used], kind="stable")]
-    colours = np.stack([used >> 16, used >> 8 & 255, used & 255], axis=1)
-    palette = _palette(colours, int((counts[used] >= _FLAT).sum()), apart)
-    distances = abs(colours[:, None] - palette).sum(2)
-    nearest = np.zeros(1 << 24, dtype=np.uint8)
-    nearest[used] = distances.argmin(1)
-    picture = Image.fromarray(nearest[packed])
-    picture.putpalette(palette.astype(np.uint8).tobytes())
-    png = io.BytesIO()
-    picture.save(png, "png", optimize=True)
-    return png.getvalue()
+    counted: Any = Image.fromarray(pixels).getcolors(1 << 24)  # (how often, colour)
+    counted.sort(reverse=True)
+    colours = np.array([colour for _, colour in counted])
+    flat = sum(count >= _FLAT for count, _ in counted)
+    place = np.zeros(1 << 24, dtype=np.int32)
+    place[_packed(colours)] = np.arange(len(colours))
+    places = place[_packed(pixels)]
+    for apart in _APART:
+        palette = _palette(colours, flat, apart)
+        nearest = abs(colours[:, None] - palette).sum(2).argmin(1).astype(np.uint8)
+        png = _encoded(nearest[places], palette)
+        if len(png) <= most_bytes:
+            return png
+    raise ValueError(f"a picture must be at most {most_bytes} bytes, got {len(png)}")
+
+
+def _packed(colours: np.ndarray) -> np.ndarray:
+    """Each colour, along the last axis, as one number."""
+    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
 
 
 def _palette(
@@ -41,3 +50,12 @@ def _palette(
         kept.append(left[0])
         left = left[abs(left - left[0]).sum(1) >= apart]
     return np.array(kept[:256])
+
+
+def _encoded(
+    picture: UInt8[np.ndarray, "height width"], palette: Int[np.ndarray, "few 3"]
+) -> bytes:
+    image, png = Image.fromarray(picture), io.BytesIO()
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    image.save(png, "png", optimize=True)
+    return png.getvalue()

@@ -9,6 +9,7 @@ from helpers.diagrams.cache_filling import cache_filling, cache_filling_explorer
 from helpers.diagrams.devices import devices
 from helpers.diagrams.dispatch import dispatch_rows
 from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.drawing.checked import gates_and_experts
 from helpers.diagrams.groups import groups
 from helpers.diagrams.kept_numbers import kept_by
 from helpers.diagrams.layers import block, stack
@@ -156,7 +157,7 @@ def test_the_bias_chooses_and_the_gates_do_not_have_it():
     affinity = torch.tensor([0.5, 0.25, 0.375])
     new = update_bias(bias, load, 0.25)
     card = bias_loop(load, bias, new, affinity, 2)
-    assert said(card, "mean 3", "−1", "+1", "−0.250", "0.250", "0.625", "0.500")
+    assert said(card, "mean 3.0", "−1", "+1", "−0.250", "0.250", "0.625", "0.500")
     assert said(card, f"{0.25 / 0.625:.2f}", f"{0.375 / 0.625:.2f}")
     assert "chooses 1 and 2" in card.alt
 
@@ -202,7 +203,7 @@ def test_the_cache_is_read_up_to_the_position():
 def test_the_stack_counts_as_published():
     v3 = stack(DeepSeekConfig.v3(), "V3")
     assert f"{total_parameters(V3):,} parameters, {active_parameters(V3):,} per token" in v3.alt
-    assert said(v3, "dense layers 0 to 2", "sparse layers 3 to 60", "3 × 583M", "58 × 11.5B")
+    assert said(v3, "dense layers 1 to 3", "sparse layers 4 to 61", "3 × 583M", "58 × 11.5B")
     lite = stack(DeepSeekConfig.v2_lite(), "V2-Lite")
     assert f"{total_parameters(V2_LITE):,}" in lite.alt
 
@@ -228,7 +229,7 @@ def test_a_block_is_dense_or_sparse():
     [
         (lambda: token_route(torch.ones(13), GATES, EXPERTS, "a"), "experts must be between 1"),
         (lambda: token_route(PROBS, GATES, EXPERTS, "a", 5), "step must be between 1 and 4"),
-        (lambda: token_route(PROBS, GATES[:1], EXPERTS, "a"), "must have one shape"),
+        (lambda: gates_and_experts(GATES[:1], EXPERTS, "K", 4), "must have one shape"),
         (lambda: token_route(PROBS, GATES, torch.tensor([0, 4]), "a"), "from 0 to num_experts"),
         (lambda: dispatch_rows(GATES[None], EXPERTS[None], 4, []), "words must have one entry"),
         (lambda: expert_segments(8, 2, 10, 4), "m must divide expert_dim=10"),

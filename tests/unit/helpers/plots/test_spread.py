@@ -77,14 +77,15 @@ def test_each_seed_is_a_dot_in_its_variants_row_and_the_mean_is_marked(ax):
     assert ticks(ax.yaxis) == ["none", "bias"] and ax.get_xlabel() == UNIT
 
 
-def test_the_seed_run_here_looks_different_and_counts_for_the_mean(ax):
+def test_the_seed_run_here_looks_different_and_moves_no_mean(ax):
     plot_spread({"bias": [1.0, 2.0]}, "finding", UNIT, live={"bias": 6.0, "leak": 4.0}, ax=ax)
     here = drawn(ax, LIVE)
     assert [float(line.get_xdata()[0]) for line in here] == [6.0, 4.0]
     assert {line.get_markerfacecolor() for line in here} == {"white"}
-    assert drawn(ax, MEAN)[0].get_xdata()[0] == 3.0
+    means = [line.get_xdata()[0] for line in ax.get_lines() if line.get_color() == "black"]
+    assert means == [1.5]
     shown = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert shown == [STORED, LIVE, MEAN]
+    assert shown == [LIVE, STORED, MEAN]
 
 
 def test_the_noise_is_two_standard_deviations_of_its_seeds(ax):
@@ -131,11 +132,11 @@ BAD = {
     ),
     "noise of one seed": (
         plot_spread, ({"a": [1.0]}, "t", "u"), {"noise_of": "a"},
-        "noise_of must name a variant of two seeds or more, got 'a'",
+        "noise_of must name a variant of two stored seeds or more, got 'a'",
     ),
     "noise of nothing": (
         plot_spread, ({"a": [1.0]}, "t", "u"), {"noise_of": "b"},
-        "noise_of must name a variant of two seeds or more, got 'b'",
+        "noise_of must name a variant of two stored seeds or more, got 'b'",
     ),
     "no way": (plot_frontier, ({}, "t"), {}, "sweeps must name at least one way"),
     "no setting": (plot_frontier, ({"a": {}}, "t"), {}, "sweeps must name at least one way"),

@@ -152,13 +152,14 @@ def test_the_smoothed_loss_is_centred_and_the_last_value_names_its_window(ax):
     plot_losses({"MoE": falling}, "finding", smooth=5, ax=ax)
     raw, smoothed = ax.get_lines()
     assert raw.get_ydata().tolist() == falling
-    np.testing.assert_allclose(smoothed.get_ydata(), falling)  # a trailing mean would lie above
+    assert smoothed.get_xdata().tolist() == list(range(2, 28))
+    np.testing.assert_allclose(smoothed.get_ydata(), falling[2:-2])  # a trailing one lies above
     assert legend(ax) == ["MoE, last 10 steps: 5.50"]
 
 
-def test_the_smoothed_loss_takes_as_many_steps_before_as_after(ax):
-    plot_losses({"MoE": [9.0, 0.0, 0.0, 3.0, 0.0]}, "finding", smooth=5, ax=ax)
-    np.testing.assert_allclose(ax.get_lines()[1].get_ydata(), [9, 3, 2.4, 1, 0])
+def test_a_short_run_is_smoothed_over_what_it_has(ax):
+    plot_losses({"MoE": [9.0, 0.0, 0.0, 3.0, 0.0]}, "finding", smooth=20, ax=ax)
+    np.testing.assert_allclose(ax.get_lines()[1].get_xydata(), [(2, 2.4)])
     assert legend(ax) == ["MoE, last 5 steps: 2.40"]
 
 
