@@ -424,7 +424,7 @@ plot_right_copies(
 plt.show()
 
 # %% [markdown]
-# A guess among a story's own things, or its own colours, is nearly always right, since most stories have one. So a model below that line does not choose badly: it does not look back. Coherence needs all four sorts, so it jumps when one more is learned: with things, and again with places, where names and colours were first. The order is a matter of the run: below, a dense model copies names and not yet colours. One wrong colour spoils a story, and costs the mean loss next to nothing.
+# A guess among the things or colours of a story is nearly always right: most have one. So a model below that line does not choose badly: it does not look back. Coherence needs all four sorts, so it jumps when one more is learned: with things, and again with places, where names and colours were first. The order is a matter of the run: below, a dense model copies names and not yet colours. One wrong colour spoils a story, and costs the mean loss next to nothing.
 
 
 # %% tags=["nbval-ignore-output"]
