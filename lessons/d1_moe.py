@@ -323,7 +323,7 @@ print(
 # Why measure balance at all? A router that prefers an expert by accident trains it more, so it gets better and is chosen more, while the others starve: *routing collapse* (DeepSeekMoE, arXiv 2401.06066, p. 7; V2, arXiv 2405.04434, p. 10). And where experts lie on different devices, a step ends when the busiest one does. With loads 3, 2 and 1 the first device works 3 units while the mean is 2: a third of all time is spent waiting.
 
 # %% [markdown]
-# Six choices among three experts: 0 1, 0 2, 0 1. The load is 3, 2, 1: mean 2, population deviation 0.82. So the coefficient of variation (CV) is 0.41, and the busiest expert is 50% above the mean (MaxVio 0.5).
+# Six choices among three experts: 0 1, 0 2, 0 1. The load is 3, 2, 1: mean 2, population deviation 0.82. So the coefficient of variation (CV) is 0.41, and the busiest is 50% above the mean (MaxVio 0.5).
 
 # %% tags=["exercise"] exercise="D1.4a"
 from solutions.d1_moe import expert_load
@@ -399,7 +399,7 @@ print("exactly the chosen experts:", {i for i in range(num_experts) if reached[i
 # %% [markdown]
 # ## Train it · {section} minutes
 #
-# Two models of two layers, alike but for the feed-forward part: your MoE (4 experts of width 512, 2 active) and one dense SwiGLU of width 1,024. A token meets the same number of feed-forward weights in both, plus the router's 1,024.
+# Two models of two layers, alike but for the feed-forward part: your MoE (4 experts of width 512, 2 active) and one dense SwiGLU of width 1,024. A token meets equally many feed-forward weights in both, plus the router's 1,024.
 
 
 # %%
@@ -454,7 +454,7 @@ print("the loss went down by a third or more:", last < 0.67 * first)
 print("and by half:", last < 0.5 * first)
 
 # %% [markdown]
-# One run shows that both learn. It cannot show which is better, since another seed moves either loss: here is the seed you trained beside three stored ones.
+# One run shows that both learn. It cannot show which is better, since another seed moves either loss: here is your run beside three stored seeds, of which it repeats the first.
 
 # %% tags=["nbval-ignore-output"]
 after = {"MoE": held_out_loss(moe, corpus()), "dense": held_out_loss(dense, corpus())}
@@ -519,7 +519,7 @@ print("copies explain what it keeps beyond the narrow one, within 2%:", abs(expl
 # %% [markdown]
 # ## Look at the traffic · {section} minutes
 #
-# This section reads `moe` and `loads`: after a restart run the section "Train it" first. Held-out text through the trained model gives the load of each layer beside the band of pure chance. Nobody asked the router to share the work, and it does not; D2 is about that.
+# This section reads `moe` and `loads`: after a restart run the section "Train it" first. Held-out text through the trained model gives the load of each layer beside the band of pure chance. Nobody asked the router to share the work, and it does not. D2 is about that.
 
 # %% tags=["nbval-ignore-output"]
 held_ids, held_domain = corpus().held_out(rows_per_domain=32, length=64)
@@ -578,7 +578,7 @@ gap = {name: spread_between(*pair, num_experts) for name, pair in choices.items(
 truth("D1.p4", f"{gap['untrained']:.2f} before training, {gap['trained']:.2f} after")
 
 # %% [markdown]
-# The widest gap of one expert between two domains, for three stored seeds and yours. A claim of specialisation must pass where training was and fail where it was not: in layer 2 the line of 0.8 divides them, also on the tokens that all three kinds have in common. Layer 1 does not specialise on every seed.
+# The widest gap of one expert between two domains, for three stored seeds and yours, which repeats the first. A claim of specialisation must pass where training was and fail where it was not: in layer 2 the line of 0.8 divides them, also on the tokens that all three kinds have in common. Layer 1 does not specialise on every seed.
 
 # %% tags=["nbval-ignore-output"]
 spreads = {
@@ -918,7 +918,7 @@ truth("D1.p6", f"sorting was faster with {wins} experts")
 # %% [markdown]
 # ## Investigation 2: capacity and dropped tokens · {section} minutes
 #
-# Switch gives each expert room for `capacity_factor` times its even share and drops the rest. Load 3, 2, 1 and factor 1.0: each takes 2, so 1 of 6 is dropped. Your layer and V3 drop none (arXiv 2412.19437, p. 10).
+# Switch gives each expert room for `capacity_factor` times its even share and drops the rest. Load 3, 2, 1 and factor 1.0: each takes 2, so 1 of 6 is dropped. Yours and V3 drop none (arXiv 2412.19437, p. 10).
 
 # %% tags=["exercise"] exercise="D1.I2"
 from solutions.d1_moe import dropped_share

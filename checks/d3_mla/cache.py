@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from checks.d3_mla.cache_cases import Cached, caches, misfits, over_the_first
+from checks.d3_mla.cache_cases import Cached, caches, misfits, over_the_first, why_not_as_asked
 from checks.d3_mla.cases import POSITIONS
 from checks.grading import expect
 from checks.grading.check import Check
@@ -33,17 +33,8 @@ def _append(cache: Built, parts: list[Tensor], seen: int, case: Cached) -> list[
     """What an append returns, once it is a tuple of `seen` positions for each width."""
     got = _parts(cache.append(*parts), case)
     for i, (part, width) in enumerate(zip(got, case.widths, strict=True)):
-        shape, ask = (case.batch, seen, width), "All positions so far come back, the new ones last."
-        rows = part.shape[1] if isinstance(part, Tensor) and part.ndim == 3 else seen
-        if rows == case.capacity != seen:
-            ask = "Does the whole buffer come back, where only its used positions are asked for?"
-        elif isinstance(part, Tensor) and (*part.shape[:-1],) == shape[:-1] != (0,):
-            ask = "Do the parts come back in the order of the widths, the first one first?"
-        elif rows < seen:
-            ask = "Do the new positions come back alone? All so far are asked for."
-        if isinstance(part, Tensor) and part.shape == shape:
-            ask = "Do the buffers take type and device of what is appended first?"
-        expect.tensor(part, f"part {i}", shape, case.dtype, ask)
+        shape = case.batch, seen, width
+        expect.tensor(part, f"part {i}", shape, case.dtype, why_not_as_asked(part, shape, case))
     _expect_length(cache, seen, f"after {seen} positions")
     return [part.detach() for part in got]
 
@@ -51,10 +42,11 @@ def _append(cache: Built, parts: list[Tensor], seen: int, case: Cached) -> list[
 def _parts(got: Built, case: Cached) -> Sequence[Tensor]:
     count = len(case.widths)
     wanted = f"append must return a tuple with one tensor for each width, {count} in all"
+    ask = "Does every part come back, each by itself?"
     if got is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
-    expect.require(isinstance(got, tuple | list), f"{wanted}, got {expect.shown(got)}")
-    expect.require(len(got) == count, f"{wanted}, got {expect.shown(got)}")
+    expect.require(isinstance(got, tuple | list), f"{wanted}, got {expect.shown(got)}", ask)
+    expect.require(len(got) == count, f"{wanted}, got {expect.shown(got)}", ask)
     return got
 
 
@@ -82,10 +74,22 @@ def _expect_parts(
         if changed:
             ask = "Is the appended tensor itself kept, and not copied into a buffer?"
             slips[ask] = lambda i=i: _together(changed)[i]
+        slips[_default_question(when)] = lambda part=part: part.detach()
         if others:
             ask = "Are the parts exchanged, or is one of them used twice?"
             slips[ask] = lambda others=others: others[0]
         expect.close(part, wants[i], f"part {i} {when}", axes=POSITIONS, slips=slips, bound=0.0)
+
+
+def _default_question(when: str) -> str:
+    """What is asked where no known slip makes the numbers, by what was done before."""
+    if "changed in place" in when:
+        return "Is what was appended copied into the cache's own buffers, number by number?"
+    if "two caches" in when:
+        return "Are the buffers made for each object, and not kept on the class or in a global?"
+    if "looked at" in when:
+        return "Do the positions that are there stay where they are when more come?"
+    return "Is each part written whole, as it came, to its own buffer and at the positions used?"
 
 
 def _prefill(answer: type, case: Cached) -> None:

@@ -96,3 +96,19 @@ def over_the_first(turns: Sequence[list[Tensor]], i: int, got: Tensor) -> Tensor
     for parts in turns:
         made[:, : parts[i].shape[1]] = parts[i].detach()
     return made
+
+
+def why_not_as_asked(part: object, shape: tuple[int, int, int], case: Cached) -> str:
+    """The question to a part of another shape than `(batch, positions so far, width)`, or type."""
+    if not isinstance(part, Tensor) or part.ndim != 3:
+        return "All positions so far come back, the new ones last."
+    rows, seen = part.shape[1], shape[1]
+    if part.shape == shape:
+        return "Do the buffers take type and device of what is appended first?"
+    if rows == case.capacity != seen:
+        return "Does the whole buffer come back, where only its used positions are asked for?"
+    if rows == seen:
+        return "Do the parts come back in the order of the widths, the first one first?"
+    if rows < seen:
+        return "Do the new positions come back alone? All so far are asked for."
+    return "Are the positions counted once for each append, and not once for each part?"

@@ -170,6 +170,8 @@ def _slips(squares: list[float], outputs: Tensor) -> dict[str, Callable[[], Tens
         "Is it the running sum, and not each direction's own share?": lambda: part / part.sum(),
         "Is it what is kept, and not what is lost?": lambda: 1 - want,
         "Is no root taken of the shares? They are of squared lengths.": lambda: want.sqrt(),
+        "Are the values squared, and not cubed?": lambda: _running([v**1.5 for v in squares]),
+        "Is it divided by the sum, and not softmaxed?": lambda: part.softmax(0).cumsum(0),
         "Are the values squared first, and then summed?": lambda: (
             values.cumsum(0) / values.sum()
         ).square(),

@@ -91,7 +91,7 @@ def _joint_sizes(answer: type, case: Latent) -> None:
         expect.require(
             got == want,
             f"the layer must keep its constructor's {name}, {want} here, as self.{name}{came}",
-            "D3.4 cuts kv_up by these three.",
+            "Is it kept under that name? D3.4 cuts kv_up by these three.",
         )
 
 
@@ -115,6 +115,15 @@ def _joint_down(answer: type, case: Latent) -> None:
             plain / (plain**2).mean().sqrt() * norm
         ),
         "Is the normed latent added to the plain one? It takes its place.": lambda: want + plain,
+        "Is 1 added to the weight of the norm? It multiplies as it is.": lambda: slow_latent(
+            x.double(), down, norm + 1
+        ),
+        "Does the norm run over the numbers of each latent, and not over positions?": lambda: (
+            F.normalize(plain, dim=1) * plain.shape[1] ** 0.5 * norm
+        ),
+        "Is there an activation behind the norm? The latent is cached as the norm leaves it.": (
+            lambda: F.silu(want)
+        ),
         "Is x normed, and not the latent?": lambda: (
             F.rms_norm(x.double(), x.shape[-1:], eps=1e-6) @ down.T
         ),

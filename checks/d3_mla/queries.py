@@ -86,6 +86,18 @@ def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> di
             "Is the latent normed, and not x? The norm stands behind q_down.": lambda: _heads(
                 F.rms_norm(x, x.shape[-1:], eps=1e-6) @ down.T, up, case
             ),
+            "Is the latent normed once?": lambda: _heads(
+                slow_latent(fed, torch.eye(len(norm), dtype=fed.dtype), norm), up, case
+            ),
+            "Is q_norm an RMSNorm? A LayerNorm takes the mean off.": lambda: _heads(
+                F.layer_norm(x @ down.T, norm.shape, norm, eps=1e-6), up, case
+            ),
+            "Does the norm run over the numbers of each latent, and not over positions?": lambda: (
+                _heads(F.normalize(x @ down.T, dim=1) * x.shape[1] ** 0.5 * norm, up, case)
+            ),
+            "Is there an activation between q_down and q_up? There is the norm alone.": lambda: (
+                _heads(F.silu(fed), up, case)
+            ),
             "Is the norm the layer's own self.q_norm, with its weight?": lambda: _heads(
                 plain, up, case
             ),

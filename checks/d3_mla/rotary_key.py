@@ -63,6 +63,7 @@ def _key_first(answer: type, case: Latent) -> None:
         "Does the key stay without a norm, also one that makes its length 1?": lambda: F.normalize(
             plain, dim=-1
         ),
+        "Is there an activation on the key? It is k_down of x alone.": lambda: F.silu(plain),
         "Is the key scaled? attend scales the scores.": lambda: plain / case.d_rope**0.5,
         **rotation_slips(plain, 0, case),
     }

@@ -23,6 +23,12 @@ def far_slip(got: Tensor, at: int) -> dict[str, Callable[[], Tensor]]:
     return {ask: lambda: got} if at >= FAR else {}
 
 
+def _in_radians(x: Tensor, start: int, angles: Angles) -> Tensor:
+    """Every row turned by its place in x, and by `start` radians more."""
+    rows = [slow_rotation(x[:, i], i, angles) for i in range(x.shape[1])]
+    return torch.stack([slow_rotation(row, 1, [start] * len(angles)) for row in rows], dim=1)
+
+
 def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[], Tensor]]:
     """What slips make of `slow_turn(x, start, case.turns)`, by the question each calls for."""
     length, width, angles = x.shape[1], x.shape[-1], case.turns
@@ -43,6 +49,15 @@ def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[]
         "Is it turned by start + position?": lambda: turned(x, range(length)),
         "Is it turned at all? Or is every position turned as position 0 is, since the positions "
         "are not in dimension 1 of what `rotate` gets?": lambda: x,
+        "Is start where x begins, and not where it ends?": lambda: turned(
+            x, range(start + length, start + 2 * length)
+        ),
+        "Are the positions counted from the first row on, and not back from the last?": lambda: (
+            turned(x, range(start + length - 1, start - 1, -1))
+        ),
+        "Is start counted in positions, and not added to the angle in radians?": lambda: (
+            _in_radians(x, start, angles)
+        ),
         "Is the first row's position start, and not one more?": lambda: turned(
             x, range(start + 1, start + 1 + length)
         ),

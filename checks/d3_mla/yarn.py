@@ -135,8 +135,25 @@ def _expect(
                 False,
                 f"pair {pair}, whose plain angle is {case.plain(pair):.4g}, {why}: the angle must "
                 f"be {want:.4g}, got {came:.4g}",
-                expect.joined(asks),
+                expect.joined(asks) or _default_question(case, pair, came, why),
             )
+
+
+def _default_question(case: _Stretched, pair: int, came: float, why: str) -> str:
+    """What an angle that no known slip makes says of the ramp."""
+    if "factor=1" in why:
+        return "Are the angles theta's, fastest first, and do the two shares add up to 1?"
+    plain, slow = case.plain(pair), case.plain(pair) / case.factor
+    if not slow * (1 - 1e-4) <= came <= plain * (1 + 1e-4):
+        return (
+            f"An angle lies between angle / factor = {slow:.4g} and angle: is the ramp kept from 0 "
+            "to 1, and are both shares what they are for?"
+        )
+    share = (plain - came) / (plain - slow)
+    return (
+        f"That is a ramp of {share:.3g}, and it must be {case.ramp(pair):.3g}: from which pair to "
+        "which does it rise, in a straight line, and do trained, theta and the borders reach it?"
+    )
 
 
 def _agrees(got: Tensor, case: _Stretched, slip: Callable[[int], float]) -> bool:

@@ -81,6 +81,13 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         ),
         "Does attention come first?": halves(fed, attended),
         "Where does the feed-forward part come in?": lambda: attended(x),
+        "Is what the feed-forward part gives added, and not taken off?": halves(
+            attended, lambda x: x - f(m(x))
+        ),
+        "Is what attention gives added, and not taken off?": halves(lambda x: x - a(n(x)), fed),
+        "Is the norm of each part used once?": halves(
+            lambda x: x + a(n(n(x))), lambda x: x + f(m(m(x)))
+        ),
         "Is what the feed-forward part gives added once?": halves(
             attended, lambda x: x + 2 * f(m(x))
         ),

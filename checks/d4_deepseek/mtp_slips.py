@@ -108,6 +108,12 @@ def _slips_of_joining(
         "Is what `join` returns normed? Both norms come before it.": lambda: true.norm(
             true.block(e(true.joined(hidden, embedding)))
         ),
+        "Is the hidden state normed by hidden_norm, and not by the last norm?": changed(
+            hidden_norm=true.norm
+        ),
+        "Is there an activation behind `join`? It is one linear map.": changed(
+            block=lambda x: true.block(F.silu(x))
+        ),
         "Are the two added, where they are to lie side by side?": side_by_side(
             e(embedding) + h(hidden), e(embedding) + h(hidden)
         ),

@@ -32,6 +32,7 @@ def kept_parts(module: Built, name: str, parts: Sequence[str]) -> None:
             isinstance(getattr(module, part, None), nn.Module),
             f"{name} must keep {part} as the lesson's constructor makes it, "
             f"got {expect.shown(getattr(module, part, None)).replace('None', 'none')}",
+            f"Is it made in __init__, as self.{part}?",
         )
     weights = (key for key, _ in module.named_parameters())
     more = next((key for key in weights if key.split(".")[0] not in parts), None)
@@ -56,6 +57,7 @@ def weight_of(part: Built, name: str, *shape: int) -> None:
     expect.require(
         list(weights) == ["weight"] and weights["weight"].shape == shape,
         f"{name} must hold one weight of shape {shape}, got {came}",
+        "Are its sizes the lesson's, and has it no bias?",
     )
 
 

@@ -68,6 +68,7 @@ def _kept_model(model: Built, config: DeepSeekConfig) -> None:
     expect.require(
         model.head.weight is not model.embed.weight,
         "model.head must have weights of its own, and they are those of model.embed",
+        "Are the two tied? DeepSeek's are not.",
     )
     want, came = config.num_layers, len({id(block) for block in model.blocks})
     expect.require(

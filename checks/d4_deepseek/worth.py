@@ -67,6 +67,13 @@ def _mean(answer, case: _Seeds) -> None:
     slips = {
         "Is the sign turned? It is above 0 where the loss is lower with the part.": -want,
         "Is it the sum over the seeds?": float(saved.sum()),
+        "Is it rounded? All digits are asked for.": round(want, 2),
+        "Are the two losses taken off each other, and not added?": float(
+            (without.double() + with_part.double()).mean()
+        ),
+        "Is it divided by its error? The difference itself is asked for.": float(
+            saved.mean() / (saved.std() / case.count**0.5)
+        ),
         "Is it a share of the mean loss? It is a difference, in nats.": float(
             saved.mean() / without.double().mean()
         ),
@@ -124,6 +131,10 @@ def _error(answer, case: _Seeds) -> None:
             float((without.double().sort().values - with_part.double().sort().values).std())
             / n**0.5
         ),
+        "Is it divided by the root of their number, and not multiplied?": std * n**0.5,
+        "Is it divided by the root of their number once?": std / n**1.5,
+        "Is it the standard deviation, and not half the range?": float(saved.max() - saved.min())
+        / 2,
         "Is it twice the standard error?": 2 * std / n**0.5,
         "Is it half a confidence interval, 1.96 times the standard error? The error itself is "
         "asked for.": 1.96 * std / n**0.5,

@@ -62,7 +62,7 @@ def tensor(
     if value is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
     if not isinstance(value, Tensor):
-        raise Wrong(f"{wanted}, got {shown(value)}. {ask}".rstrip())
+        raise Wrong(f"{wanted}, got {shown(value)}. {_why_no_tensor(value)} {ask}".rstrip())
     if value.shape != tuple(shape):
         why = why_other_shape(tuple(value.shape), tuple(shape), tuple(axes))
         require(False, f"{wanted}, got {shown(value)}", f"{why} {ask}".strip())
@@ -80,6 +80,18 @@ def tensor(
     return value
 
 
+def _why_no_tensor(value: object) -> str:
+    if type(value) is tuple:
+        return "Does it come back alone, and nothing beside it?"
+    if type(value) is list:
+        return "Is a list left as it is, where `torch.stack` or `torch.cat` makes one tensor of it?"
+    if isinstance(value, nn.Module):
+        return "Is the module itself returned, and not what it computes?"
+    if isinstance(value, numbers.Number):
+        return "Is a number taken out (`.item()`, `float`), where the tensor is asked for?"
+    return "Which line makes it a tensor?"
+
+
 def module(value: object, name: str) -> None:
     """Raise Wrong unless `value`, an object of the class `name`, is a PyTorch module."""
     ask = f"Does it begin with `class {name}(nn.Module):`?"
@@ -91,8 +103,9 @@ def pair(value: Any, names: tuple[str, str]) -> tuple[Any, Any]:
     wanted = f"the call must return two things, ({names[0]}, {names[1]})"
     if value is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
-    require(isinstance(value, tuple | list), f"{wanted}, got {shown(value)}")
-    require(len(value) == 2, f"{wanted}, got {shown(value)}")
+    ask = "Do both come back, with a comma between them?"
+    require(isinstance(value, tuple | list), f"{wanted}, got {shown(value)}", ask)
+    require(len(value) == 2, f"{wanted}, got {shown(value)}", "Do these two alone come back?")
     return value[0], value[1]
 
 
@@ -220,6 +233,11 @@ def untouched(tensors: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
     yield
     after = tensors()
     for name, value in before.items():
+        require(
+            name in after,
+            f"{name} must be there after the call as before it, and it is gone",
+            "Does forward make a part anew, or put another in its place?",
+        )
         require(
             torch.equal(value, after[name]),
             f"{name} must not be changed, and it was",

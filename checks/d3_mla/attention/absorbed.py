@@ -176,6 +176,9 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Does the new token see itself? cache.append returns its latent too.": lambda: (
             true.seeing(x, lambda i: max(i, 1)) if last else torch.zeros_like(true(x))
         ),
+        "Does the new token see those before it, and not itself alone?": lambda: torch.cat(
+            [true(x[:, i : i + 1]) for i in range(last + 1)], dim=1
+        ),
         "Is len(cache) read after the append?": placed(1, query, key),
         "Is len(cache) read once more after the append, for the queries? The position is that "
         "before it.": placed(1, query),

@@ -57,11 +57,13 @@ def _expect_new_cache(layer: Built, case: Latent) -> None:
     expect.require(
         first is not second and len(first) == 0,
         "layer.new_cache must make a new and empty cache at each call, and it does not",
+        "Is it made inside new_cache, and not kept?",
     )
     want, widths = (case.d_latent, case.d_rope), getattr(first, "widths", None)
     expect.require(
         widths is None or tuple(widths) == want,
         f"layer.new_cache must make a cache of widths (d_latent, d_rope) = {want}, got {widths}",
+        "What is cached for a token? The latent, and then the one rotary key, nothing by head.",
     )
 
 

@@ -93,6 +93,14 @@ def slips_of_parts(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Ten
         "Is the latent normed a second time? down has done it.": changed(latent_norm=_normed_twice),
         "Is the latent of the queries normed?": changed(query_norm=as_it_is),
         "Where do the rotary scores come in?": lambda: _without_rotary(true)(x),
+        "Where do the content scores come in?": lambda: _without_content(true)(x),
+        "Are the rotary scores added, and not taken off?": lambda: _rotary_turned(true)(x),
+        "Does each head take its own keys and values, and not the first head's?": lambda: (
+            _first_head(true)(x)
+        ),
+        "Are the heads in their order, the first one first?": lambda: true.out(
+            true.mixed(x).flip(-2).flatten(-2)
+        ),
         "Are neither rotary queries nor the rotary key turned?": changed(
             query_turn=as_it_is, key_turn=as_it_is
         ),
@@ -120,6 +128,28 @@ def _turned_by_default(rows: Tensor, start: int, angles: Angles) -> Tensor:
 
 def _normed_twice(rows: Tensor, weight: Tensor) -> Tensor:
     return normed(normed(rows, weight), weight)
+
+
+def _with(true: SlowAttention, **weights: Tensor) -> SlowAttention:
+    return replace(true, weights={**true.weights, **weights})
+
+
+def _rotary_turned(true: SlowAttention) -> SlowAttention:
+    name = "rotary_key.k_down.weight"
+    return _with(true, **{name: -true.weights[name]})
+
+
+def _without_content(true: SlowAttention) -> SlowAttention:
+    name, case = "queries.q_up.weight", true.case
+    rows = true.weights[name].clone().unflatten(0, (case.num_heads, -1))
+    rows[:, : case.d_head] = 0
+    return _with(true, **{name: rows.flatten(0, 1)})
+
+
+def _first_head(true: SlowAttention) -> SlowAttention:
+    name = "latent.kv_up.weight"
+    rows = true.weights[name].unflatten(0, (true.case.num_heads, -1))
+    return _with(true, **{name: rows[:1].expand_as(rows).flatten(0, 1)})
 
 
 def _without_rotary(true: SlowAttention) -> SlowAttention:

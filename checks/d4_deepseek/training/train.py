@@ -81,8 +81,9 @@ def _losses(got: Built, count: int) -> list[float]:
     wanted = f"train must return a list with the loss of each of {count} batches"
     if got is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
-    expect.require(isinstance(got, list | tuple), f"{wanted}, got {expect.shown(got)}")
-    ask = "Is the `return` inside the loop?" if len(got) == 1 else ""
+    ask = "Are they gathered in a list, one appended per batch?"
+    expect.require(isinstance(got, list | tuple), f"{wanted}, got {expect.shown(got)}", ask)
+    ask = "Is the `return` inside the loop?" if len(got) == 1 else "Is one appended per batch?"
     expect.require(len(got) == count, f"{wanted}, got {expect.shown(got)}", ask)
     for i, loss in enumerate(got):
         expect.require(
@@ -112,6 +113,7 @@ def _fed(answer, case: Training) -> None:
         calls == steps == 2,
         f"for 2 batches the model must be called twice and the optimiser stepped twice, got "
         f"{calls} calls and {steps} steps",
+        "Is `optimizer`, which came in, stepped once for each batch, and the model called once?",
     )
 
 

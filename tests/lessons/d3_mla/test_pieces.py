@@ -95,12 +95,25 @@ def test_query_path_asks(answer, stage, question):
 def test_query_path_asks_for_the_norm():
     class QueryPath(reference.QueryPath):
         def forward(self, x, start=0):
-            self.q_norm = torch.nn.Identity()
-            return super().forward(x, start)
+            q = self.scale * self.q_up(x if self.q_latent is None else self.q_down(x))
+            heads = q.unflatten(-1, (self.num_heads, -1))
+            content, rotary = heads.split([self.d_head, self.d_rope], dim=-1)
+            return content, rotate(rotary, start, self.theta, self.angles)
 
     failed = failure(check_query_path, QueryPath)
     assert failed.stage == "the content from a normed query latent"
     assert failed.message.endswith("Is the latent normed before q_up?")
+
+
+def test_query_path_asks_for_a_part_that_is_replaced():
+    class QueryPath(reference.QueryPath):
+        def forward(self, x, start=0):
+            self.q_norm = torch.nn.Identity()
+            return super().forward(x, start)
+
+    failed = failure(check_query_path, QueryPath)
+    assert failed.stage == "x and weights untouched"
+    assert "q_norm.weight must be there after the call" in failed.message
 
 
 def test_joint_latent_asks():

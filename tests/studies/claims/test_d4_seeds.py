@@ -39,7 +39,7 @@ def test_the_rival_predicts_as_well_on_most_seeds() -> None:
 
 
 def test_where_the_rival_copies_names_its_stories_break_by_colours() -> None:
-    """What D4 says of copying: names come first, and colours last."""
+    """What D4 says of copying: a sort of word that is still missing hardly shows in the loss."""
     (late,) = [row["dense"] for row in stored.rows("d4_seeds") if row["dense"]["coherent"] < 0.9]
     assert late["told"] < 0.02
     broken = late["count"] * (1 - late["coherent"])
