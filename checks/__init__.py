@@ -12,6 +12,7 @@ from checks.grading.check import Check
 from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source
 from checks.learner_files.board import text
+from checks.learner_files.predictions import predict, truth
 
 STEMS = ("d1_moe", "d2_deepseek_moe", "d3_mla", "d4_deepseek")
 
@@ -40,4 +41,14 @@ def progress() -> Source:
     return Source(text({check.id: check.name for check in _checks().values()}))
 
 
-__all__ = ["CHECKS", "LESSONS", "STEMS", "Check", "CheckFailed", "CheckResult", "progress"]
+__all__ = [
+    "CHECKS",
+    "LESSONS",
+    "STEMS",
+    "Check",
+    "CheckFailed",
+    "CheckResult",
+    "predict",
+    "progress",
+    "truth",
+]

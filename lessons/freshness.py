@@ -8,17 +8,20 @@ from nbformat import NotebookNode
 
 from lessons import closure
 from lessons.notebooks import as_text, learner_notebook, solved_notebook
+from lessons.stored_studies import is_stale, read_by
 
 
 def digest(root: Path, stem: str) -> str:
     """SHA-256 over everything the outputs of the solved notebook come from.
 
-    That is what its lesson imports, through others, and the pins. Later lessons are left out even
-    where they are loaded by name: a new lesson leaves the earlier notebooks fresh.
+    That is what its lesson imports, through others, the studies it reads, and the pins. Later
+    lessons are left out even where they are loaded by name: a new lesson leaves the earlier
+    notebooks fresh.
     """
     starts = [root / "lessons" / f"{stem}.py", *_bank(root, stem)]
     sources = closure.closure(root, starts, stems_up_to(root, stem))
-    return closure.digest(root, [root / "requirements.txt", *sources])
+    read = [path for path in read_by(root, stem) if path.is_file()]
+    return closure.digest(root, [root / "requirements.txt", *sources, *read])
 
 
 def _bank(root: Path, stem: str) -> list[Path]:
@@ -36,6 +39,11 @@ def stems_up_to(root: Path, stem: str) -> list[str]:
     """The lesson `stem` and those before it."""
     found = stems(root)
     return found[: found.index(stem) + 1]
+
+
+def stale_studies(root: Path, stem: str) -> list[str]:
+    """The stored studies that the lesson reads and that were made from other sources."""
+    return [path.stem for path in read_by(root, stem) if is_stale(path.stem, root)]
 
 
 def stale_learner(root: Path, stem: str) -> bool:

@@ -255,7 +255,6 @@ def _compared_router(router: Built, inputs: tuple) -> Tensor:
 check_router = Check(
     id="D1.1",
     name="TopKRouter",
-    minutes=15,
     reference_answer=reference.TopKRouter,
     draw=routings,
     stages=in_both_modes(

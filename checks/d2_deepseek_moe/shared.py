@@ -261,7 +261,6 @@ def _shared_gradients(answer: type, case: _Shared) -> None:
 check_shared_experts = Check(
     id="D2.1",
     name="SharedExperts",
-    minutes=10,
     reference_answer=reference.SharedExperts,
     draw=_shareds,
     stages=in_both_modes(

@@ -319,7 +319,6 @@ def _compared_inputs() -> tuple:
 check_latent_cache = Check(
     id="D3.2",
     name="LatentCache",
-    minutes=20,
     reference_answer=reference.LatentCache,
     draw=caches,
     stages={

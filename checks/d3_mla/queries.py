@@ -230,7 +230,6 @@ def _query_gradients(answer: type, case: Latent) -> None:
 check_query_path = Check(
     id="D3.3a",
     name="QueryPath",
-    minutes=15,
     reference_answer=reference.QueryPath,
     draw=latents,
     stages=as_taken(

@@ -271,7 +271,6 @@ def _between(answer, case: _Stretched) -> None:
 check_yarn_frequencies = Check(
     id="D3.I2",
     name="yarn_frequencies",
-    minutes=30,
     reference_answer=reference.yarn_frequencies,
     draw=_stretcheds,
     stages=as_taken(

@@ -172,7 +172,6 @@ def _use(answer, case: _Seeds) -> Used:
 check_worth = Check(
     id="D4.I2",
     name="worth",
-    minutes=35,
     reference_answer=reference.worth,
     draw=_draws,
     stages={

@@ -45,7 +45,7 @@ def _load_or_set_aside() -> dict[str, dict]:
 
 
 def _entries(kept: Any) -> dict[str, dict]:
-    """`kept`, if it is what `_write` writes; raise `ValueError` otherwise."""
+    """`kept`, if it is what `keep` writes; raise `ValueError` otherwise."""
     entries = list(kept.values()) if isinstance(kept, dict) else [kept]
     for entry in entries:
         fits = isinstance(entry, dict) and isinstance(entry.get("state", ""), str)
@@ -62,7 +62,7 @@ def record(exercise: str, name: str, state: str, code: str = "") -> None:
     """
     if this_notebook.is_learners():
         saved = saved_codes({exercise: name}).get(exercise)
-        _write(exercise, state=state, code=code, saved=saved)
+        keep(exercise, state=state, code=code, saved=saved)
     else:
         _say_once(this_notebook.why_not())
 
@@ -74,7 +74,7 @@ def record_saved(exercise: str, state: str, code: str) -> None:
     borrowed = nothing_new and kept.get("state") == "borrowed"
     news = {"state": state, "code": code, "saved": code}
     if not borrowed and {**kept, **news} != kept:
-        _write(exercise, **news)
+        keep(exercise, **news)
 
 
 @cache
@@ -86,16 +86,17 @@ def _say_once(why: str) -> None:
 def borrow(exercise: str) -> None:
     """Mark the exercise as borrowed, unless the learner's own already passed."""
     if this_notebook.is_learners() and read().get(exercise, {}).get("state") != "passed":
-        _write(exercise, state="borrowed", code="")
+        keep(exercise, state="borrowed", code="")
 
 
 def count_hint(exercise: str, level: int) -> None:
     """The board says how many of the three hints the learner has seen."""
     if this_notebook.is_learners():
-        _write(exercise, hints=level)
+        keep(exercise, hints=level)
 
 
-def _write(exercise: str, **news: object) -> None:
+def keep(exercise: str, **news: object) -> None:
+    """Afterwards the board holds `news` of the exercise, or of the prediction, beside the rest."""
     path = _path()
     try:
         kept = _load_or_set_aside()

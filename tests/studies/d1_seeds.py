@@ -13,7 +13,6 @@ from helpers.training_loops.language_model import held_out_loss, train_lm
 from solutions.d1_moe import MoELayer, expert_load, load_cv
 
 SEEDS = (0, 1, 2)
-HERE = (0,)
 D_MODEL, NUM_EXPERTS, TOP_K, EXPERT_DIM = 256, 4, 2, 512
 MAKERS = {
     "MoE": lambda: MoELayer(D_MODEL, NUM_EXPERTS, TOP_K, EXPERT_DIM),

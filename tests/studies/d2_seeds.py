@@ -18,7 +18,6 @@ from solutions.d1_moe import expert_load, load_cv
 from solutions.d2_deepseek_moe import DeepSeekMoE, fine_grained, rebalance
 
 SEEDS = (0, 1, 2, 3, 4)
-HERE = (0,)
 E, K, D, EXPERT_DIM, STEPS, STEP, FROZEN_FROM = 16, 2, 128, 64, 150, 0.02, 90
 FINE = dict(
     zip(("num_experts", "top_k", "expert_dim"), fine_grained(E, K, EXPERT_DIM, 2), strict=True)

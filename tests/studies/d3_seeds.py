@@ -20,7 +20,6 @@ from helpers.training_loops.language_model import train_lm
 from solutions.d3_mla import LatentProjections, latents_from_mha
 
 SEEDS = (0, 1, 2, 3, 4)
-HERE = (0,)
 D_MODEL, NUM_HEADS, EXPERT_DIM, STEPS, LENGTH = 256, 8, 512, 150, 64
 RANK = D_MODEL // 8  # of keys and of values each: an eighth of the cache
 

@@ -14,7 +14,6 @@ from solutions.d4_deepseek import DeepSeek, generate, train
 from tests.studies.in_bfloat16 import in_bfloat16
 
 SEEDS = (0, 1, 2)
-HERE = ()  # nbval runs the lesson itself, with seed 0 and the same claims
 STEPS = 800
 SMALL = DeepSeekConfig(
     vocab_size=1024,
