@@ -65,3 +65,5 @@ def test_what_it_says_of_deepseek_is_the_published_configuration():
 def test_readme_says_as_of_when_and_where_the_rest_stands():
     assert "As of V3.1: " in README
     assert 'table in [D4, "What changed since"](solutions/d4_deepseek.ipynb)' in README
+    lesson = (ROOT / "lessons" / "d4_deepseek.py").read_text(encoding="utf-8")
+    assert "\n# ## What changed since · {section} minutes" in lesson
