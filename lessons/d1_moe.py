@@ -820,7 +820,7 @@ print(
 print("at width 24:", small < 0.5)
 
 # %% [markdown]
-# ## Explore · {section} minutes
+# ## Explore · {section} minutes, optional
 #
 # Move experts, top-k and temperature over 2,048 random rows and 16 random experts. Low temperature makes a router sure of itself (the top gate goes to 1), high temperature makes all gates alike. Why does the load not change with it? And what does a larger top-k do to the load?
 

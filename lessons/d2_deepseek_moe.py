@@ -1143,7 +1143,7 @@ for name, experts in (("trained", learned), ("untrained", start)):
 # Every domain is free to have its favourites as long as the whole batch is even. And training made them: the untrained router's map is flatter, and with the domains shuffled nothing is left.
 
 # %% [markdown]
-# ## Explore · {section} minutes
+# ## Explore · {section} minutes, optional
 #
 # One slider: the step. Find one too small to arrive, one that arrives, and one that swings for ever.
 

@@ -841,7 +841,7 @@ print(f"and {fewer:.0f} times fewer bytes than MHA with 128 heads of 128")
 # So absorbing pays where bytes are dear: one token at a time. A prompt's tokens share what is read, and multiplications are all that counts: prefill expands. D4's block does both by itself.
 
 # %% [markdown]
-# ## Explore · {section} minutes
+# ## Explore · {section} minutes, optional
 #
 # It starts at V3's sizes. Between which two numbers of key-value heads does GQA keep as little as MLA? The exact number is 576 / (2 · 128).
 

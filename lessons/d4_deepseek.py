@@ -812,7 +812,7 @@ truth("D4.p7", "MLA: standard attention has the lower loss")
 # Forty steps show what learns fast, not what is best in the end, and three seeds leave wide errors. DeepSeekMoE's paper ablates fine experts, shared experts and their ratio, with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4); there, too, "no shared expert" means one more routed one. The bias came later, and is ablated in arXiv 2408.15664 and in V3's table 5.
 
 # %% [markdown]
-# ## What you can read now · {section} minutes
+# ## What you can read now · {section} minutes, optional
 #
 # DeepSeek-V3's own `inference/model.py` has 808 lines. [A guided reading](../docs/reading.md) goes through it in order, your parts beside theirs, and names what differs: layers split over GPUs, FP8, V2's groups, and two ways of attention. In short:
 #
@@ -829,7 +829,7 @@ truth("D4.p7", "MLA: standard attention has the lower loss")
 # | `Transformer.forward` | `DeepSeek` |
 
 # %% [markdown]
-# ## What changed since · {section} minutes
+# ## What changed since · {section} minutes, optional
 #
 # The course teaches V2 to V3.1. V3.2 (2025) adds one part, V4 (April 2026: Pro with 1.6T parameters, 49B active; Flash with 284B, 13B) leaves MLA:
 #
