@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-
 BATCHES = 8  # drawn together, as `StoryRun` does: 4% of what they hold is padding
 
 

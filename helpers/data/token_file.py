@@ -74,7 +74,9 @@ class TokenWindows:
                 f"{share[0]:.0%} to {share[1]:.0%}, and a batch needs {batch}"
             )
 
-    def batch(self, step: int) -> tuple[Int[Tensor, "B {self.length}+1"], Bool[Tensor, "B {self.length}+1"]]:
+    def batch(
+        self, step: int
+    ) -> tuple[Int[Tensor, "B {self.length}+1"], Bool[Tensor, "B {self.length}+1"]]:
         """The ids of batch `step`, counted from 0, and that all of them are real."""
         first = step * self.batch_size
         rows = [self._window(i) for i in range(first, first + self.batch_size)]

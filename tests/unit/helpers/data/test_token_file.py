@@ -1,5 +1,7 @@
 """Batches that depend on their step alone, from files and from stories."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,7 @@ def test_a_shuffled_order_is_a_permutation(count):
 def test_seeds_differ_and_neighbours_part():
     first, second = ([Shuffled(1000, seed)[i] for i in range(1000)] for seed in (0, 1))
     assert first != second
-    assert sum(abs(a - b) == 1 for a, b in zip(first, first[1:], strict=False)) < 20
+    assert sum(abs(a - b) == 1 for a, b in itertools.pairwise(first)) < 20
 
 
 def test_an_index_outside_is_refused():
