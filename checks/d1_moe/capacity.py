@@ -34,8 +34,8 @@ def _dropped_values(answer, case: Routing) -> None:
         want = _fills(experts, case.num_experts, factor)
         with expect.untouched(lambda: {"experts": experts}):
             got = expect.number(answer(experts, case.num_experts, factor), "the dropped share")
-            slips = {**_slips(load, experts.shape[1], factor), _ROWS_OF_ONE: got}
-            expect.number_close(got, want, name, slips, bound=1e-6)
+            slips = _slips(load, experts.shape[1], factor)
+            expect.number_close(got, want, name, slips, bound=1e-6, otherwise=_ROWS_OF_ONE)
 
 
 def _slips(load: list[int], top_k: int, factor: float) -> dict[str, float]:
@@ -53,6 +53,13 @@ def _slips(load: list[int], top_k: int, factor: float) -> dict[str, float]:
         "Only the product is rounded.": beyond(int(factor * (choices // num_experts))),
         "Is the capacity rounded down, which may be 0, and neither up nor to at least 1?": beyond(
             math.ceil(even) if even < 1 else 0
+        ),
+        "Is capacity_factor rounded on its own? Only the product is.": beyond(
+            int(factor) * choices // num_experts
+        ),
+        "Is the capacity rounded down, and not to the nearest whole number?": beyond(round(even)),
+        "Is it a share of the choices, and not of the rows there is room for?": (
+            beyond(int(even)) * choices / (num_experts * int(even)) if int(even) else -1.0
         ),
         "Is the capacity rounded down, and not up?": beyond(math.ceil(even)),
         "Is the even share that of the T·K choices, and not of the T tokens?": beyond(
@@ -78,9 +85,9 @@ def _dropped_none(answer, case: Routing) -> None:
     got = expect.number(share, "the dropped share")
     load = reference.expert_load(experts, case.num_experts).tolist()
     slips = _slips(load, experts.shape[1], float(case.num_experts))
-    slips["Does an expert that is not full drop any choice, or fewer than none?"] = got
     name = "the dropped share for capacity_factor = num_experts"
-    expect.number_close(got, 0.0, name, slips, bound=1e-9)
+    ask = "Does an expert that is not full drop any choice, or fewer than none?"
+    expect.number_close(got, 0.0, name, slips, bound=1e-9, otherwise=ask)
 
 
 check_dropped_share = Check(

@@ -14,6 +14,9 @@ from checks.grading.result import Built
 from checks.grading.seeded import seeded
 from checks.grading.strided import strided
 
+ROWS = ("tokens", "d_model")  # what the dimensions count
+TOKENS = ("sequences", "positions", "d_model")
+CHOICES = ("tokens", "top_k")
 MOST_TOKENS, MOST_EXPERTS = 1024, 256  # of the usual cases, far more than they have
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from checks.d1_moe.cases import CountingExperts, Routing, large, routings, slow_combination
+from checks.d1_moe.cases import ROWS, CountingExperts, Routing, large, routings, slow_combination
 from checks.d1_moe.dispatch_slips import RESIDUAL, combination_slips, whose_row
 from checks.d1_moe.load import check_expert_load
 from checks.grading import expect
@@ -31,7 +31,7 @@ _OUTGROWN = (
 def _combined(answer, case: Routing, gates: Tensor, experts: Tensor, array: Built) -> Tensor:
     x = case.x()
     y = answer(x, gates, experts, array)
-    return expect.tensor(y, "y", x.shape, x.dtype, "Is y made like x?")
+    return expect.tensor(y, "y", x.shape, x.dtype, "Is y made like x?", ROWS)
 
 
 def _dispatch_shape(answer, case: Routing) -> None:

@@ -24,6 +24,9 @@ def combination_slips(
     own_slot = "Does each row take its own choice's gate, and not another slot's?"
     return {
         "Where do the gates come in?": lambda: slow(torch.ones_like(gates)),
+        "Where do the gates come in? Are all of a token's experts weighted alike, 1/K?": lambda: (
+            slow(torch.full_like(gates, 1 / top_k))
+        ),
         "Does one share replace another? `y[token] = …` overwrites what another expert left "
         "there, and so does `y[token] += …` where a token comes twice in one go.": lambda: slow(
             gates.gather(1, last), experts.gather(1, last)
@@ -88,12 +91,51 @@ def _sorting_slips(
         "Are the gates sorted by their own size? They follow the rows, gates.flatten()[order].": (
             lambda: with_gates_of_rows(flat.sort().values)
         ),
+        "Are the gates taken by `order`, and not by its inverse? Sorted row n is choice "
+        "order[n].": lambda: with_gates_of_rows(flat[order.argsort()]),
+        "Are the gates in order, and the rows of x not? Row n is of token order[n] // K.": lambda: (
+            _rows_of(torch.arange(len(flat)) // experts.shape[1], x, gates, experts, array)
+        ),
+        "Does x stand K times, as `repeat` lays it, where each row comes K times in turn, as "
+        "`repeat_interleave` does?": lambda: _rows_of(order % len(x), x, gates, experts, array),
+        "Are the experts sorted slot by slot (`.T.flatten()`), and x and gates token by token?": (
+            lambda: _sorted_by_slot(x, gates, experts, array)
+        ),
+        "Are the rows brought back by `order`, where its inverse, order.argsort(), is needed?": (
+            lambda: _brought_back(order, x, gates, experts, array)
+        ),
         "Do rows and gates come from one and the same sort? Choices of one expert are equal to it, "
         "and another sort may exchange them.": lambda: with_gates_of_rows(flat[backwards]),
         "Does choice c belong to token c // K, and not to c % T?": lambda: _by_remainder(
             x, gates, experts, array
         ),
     }
+
+
+def _rows_of(token: Tensor, x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:
+    """Sorted row n is made of x[token[n]] and added where it belongs."""
+    order = experts.flatten().argsort(stable=True)
+    by, one = gates.flatten()[order, None], experts.flatten()[order, None]
+    rows = slow_combination(x[token], by, one, array)
+    return torch.zeros_like(x).index_add(0, order // experts.shape[1], rows)
+
+
+def _sorted_by_slot(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:
+    """The order is that of choices slot by slot, and read as if it were token by token."""
+    flat = experts.T.flatten()
+    order = flat.argsort(stable=True)
+    token = order // experts.shape[1]
+    rows = slow_combination(x[token], gates.flatten()[order, None], flat[order, None], array)
+    return torch.zeros_like(x).index_add(0, token, rows)
+
+
+def _brought_back(
+    order: Tensor, x: Tensor, gates: Tensor, experts: Tensor, array: Experts
+) -> Tensor:
+    """The sorted rows are indexed by the order once more, and summed K by K."""
+    by, one = gates.flatten()[order, None], experts.flatten()[order, None]
+    rows = slow_combination(x[order // experts.shape[1]], by, one, array)
+    return rows[order].unflatten(0, experts.shape).sum(1)
 
 
 def _weighted_before(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from checks.d1_moe.cases import Routing, reached, routings
+from checks.d1_moe.cases import ROWS, Routing, reached, routings
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -36,7 +36,10 @@ def _outputs(array: Built, x: Tensor) -> Tensor:
     """`(E, T, D)`: every expert's output on the same rows."""
     outs = [array[i](x) for i in range(len(array))]
     return torch.stack(
-        [expect.tensor(y, f"array[{i}](x)", x.shape, x.dtype) for i, y in enumerate(outs)]
+        [
+            expect.tensor(y, f"array[{i}](x)", x.shape, x.dtype, axes=ROWS)
+            for i, y in enumerate(outs)
+        ]
     )
 
 

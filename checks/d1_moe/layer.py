@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from checks.d1_moe.cases import Routing, reached, routings, slow_combination, spoil
+from checks.d1_moe.cases import CHOICES, TOKENS, Routing, reached, routings, slow_combination, spoil
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
 from checks.d1_moe.layouts import readings
@@ -36,7 +37,7 @@ def _x(case: Routing) -> Tensor:
 def _forward(layer: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     """The output and the choices the layer remembers, once both have the right kind."""
     ask = "Does the output alone come back, in the shape of x?"
-    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask)
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask, TOKENS)
     expect.require(
         hasattr(layer, "last_experts"),
         "the layer must keep the router's choices as self.last_experts, and it has none",
@@ -44,7 +45,7 @@ def _forward(layer: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     )
     chosen, shape = layer.last_experts, (x.shape[0] * x.shape[1], case.top_k)
     ask = "Does it hold the experts that the router returned in this call, one row per token?"
-    expect.tensor(chosen, "last_experts", shape, torch.int64, ask)
+    expect.tensor(chosen, "last_experts", shape, torch.int64, ask, CHOICES)
     low, high = int(chosen.min()), int(chosen.max())
     expect.require(
         low >= 0 and high < case.num_experts,
@@ -141,6 +142,15 @@ def _layer_values(answer: type, case: Routing) -> None:
     slips = {
         "Where do the gates come in?": lambda: slow_combination(
             tokens, torch.ones_like(gates), experts, array
+        ),
+        "Are all of a token's experts weighted alike, without its gates?": lambda: slow_combination(
+            tokens, torch.full_like(gates, 1 / case.top_k), experts, array
+        ),
+        "Do the experts read the tokens as they came, and not normed or scaled?": lambda: (
+            slow_combination(F.normalize(tokens, dim=-1), gates, experts, array)
+        ),
+        "Does the router read the tokens as they came, and not normed or scaled?": lambda: (
+            slow_combination(tokens, *router(F.normalize(tokens, dim=-1)), array)
         ),
         "Is only the first choice used?": lambda: slow_combination(
             tokens, gates[:, :1], experts[:, :1], array

@@ -22,17 +22,19 @@ def _load_kind(answer, case: Routing) -> None:
 def _load(answer, case: Routing, experts: Tensor) -> Tensor:
     load = answer(experts, case.num_experts)
     ask = "Is there one whole number for each expert, chosen or not?"
-    return expect.tensor(load, "load", (case.num_experts,), torch.int64, ask)
+    return expect.tensor(load, "load", (case.num_experts,), torch.int64, ask, ("experts",))
 
 
 def _load_values(answer, case: Routing) -> None:
     for unused in (None, 0, case.num_experts - 1):
         experts = case.routing(unused)[1]
-        want, first = (_counted(chosen, case) for chosen in (experts, experts[:, :1]))
+        want, first, last = (
+            _counted(chosen, case) for chosen in (experts, experts[:, :1], experts[:, -1:])
+        )
         got = _load(answer, case, experts)
-        slips = _load_slips(want, first, case.top_k)
+        slips = _load_slips(want, first, last, case.top_k)
         if case.tokens > 255:
-            slips[_OUTGROWN] = got.clone
+            slips[_OUTGROWN] = lambda got=got: got
         expect.close(got, want, "the load", axes=("expert",), slips=slips)
 
 
@@ -47,11 +49,14 @@ def _counted(experts: Tensor, case: Routing) -> Tensor:
     return torch.tensor([count[i] for i in range(case.num_experts)])
 
 
-def _load_slips(want: Tensor, first: Tensor, top_k: int) -> dict[str, Callable[[], Tensor]]:
+def _load_slips(
+    want: Tensor, first: Tensor, last: Tensor, top_k: int
+) -> dict[str, Callable[[], Tensor]]:
     padded = torch.zeros_like(want)
     padded[: want.count_nonzero()] = want[want != 0]
     return {
         "Is only each token's first choice counted?": lambda: first,
+        "Is only each token's last choice counted?": lambda: last,
         "Does each expert that was chosen count once? `load[experts] += 1` adds once where a "
         "number repeats.": lambda: want.clamp(max=1),
         "Do the counts stand in the places of their experts, with 0 between them for an expert "

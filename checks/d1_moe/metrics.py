@@ -148,6 +148,21 @@ check_load_cv = Check(
             "Are the deviations squared, and the root taken of their mean?": lambda x: float(
                 (x - x.mean()).abs().mean() / x.mean()
             ),
+            "Is it the mean that divides, and not the largest load?": lambda x: float(
+                x.std(correction=0) / x.max()
+            ),
+            "Is E counted right under the root? The deviation of all E divides by E.": lambda x: (
+                float(x.std(correction=2) / x.mean()) if len(x) > 2 else math.nan
+            ),
+            "Is it the standard deviation, and not the range from lowest to highest?": lambda x: (
+                float((x.max() - x.min()) / x.mean())
+            ),
+            "Is the sum of squares divided by E before the root?": lambda x: float(
+                (x - x.mean()).norm() / x.mean()
+            ),
+            "Is that the deviation of one expert alone, the one furthest off?": lambda x: float(
+                (x - x.mean()).abs().max() / x.mean()
+            ),
             "Is that MaxVio, which looks at the busiest expert alone?": _violation,
             _ALL_EXPERTS: lambda x: _cv(_busy(x)),
             _NOT_ROUNDED: lambda x: float(
@@ -193,6 +208,20 @@ check_max_violation = Check(
                 1 - x.min() / x.mean()
             ),
             "Is that the coefficient of variation?": _cv,
+            "Is it the busiest expert alone, and not how far all are off in the mean?": lambda x: (
+                float((x - x.mean()).abs().mean() / x.mean())
+            ),
+            "Is that the busiest expert's share of the whole load?": lambda x: float(
+                x.max() / x.sum()
+            ),
+            "Is it the mean that divides, and not the standard deviation?": lambda x: float(
+                (x.max() - x.mean()) / x.std(correction=0)
+            ),
+            "Which is divided by which?": lambda x: float(x.mean() / x.max()),
+            "Is it added to the mean, where the mean is to be taken off?": lambda x: float(
+                (x.max() + x.mean()) / x.mean()
+            ),
+            "Is 1 taken off once?": lambda x: float(x.max() / x.mean() - 2),
             "Is the busiest expert in the mean too? It is that of all E.": lambda x: float(
                 x.max() * (len(x) - 1) / (x.sum() - x.max()) - 1 if len(x) > 1 else math.nan
             ),

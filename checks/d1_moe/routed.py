@@ -1,11 +1,12 @@
 """A router of the answer's making, and its gates and choices once they have the right kind."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from checks.d1_moe.cases import Routing
+from checks.d1_moe.cases import CHOICES, Routing
 from checks.grading import expect
 from checks.grading.result import Built
 
@@ -23,12 +24,17 @@ def new_router(answer: type, case: Routing, top_k: int | None = None) -> Built:
 
 def route(router: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
     """The router's gates and choices, once they have the right kind and range."""
-    gates, experts = expect.pair(router(x), ("gates", "experts"))
+    return kinds(*expect.pair(router(x), ("gates", "experts")), x, case)
+
+
+def kinds(gates: Any, experts: Any, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
+    """What a router returned, once it has the right kind and range."""
     shape = (len(x), case.top_k)
     swapped = isinstance(gates, Tensor) and gates.dtype == torch.int64
     ask = "Is the order (gates, experts)?" if swapped else _kind_of_gates(gates, shape)
-    expect.tensor(gates, "gates", shape, x.dtype, ask)
-    expect.tensor(experts, "experts", shape, torch.int64, "Are they the indices that topk returns?")
+    expect.tensor(gates, "gates", shape, x.dtype, ask, CHOICES)
+    ask = "Are they the indices that topk returns?"
+    expect.tensor(experts, "experts", shape, torch.int64, ask, CHOICES)
     low, high = int(experts.min()), int(experts.max())
     expect.require(
         low >= 0 and high < case.num_experts,

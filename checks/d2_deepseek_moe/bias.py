@@ -1,6 +1,7 @@
 """The check of D2.3c: one step of the bias towards an even load."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def _updated(answer, case: _Update) -> Tensor:
     bias, load = case.bias(), torch.tensor(case.load)
     new = answer(bias, load, case.step)
     ask = "Does it come in the shape and type of bias, as a tensor?"
-    expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask)
+    expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask, ("experts",))
     expect.require(
         not new.requires_grad,
         "the new bias must not be learnable, and it needs a gradient",
@@ -99,9 +100,15 @@ def _update_untouched(answer, case: _Update) -> None:
         answer(bias, load, case.step)
 
 
+_ASK_DIRECTION = "Whom must the next batch choose more often?"
+_ASK_STAYS = "Each expert off the mean moves, by the same step: which line leaves this one out?"
+
+
 def _update_direction(answer, case: _Update) -> None:
     """Only experts 1 and more from the mean, where every rule agrees on the direction."""
-    moved = (_updated(answer, case) - case.bias()).double()
+    new = _updated(answer, case)
+    moved = (new - case.bias()).double()
+    asks = [ask for ask, slip in _slips(case).items() if expect.near(new, slip(), _BOUND)]
     for i, (n, move) in enumerate(zip(case.load, moved.tolist(), strict=True)):
         if abs(n - case.mean()) < 1 or not case.step:
             continue
@@ -111,22 +118,32 @@ def _update_direction(answer, case: _Update) -> None:
             f"expert {i} has load {n}, {'under' if under else 'over'} the mean "
             f"{case.mean():.2f}, so its bias must {'rise' if under else 'fall'}: "
             f"it moved by {move:.4g}",
-            "Whom must the next batch choose more often?"
-            if abs(move) > _BOUND
-            else "Is it left out, as by a `break` where an expert has exactly the mean load?",
+            expect.joined(asks) or (_ASK_DIRECTION if abs(move) > _BOUND else _ASK_STAYS),
         )
 
 
-def _update_steps(answer, case: _Update) -> None:
+def _slips(case: _Update) -> dict[str, Callable[[], Tensor]]:
+    """What slips make of the new bias, by the question that each calls for."""
     bias, load, mean = case.bias().double(), torch.tensor(case.load).double(), case.mean()
     signs = case.signs(mean).double()
     missing = mean - load
+    ends = torch.zeros_like(load)
+    ends[load.argmin()] += 1
+    ends[load.argmax()] -= 1
     middle = float(load.median())
 
     def moved(by: Tensor) -> Tensor:
         return bias + case.step * by
 
-    slips = {
+    return _shifted(case, moved) | {
+        "Do all experts move, and not the busiest and the idlest alone?": lambda: moved(ends),
+        "Is the direction turned? Under the mean the bias rises.": lambda: moved(-signs),
+        "Does the old bias come into the new one?": lambda: case.step * signs,
+        "Is the new bias centred (its mean taken off)? It is left free to drift.": lambda: (
+            moved(signs) - moved(signs).mean()
+        ),
+        "Is the new bias kept within bounds? It has none.": lambda: moved(signs).clamp(-1, 1),
+        "Is a bias kept from falling below 0? It may.": lambda: moved(signs).clamp(min=0),
         "Does an expert move however little its load is off the mean?": lambda: moved(
             signs * (missing.abs() > 1e-5 * mean)
         ),
@@ -163,10 +180,36 @@ def _update_steps(answer, case: _Update) -> None:
         "Do experts over the mean move too?": lambda: moved(signs.clamp(min=0)),
         "Do experts under the mean move too?": lambda: moved(signs.clamp(max=0)),
     }
+
+
+def _shifted(case: _Update, moved: Callable[[Tensor], Tensor]) -> dict[str, Callable[[], Tensor]]:
+    """Slips that are off by one: in the index, in how many experts there are, in the mean."""
+    mean, n = case.mean(), len(case.load)
+    signs = case.signs(mean).double()
+    by_one = "Does each expert take its own move, and not that of the one"
+    return {
+        f"{by_one} before it (an index off by one)?": lambda: moved(signs.roll(1)),
+        f"{by_one} after it (an index off by one)?": lambda: moved(signs.roll(-1)),
+        "Is each move added to its own expert's bias, and not to the next one's?": lambda: (
+            case.bias().double().roll(1) + case.step * signs
+        ),
+        "Is the sum divided by all E experts for the mean, and not by E - 1?": lambda: moved(
+            case.signs(mean * n / (n - 1))
+        ),
+        "Is the sum divided by E experts for the mean, and not by E + 1?": lambda: moved(
+            case.signs(mean * n / (n + 1))
+        ),
+        "Is the mean one too high?": lambda: moved(case.signs(mean + 1)),
+        "Is the mean one too low?": lambda: moved(case.signs(mean - 1)),
+    }
+
+
+def _update_steps(answer, case: _Update) -> None:
+    mean = case.mean()
+    want = case.bias().double() + case.step * case.signs(mean).double()
+    slips = _slips(case)
     name = f"the new bias, old ± {case.step}, around the mean load {mean:.2f},"
-    expect.close(
-        _updated(answer, case), moved(signs), name, axes=("expert",), slips=slips, bound=_BOUND
-    )
+    expect.close(_updated(answer, case), want, name, axes=("expert",), slips=slips, bound=_BOUND)
 
 
 check_update_bias = Check(

@@ -61,16 +61,27 @@ def _border_kind(answer, case: Border) -> None:
     )
 
 
-def _border_slips(case: Border, want: int) -> dict[int, str]:
-    """The question that each wrong number calls for."""
-    unsquared = int(case.top_k + case.limit * case.top_k * case.tokens)
+def _border_slips(case: Border, want: int) -> dict[str, int]:
+    """The wrong number of each slip, by the question that it calls for."""
+    k, t, squared = case.top_k, case.tokens, case.limit**2
+    by = squared * k * t
     return {
-        unsquared: "Is (E - K) / (K · T) compared with the square of the limit?",
-        want + 1: "Is it rounded down?",
-        want - 1: "Is a CV of exactly the limit still allowed?",
-        want - case.top_k: "Was K added back?",
-        int(case.top_k + case.limit**2 * case.tokens): "Is limit² multiplied by both K and T?",
-        int(case.top_k + case.limit**2 * case.top_k): "Is limit² multiplied by both K and T?",
+        "Is (E - K) / (K · T) compared with the square of the limit?": int(k + case.limit * k * t),
+        "Is the limit squared, and no root taken of it?": int(k + case.limit**0.5 * k * t),
+        "Was K added back?": int(by),
+        "Is K added back, and not taken off? E - K stands on the left.": int(by - k),
+        "Is K added back, and not 1?": int(by + 1),
+        "Is K added once?": int(by + 2 * k),
+        "Is limit² multiplied by K too?": int(k + squared * t),
+        "Is limit² multiplied by T too?": int(k + squared * k),
+        "Is K one factor, and not squared?": int(k + squared * k * k * t),
+        "Is limit² multiplied by K, and not divided by it?": int(k + squared * t / k),
+        "Is it T tokens, and not T + 1?": int(k + squared * k * (t + 1)),
+        "Is it T tokens, and not T - 1?": int(k + squared * k * (t - 1)),
+        "Is limit² · T rounded before it is multiplied? Only the whole is.": k * int(squared * t)
+        + k,
+        "Is it rounded down?": want + 1,
+        "Is a CV of exactly the limit still allowed?": want - 1,
     }
 
 
@@ -88,7 +99,8 @@ def _border_value(answer, case: Border) -> None:
         got == want,
         f"with {case}, {want} experts have an expected CV of {case.expected_cv(want):.6f} and "
         f"{want + 1} of {case.expected_cv(want + 1):.6f}: the answer must be {want}, got {got}",
-        _border_slips(case, want).get(got, _default_ask(got, want)),
+        expect.joined([ask for ask, slip in _border_slips(case, want).items() if slip == got])
+        or _default_ask(got, want),
     )
 
 

@@ -15,6 +15,7 @@ from checks.d2_deepseek_moe.cases import (
     slow_choice,
 )
 from checks.d2_deepseek_moe.routing import route, router_with_bias, scores_of
+from checks.grading import expect
 from checks.grading.result import Wrong
 
 Chosen = list[set[int]]
@@ -58,10 +59,12 @@ def _expect_choice(answer: type, case: Biased, slips: Callable, shift: float = 0
 def _best_question(got: Chosen, by: Tensor, case: Biased, slips: dict) -> str:
     """The question whose slip makes the same choices for every token, or a plain one."""
     clear = [is_clear(row, case.num_groups) for row in by.tolist()]
-    for ask, slip in slips.items():
-        if all(a == b for a, b, sure in zip(got, slip(), clear, strict=True) if sure):
-            return ask
-    return "Which scores go to topk?"
+    asks = [
+        ask
+        for ask, slip in slips.items()
+        if all(a == b for a, b, sure in zip(got, slip(), clear, strict=True) if sure)
+    ]
+    return expect.joined(asks) or "Which scores go to topk?"
 
 
 def _choice_slips(scores: Tensor, bias: Tensor, case: Biased) -> dict[str, Callable[[], Chosen]]:

@@ -123,6 +123,9 @@ def _control_slips(case: Control, want: Tensor) -> dict[str, Callable[[], Tensor
         "Does the bias take part in the choice?": lambda: _control_path(
             case, seen=lambda scores, path: scores
         ),
+        "Is the bias added to the affinities, and not taken off?": lambda: _control_path(
+            case, seen=lambda scores, path: scores - torch.tensor(path[-1])
+        ),
         "Is the last bias alone added, and not all so far?": lambda: _control_path(
             case, seen=lambda scores, path: scores + torch.tensor(path).sum(0)
         ),
@@ -183,7 +186,14 @@ def _proportional(case: Control) -> Tensor:
 def _control_shape(answer, case: Control) -> None:
     got = answer(case.affinity(), case.top_k, case.step)
     ask = "Is there one row for each batch, in one tensor: the bias after it?"
-    expect.tensor(got, "the path", (case.batches, case.num_experts), torch.float32, ask)
+    expect.tensor(
+        got,
+        "the path",
+        (case.batches, case.num_experts),
+        torch.float32,
+        ask,
+        ("batches", "experts"),
+    )
 
 
 def _control_first(answer, case: Control) -> None:
@@ -199,7 +209,7 @@ def _control_values(answer, case: Control) -> None:
 def _expect_path(rows, wanted, name: str, got: Tensor, want: Tensor, case: Control) -> None:
     """The rows that are looked at; the question is of the slip that makes the whole path."""
     asks = {} if expect.near(rows, wanted) else _control_slips(case, want)
-    ask = next((ask for ask, slip in asks.items() if expect.near(got, slip())), "")
+    ask = expect.joined([ask for ask, slip in asks.items() if expect.near(got, slip())])
     slips = {ask: lambda: rows} if ask else {}
     expect.close(rows, wanted, name, axes=("batch", "expert"), slips=slips)
 

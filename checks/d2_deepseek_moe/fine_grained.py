@@ -30,17 +30,29 @@ class _Finer:
 
 
 def _finers(rng: random.Random) -> list[_Finer]:
-    """Five cases: the paper's example, two of any size, m = 1 and experts of width 1."""
+    """Ten cases: the paper's example, any sizes (more tokens' width than experts, and fewer), one
+    expert for a token, all of them, a single expert, m = 1, more parts than experts, and experts
+    of width 1.
+    """
 
-    def case(m: int, width: int) -> _Finer:
-        num_experts, top_k = rng.randint(8, 20), rng.randint(1, 7)
-        return _Finer(num_experts, top_k, m * width, m)
+    def case(
+        m: int, width: int, num_experts: int | None = None, top_k: int | None = None
+    ) -> _Finer:
+        num_experts = num_experts or rng.randint(8, 20)
+        return _Finer(num_experts, top_k or rng.randint(2, 7), m * width, m)
+
+    everyone, few = rng.randint(3, 12), rng.randint(2, 4)
 
     return [
         _Finer(16, 2, 5632, 4),
         case(rng.randint(2, 5), rng.randint(6, 90)),
         case(rng.randint(6, 9), rng.randint(2, 5)),
+        case(rng.randint(2, 5), rng.randint(6, 90), top_k=1),
+        case(rng.randint(2, 5), rng.randint(6, 90), everyone, everyone),
+        case(rng.randint(2, 5), rng.randint(6, 90), 1, 1),
         case(1, rng.randint(6, 90)),
+        case(rng.randint(6, 9), rng.randint(2, 5), few, rng.randint(1, few)),
+        case(rng.randint(2, 5), rng.randint(300, 900), rng.randint(100, 300), rng.randint(9, 30)),
         case(rng.randint(3, 9), 1),
     ]
 

@@ -79,7 +79,7 @@ def _kept(answer, case: _Grouped) -> tuple[Tensor, Tensor]:
         "the result holds scores and -inf, and NaN or +inf came too",
         "Which number can never win, whatever the scores are?",
     )
-    expect.tensor(finite, "the result", scores.shape, scores.dtype, ask)
+    expect.tensor(finite, "the result", scores.shape, scores.dtype, ask, ("tokens", "experts"))
     return got, got != -torch.inf
 
 
@@ -97,7 +97,7 @@ def _groups_values(answer, case: _Grouped) -> None:
             False,
             f"every score stays as it was or becomes -inf: the one of expert {i} for token {t} "
             f"was {float(scores[t, i]):.3g} and became {float(got[t, i]):.3g}",
-            "Which number can never win, whatever the scores are?" if same else "",
+            "Which number can never win, whatever the scores are?" if same else _moved(got, scores),
         )
     counts, want = kept.sum(-1).tolist(), case.top_groups * case.size
     ask = _count_slip(kept, case)
@@ -108,6 +108,21 @@ def _groups_values(answer, case: _Grouped) -> None:
             f"= {want} scores: token {t} keeps {count}",
             ask,
         )
+
+
+def _moved(got: Tensor, scores: Tensor) -> str:
+    """The question to scores that are neither as they were nor one and the same number."""
+    known = [set(row) for row in scores.tolist()]
+    stays = all(
+        {score for score in row if score > -torch.inf} <= own
+        for row, own in zip(got.tolist(), known, strict=True)
+    )
+    return (
+        "Do the token's scores stand in other places? Group 0 is the first experts, side by side, "
+        "and so they come back: no transpose."
+        if stays
+        else "Is something added to the scores, or are they scaled, where they are only to be kept?"
+    )
 
 
 def _count_slip(kept: Tensor, case: _Grouped) -> str:
@@ -181,7 +196,7 @@ def _groups_best(answer, case: _Grouped) -> None:
             asks = ["Does each token keep its own groups?"]
         raise Wrong(
             f"token {t}'s groups count [{strengths}], so it keeps experts {want}, and it kept "
-            f"{got[t]}. {asks[0] if asks else 'What does a group count?'}"
+            f"{got[t]}. {expect.joined(asks) or 'What does a group count?'}"
         )
 
 

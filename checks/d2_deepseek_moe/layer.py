@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from checks.d1_moe.cases import spoil
+from checks.d1_moe.cases import CHOICES, TOKENS, spoil
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
 from checks.d1_moe.routed import expect_own_choices
@@ -80,14 +80,14 @@ def _x(case: Biased) -> Tensor:
 def _forward(layer: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
     """The output, one row per token, and the choices, once both have the right kind."""
     ask = "Does the output alone come back, in the shape and type of x?"
-    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask)
+    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask, TOKENS)
     chosen = getattr(layer, "last_experts", None)
     ask = "Which of the two things that the router returns are they?"
     expect.require(chosen is not None, "the layer must keep its choices as self.last_experts", ask)
     shape = (x.shape[0] * x.shape[1] * case.num_segments, case.top_k)
     ask = "Does it hold the experts that the router returned in this call, one row per segment of "
     ask += "a token, T·m in all?"
-    chosen = expect.tensor(chosen, "last_experts", shape, torch.int64, ask)
+    chosen = expect.tensor(chosen, "last_experts", shape, torch.int64, ask, CHOICES)
     return y.detach().reshape(-1, case.d_model), chosen
 
 

@@ -120,7 +120,7 @@ def _rebalance_load(answer, case: Batch) -> None:
     got = answer(layer, real, case.step)
     ask = "Is it what expert_load counts, one whole number for each expert?"
     name = "the load" if case.step else "the load, at a step of 0 too,"
-    expect.tensor(got, name, (case.num_experts,), torch.int64, ask)
+    expect.tensor(got, name, (case.num_experts,), torch.int64, ask, ("experts",))
     expect.close(got, want, "the load of real tokens", axes=("expert",), slips=slips)
 
 
@@ -179,7 +179,7 @@ def _rebalance_bias(answer, case: Batch) -> None:
     answer(layer, real, case.step)
     got = bias_of(layer)
     ask = "Is the new bias copied into the buffer that is there, by copy_?"
-    expect.tensor(got, "layer.router.bias", bias.shape, bias.dtype, ask)
+    expect.tensor(got, "layer.router.bias", bias.shape, bias.dtype, ask, ("experts",))
     expect.require(
         not torch.equal(got, bias) or torch.equal(want, bias),
         "layer.router.bias must have moved by a step, and it is what it was",

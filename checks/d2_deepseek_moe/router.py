@@ -47,7 +47,7 @@ def _biased_buffer(answer: type, case: Biased) -> None:
     held_bias = getattr(router, "bias", ...)
     is_float32 = isinstance(held_bias, Tensor) and held_bias.dtype == torch.float32
     dtype = torch.float32 if is_float32 else case.dtype  # it may stay float32 in a float64 router
-    bias = expect.tensor(held_bias, "router.bias", shape, dtype, ask)
+    bias = expect.tensor(held_bias, "router.bias", shape, dtype, ask, ("experts",))
     ask = "Is it torch.zeros(num_experts)?"
     expect.require(not bias.any(), "router.bias must start as zeros, and it does not", ask)
     expect.require(

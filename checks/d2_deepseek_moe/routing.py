@@ -33,9 +33,19 @@ def router_with_bias(answer: type, case: Biased, bias: Tensor) -> Built:
 
 def route(router: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
     """The router's gates and choices, once they have the right kind, range, and no repeats."""
-    gates, experts = routed.route(router, x, case)
+    gates, experts = _expect_finite(router, *expect.pair(router(x), ("gates", "experts")))
+    gates, experts = routed.kinds(gates, experts, x, case)
     routed.expect_different(experts, case.top_k)
     return gates.detach(), experts
+
+
+def _expect_finite(router: Built, gates: object, experts: object) -> tuple[object, object]:
+    if isinstance(gates, Tensor) and not gates.isfinite().all():
+        ask = "Are all affinities of a token 0, so that their sum is? No 0 may divide."
+        if router.bias.any():
+            ask = "Does the bias enter a gate, or the sum that divides? Gates are of affinities."
+        raise Wrong(f"gates must be finite, got NaN or infinity. {ask}")
+    return gates, experts
 
 
 def scores_of(answer: type, router: Built, x: Tensor, case: Biased) -> Tensor:

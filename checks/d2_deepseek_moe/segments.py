@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import ROWS
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
 
@@ -77,7 +79,14 @@ _SLICE_MAJOR = "Do all slices of one token come before the next token's?"
 def _cut(answer, case: _Cut, x: Tensor) -> Tensor:
     shape = len(x) * case.num_segments, case.width
     ask = "Is there one row for each of a token's num_segments slices, in one tensor of x's type?"
-    return expect.tensor(answer(x, case.num_segments), "the rows", shape, x.dtype, ask)
+    return expect.tensor(
+        answer(x, case.num_segments),
+        "the rows",
+        shape,
+        x.dtype,
+        ask,
+        ("slices", "numbers of a slice"),
+    )
 
 
 def _other_order(got: Tensor, want: Tensor, order: str) -> dict[str, Callable[[], Tensor]]:
@@ -94,6 +103,11 @@ def _other_order(got: Tensor, want: Tensor, order: str) -> dict[str, Callable[[]
 
 def _segments_shape(answer, case: _Cut) -> None:
     _cut(answer, case, case.whole(case.slices()))
+
+
+def _segments_use(answer, case: _Cut) -> Used:
+    x = case.whole(case.slices())
+    return lambda: answer(x, case.num_segments), lambda: {"x": x}
 
 
 def _segments_one(answer, case: _Cut) -> None:
@@ -114,8 +128,7 @@ def _every_mth(x: Tensor, case: _Cut) -> Tensor:
 def _segments_all(answer, case: _Cut) -> None:
     slices = case.slices()
     x = case.whole(slices)
-    with expect.untouched(lambda: {"x": x}):
-        got = _cut(answer, case, x)
+    got = _cut(answer, case, x)
     want, order = case.rows(slices), "Are rows and columns of x as x is indexed, not transposed?"
     slips = {
         _SLICE_MAJOR: lambda: case.rows(slices.transpose(0, 1)),
@@ -145,6 +158,7 @@ check_segment_tokens = Check(
     draw=_cuts,
     stages={
         "shape and type": _segments_shape,
+        "inputs untouched": untouched(_segments_use),
         "one token: its slices in order": _segments_one,
         "row t·m + s is slice s of token t": _segments_all,
         "gradients reach x": _segments_gradient,
@@ -166,11 +180,16 @@ check_segment_tokens = Check(
 def _merged(answer, case: _Cut, y: Tensor) -> Tensor:
     shape = len(y) // case.num_segments, case.num_segments * case.width
     ask = "Is there one row for each token, all its slices wide, in one tensor of y's type?"
-    return expect.tensor(answer(y, case.num_segments), "the tokens", shape, y.dtype, ask)
+    return expect.tensor(answer(y, case.num_segments), "the tokens", shape, y.dtype, ask, ROWS)
 
 
 def _merge_shape(answer, case: _Cut) -> None:
     _merged(answer, case, case.rows(case.slices()))
+
+
+def _merge_use(answer, case: _Cut) -> Used:
+    y = case.rows(case.slices())
+    return lambda: answer(y, case.num_segments), lambda: {"y": y}
 
 
 def _merge_one(answer, case: _Cut) -> None:
@@ -190,8 +209,7 @@ def _merge_all(answer, case: _Cut) -> None:
     def slice_major() -> Tensor:
         return case.whole(y.reshape(case.num_segments, case.tokens, -1).transpose(0, 1))
 
-    with expect.untouched(lambda: {"y": y}):
-        got = _merged(answer, case, y)
+    got = _merged(answer, case, y)
     want, order = case.whole(slices), "Are rows and columns of y as y is indexed, not transposed?"
     slips = {_SLICE_MAJOR: slice_major, **_other_order(got, want, order)}
     expect.close(got, want, "the row", slips=slips)
@@ -210,6 +228,7 @@ check_merge_segments = Check(
     draw=_cuts,
     stages={
         "shape and type": _merge_shape,
+        "inputs untouched": untouched(_merge_use),
         "one token: its slices side by side": _merge_one,
         "token t from rows t·m to t·m + m - 1": _merge_all,
         "gradients reach y": _merge_gradient,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from checks.d3_mla.cache_cases import Cached, caches, misfits
+from checks.d3_mla.cache_cases import Cached, caches, misfits, over_the_first
 from checks.d3_mla.cases import POSITIONS
 from checks.grading import expect
 from checks.grading.check import Check
@@ -34,6 +34,11 @@ def _append(cache: Built, parts: list[Tensor], seen: int, case: Cached) -> list[
     got = _parts(cache.append(*parts), case)
     for i, (part, width) in enumerate(zip(got, case.widths, strict=True)):
         shape, ask = (case.batch, seen, width), "All positions so far come back, the new ones last."
+        rows = part.shape[1] if isinstance(part, Tensor) and part.ndim == 3 else seen
+        if rows == case.capacity != seen:
+            ask = "Does the whole buffer come back, where only its used positions are asked for?"
+        elif rows < seen:
+            ask = "Do the new positions come back alone? All so far are asked for."
         if isinstance(part, Tensor) and part.shape == shape:
             ask = "Do the buffers take type and device of what is appended first?"
         expect.tensor(part, f"part {i}", shape, case.dtype, ask)
@@ -69,6 +74,9 @@ def _expect_parts(
     for i, part in enumerate(got):
         others = [want for j, want in enumerate(wants) if j != i and want.shape == part.shape]
         slips = {"Do the new positions come last?": lambda i=i: turned[i]}
+        if len(turns) > 1 and part.shape == wants[i].shape:
+            ask = "Are the new positions written at the start, over the old ones? They go to "
+            slips[ask + "`used` and on."] = lambda i=i, part=part: over_the_first(turns, i, part)
         if changed:
             ask = "Is the appended tensor itself kept, and not copied into a buffer?"
             slips[ask] = lambda i=i: _together(changed)[i]

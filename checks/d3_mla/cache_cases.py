@@ -1,6 +1,7 @@
 """What the check of the latent cache appends, and what must not fit."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,3 +88,11 @@ def misfits(case: Cached, length: int) -> dict[str, list[Tensor]]:
         found[f"{len(parts) - 1} parts for {len(parts)} widths"] = parts[:-1]
         found["parts of different lengths"] = [*parts[:-1], parts[-1][:, :1]]
     return found
+
+
+def over_the_first(turns: Sequence[list[Tensor]], i: int, got: Tensor) -> Tensor:
+    """Part i if each append were written from position 0 on; what nothing wrote is as it came."""
+    made = got.clone()
+    for parts in turns:
+        made[:, : parts[i].shape[1]] = parts[i].detach()
+    return made

@@ -162,6 +162,7 @@ def given_weights(
         expect.require(
             key not in shapes,
             f"{name} must keep {key} apart from {first}, and they are one and the same weight",
+            "Is one module made, and given two names?",
         )
     for key, shape in shapes.items():
         came = expect.shown(held.get(key)).replace("None", "none")
@@ -169,13 +170,27 @@ def given_weights(
             key in held and held[key].shape == shape,
             f"{name} must keep {key} of shape {shape}, by the name that the lesson gives it, "
             f"got {came}",
+            _why_other_weight(held.get(key), shape),
         )
     more = next((key for key in held if key not in shapes), None)
     expect.require(
         more is None,
         f"{name} must have the weights that the lesson names and no others, got {more} too",
+        "Is a linear map made with a bias? `bias=False` leaves it out."
+        if more and more.endswith(".bias")
+        else "Which line makes it?",
     )
     return held
+
+
+def _why_other_weight(weight: Tensor | None, shape: tuple[int, ...]) -> str:
+    """A question on a weight of the lesson's that is missing or has another shape."""
+    if weight is None:
+        return "Has the module that holds it this name, as an attribute of self?"
+    if tuple(weight.shape) == shape[::-1]:
+        return "Are the two sizes of nn.Linear exchanged? They are (in, out), its weight (out, in)."
+    dim = next((i for i, size in enumerate(shape) if weight.shape[i : i + 1] != (size,)), 0)
+    return f"Which of the constructor's sizes make up the {shape[dim]} of dimension {dim}?"
 
 
 def slow_norm(row: list[float], weight: list[float], eps: float = 1e-6) -> list[float]:

@@ -259,12 +259,12 @@ check_latents_from_mha = Check(
     draw=traineds,
     stages={
         "a LatentProjections of one head": _kind,
+        "weights and activations untouched": untouched(_use),
         "with d_latent = W nothing is lost": _all_kept,
         "keys: the smallest squared error": _best_keys,
         "values: the smallest squared error": _best_values,
         "joint: one latent of 2 · d_latent for both": _kind_joint,
         "joint: the smallest squared error of both together": _best_joint,
-        "weights and activations untouched": untouched(_use),
     },
     hints=(
         "The activations lie mostly along a few directions. Does a direction of W_K matter along "

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,7 @@ def _shares(answer, outputs: Tensor) -> Tensor:
     ask = f"There are min(N, W) = {count} directions that can hold anything."
     if len(outputs) == 1 and isinstance(got, Tensor) and got.isnan().any():
         raise Wrong(f"one row lies along its own direction, a share of 1, got NaN. {_CENTRED}")
-    return expect.tensor(got, "the shares", (count,), type_, ask).detach().double()
+    return expect.tensor(got, "the shares", (count,), type_, ask, ("directions",)).detach().double()
 
 
 def _shape(answer, case: _Spread) -> None:
@@ -99,15 +100,24 @@ def _rises(answer, case: _Spread) -> None:
     shares = _shares(answer, case.outputs()).tolist()
     for i, (before, after) in enumerate(zip([0.0, *shares], shares, strict=False)):
         if after < before - 1e-5:
+            ask = _matching(shares, case) or "Is it the running sum?"
             raise Wrong(
                 f"{i + 1} directions keep at least what {i} keep, and the shares fall from "
-                f"{before:.4g} to {after:.4g}. Is it the running sum?"
+                f"{before:.4g} to {after:.4g}. {ask}"
             )
     expect.require(
         abs(shares[-1] - 1) <= 1e-5,
         f"the last share must be 1, for all that there is, got {shares[-1]:.4g}",
-        _CENTRED if case.rows == 1 else _why_not_whole(shares, case),
+        _CENTRED if case.rows == 1 else _matching(shares, case) or _why_not_whole(shares, case),
     )
+
+
+def _matching(shares: list[float], case: _Spread) -> str:
+    """The questions of the slips that make these shares of the case's outputs."""
+    outputs, got = case.outputs().double(), torch.tensor(shares, dtype=torch.float64)
+    squares = _squares(outputs)
+    slips = _slips(squares, outputs)
+    return expect.joined([ask for ask, slip in slips.items() if expect.near(got, slip(), 1e-4)])
 
 
 def _why_not_whole(shares: list[float], case: _Spread) -> str:
@@ -130,9 +140,14 @@ def _known(answer, case: _Spread) -> None:
 def _any(answer, case: _Spread) -> None:
     """The squares of the singular values as eigenvalues of the smaller product."""
     outputs = case.outputs().double()
-    product = outputs.T @ outputs if case.rows > case.width else outputs @ outputs.T
-    squares = torch.linalg.eigvalsh(product).flip(0).clamp(min=0).tolist()
+    squares = _squares(outputs)
     _expect_shares(_shares(answer, case.outputs()), squares, outputs, "the kept share")
+
+
+def _squares(outputs: Tensor) -> list[float]:
+    rows, width = outputs.shape
+    product = outputs.T @ outputs if rows > width else outputs @ outputs.T
+    return torch.linalg.eigvalsh(product).flip(0).clamp(min=0).tolist()
 
 
 def _running(squares: list[float]) -> Tensor:
@@ -141,8 +156,46 @@ def _running(squares: list[float]) -> Tensor:
 
 
 def _expect_shares(got: Tensor, squares: list[float], outputs: Tensor, name: str) -> None:
-    centred = outputs.double() - outputs.double().mean(0)
-    slips = {
+    slips = _slips(squares, outputs.double())
+    expect.close(got, _running(squares), name, axes=("place",), slips=slips)
+
+
+def _slips(squares: list[float], outputs: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """What slips make of the shares, by the question that each calls for."""
+    centred = outputs - outputs.mean(0)
+    want, part = _running(squares), torch.tensor(squares, dtype=torch.float64)
+    values, places = part.sqrt(), torch.arange(1, len(squares) + 1)
+    columns = outputs.square().sum(0).sort(descending=True).values[: len(squares)]
+    return {
+        "Is it the running sum, and not each direction's own share?": lambda: part / part.sum(),
+        "Is it what is kept, and not what is lost?": lambda: 1 - want,
+        "Is no root taken of the shares? They are of squared lengths.": lambda: want.sqrt(),
+        "Are the values squared first, and then summed?": lambda: (
+            values.cumsum(0) / values.sum()
+        ).square(),
+        "Is it divided by the sum of all squares, and not by the largest?": lambda: (
+            part.cumsum(0) / part.max()
+        ),
+        "Is it divided by the sum of all squares at all?": lambda: part.cumsum(0),
+        "Is it divided by the sum of all squares, and not by how many there are so far?": lambda: (
+            part.cumsum(0) / places
+        ),
+        "Is it divided by the sum of all squares alone, and not by how many there are too?": (
+            lambda: want * places / len(squares)
+        ),
+        "Does entry i hold the first i + 1 squares, its own among them?": lambda: (
+            want - part / part.sum()
+        ),
+        "Are the rows taken as they come, and not brought to length 1?": lambda: _running(
+            _squares(outputs / outputs.norm(dim=1, keepdim=True).clamp(min=1e-30))
+        ),
+        "Are these the squared lengths of columns? The best directions lie along no axis.": (
+            lambda: columns.cumsum(0) / outputs.square().sum()
+        ),
+        "Are these the squared lengths of columns, in their own order? The best directions lie "
+        "along no axis.": lambda: (outputs.square().sum(0).cumsum(0) / outputs.square().sum())[
+            : len(squares)
+        ],
         "Is a direction's part of the squared length the square of its singular value?": lambda: (
             _running([value**0.5 for value in squares])
         ),
@@ -155,8 +208,6 @@ def _expect_shares(got: Tensor, squares: list[float], outputs: Tensor, name: str
             [value * (value > 1e-4 * squares[0]) for value in squares]
         ),
     }
-    want = _running(squares)
-    expect.close(got, want, name, axes=("place",), slips=slips)
 
 
 def _scale(answer, case: _Spread) -> None:
@@ -181,11 +232,11 @@ check_energy_kept = Check(
     draw=_spreads,
     stages={
         "one share for each of min(N, W) directions": _shape,
+        "inputs untouched": untouched(_use),
         "it rises to 1": _rises,
         "rows along axes: their squares, largest first": _known,
         "any rows, by their singular values": _any,
         "the scale of the outputs does not matter": _scale,
-        "inputs untouched": untouched(_use),
     },
     hints=(
         "Two rows, one of length 3 and one of length 4, at a right angle. Which share of the "

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
     HEADS,
     POSITIONS,
@@ -52,7 +53,12 @@ def _latent(case: Latent) -> Tensor:
 def _down(layer: Built, x: Tensor, case: Latent) -> Tensor:
     shape = *x.shape[:2], case.d_latent
     return expect.tensor(
-        layer.down(x.clone()), "down(x)", shape, x.dtype, "It is one latent per token."
+        layer.down(x.clone()),
+        "down(x)",
+        shape,
+        x.dtype,
+        "It is one latent per token.",
+        (*TOKENS[:2], "d_latent"),
     )
 
 
@@ -63,7 +69,9 @@ def _up(layer: Built, latent: Tensor, case: Latent) -> tuple[Tensor, Tensor]:
     widths = {"the keys": case.d_head, "the values": case.d_value}
     for part, (name, width) in zip(parts, widths.items(), strict=True):
         shape = *latent.shape[:2], case.num_heads, width
-        expect.tensor(part, name, shape, latent.dtype, ask)
+        expect.tensor(
+            part, name, shape, latent.dtype, ask, (*TOKENS[:2], "heads", "numbers of a head")
+        )
     return parts
 
 
@@ -106,6 +114,15 @@ def _joint_down(answer: type, case: Latent) -> None:
         "Does the norm run over the d_latent numbers of each token alone?": lambda: (
             plain / (plain**2).mean().sqrt() * norm
         ),
+        "Is the normed latent added to the plain one? It takes its place.": lambda: want + plain,
+        "Is x normed, and not the latent?": lambda: (
+            F.rms_norm(x.double(), x.shape[-1:], eps=1e-6) @ down.T
+        ),
+        "Is the latent divided by its length? RMSNorm divides by the root of the mean square.": (
+            lambda: F.normalize(plain, dim=-1) * norm
+        ),
+        "Is the normed latent scaled? It is cached as it is.": lambda: want / len(norm) ** 0.5,
+        "Is the latent softmaxed, where a norm is asked for?": lambda: plain.softmax(-1),
         _LAYER_NORM: lambda: F.layer_norm(plain, norm.shape, norm),
         f"{_LAYER_NORM} It only divides.": lambda: F.layer_norm(plain, norm.shape, norm, eps=1e-6),
     }
@@ -184,11 +201,11 @@ check_joint_latent = Check(
     draw=latents,
     stages={
         "shapes and types": _joint_shapes,
+        "x, latent and weights untouched": untouched(_joint_use),
         "sizes kept by name": _joint_sizes,
         "down: the normed latent within 1e-5": _joint_down,
         "up: keys and values of every head within 1e-5": _joint_up,
         "bfloat16 goes in and comes out": in_bfloat16(_joint_shapes),
-        "x, latent and weights untouched": untouched(_joint_use),
         "gradients reach x, latent and every weight": _joint_gradients,
     },
     hints=(

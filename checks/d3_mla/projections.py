@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import POSITIONS, given_weights, if_narrow, in_bfloat16
 from checks.grading import expect
 from checks.grading.check import Check
@@ -89,9 +90,9 @@ def _projections(answer: type, case: _Squeezed) -> Built:
 
 def _down(made: Built, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:
     """Both latents, once they have the right kind."""
-    got = expect.pair(made.down(x), _LATENTS)
+    got, axes = expect.pair(made.down(x), _LATENTS), (*TOKENS[:2], "d_latent")
     for value, name in zip(got, _LATENTS, strict=True):
-        expect.tensor(value, name, (*x.shape[:2], case.d_latent), case.dtype)
+        expect.tensor(value, name, (*x.shape[:2], case.d_latent), case.dtype, axes=axes)
     return got
 
 
@@ -101,7 +102,7 @@ def _up(made: Built, latents: tuple[Tensor, Tensor], case: _Squeezed) -> tuple[T
     shape = (*latents[0].shape[:2], case.num_heads, case.d_head)
     ask = "The last two dimensions are heads and what each holds, (num_heads, d_head)."
     for value, name in zip(got, _EXPANDED, strict=True):
-        expect.tensor(value, name, shape, case.dtype, ask)
+        expect.tensor(value, name, shape, case.dtype, ask, (*TOKENS[:2], "num_heads", "d_head"))
     return got
 
 
@@ -227,10 +228,10 @@ check_latent_projections = Check(
         "the weights of four projections": _weights_held,
         "down: two latents of width d_latent": _down_shapes,
         "up: keys and values of every head": _up_shapes,
+        "inputs and weights untouched": untouched(_use),
         "each latent from its own projection of x": _down_values,
         "each head from its own latent": _up_values,
         "bfloat16 goes in and comes out": in_bfloat16(_both_shapes),
-        "inputs and weights untouched": untouched(_use),
         "gradients reach x and every weight": _gradients,
     },
     hints=(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
     HEADS,
     SMALL,
@@ -47,9 +48,10 @@ def _parts(layer: Built, x: Tensor, case: Latent, *start: int) -> tuple[Tensor, 
     """Content and rotary part, once both have the right kind."""
     parts = expect.pair(layer(x.clone(), *start), ("content", "rotary part"))
     ask = "Content (B, L, H, d_head) comes first, then the rotary part (B, L, H, d_rope), like x."
+    axes = *TOKENS[:2], "heads", "numbers of a head"
     widths = {"the content": case.d_head, "the rotary part": case.d_rope}
     for part, (name, width) in zip(parts, widths.items(), strict=True):
-        expect.tensor(part, name, (*x.shape[:2], case.num_heads, width), x.dtype, ask)
+        expect.tensor(part, name, (*x.shape[:2], case.num_heads, width), x.dtype, ask, axes)
     return parts
 
 
@@ -218,12 +220,12 @@ check_query_path = Check(
     stages=as_taken(
         {
             "shapes and types": _query_shapes,
+            "x and weights untouched": untouched(_query_use),
             "the content of every head, without a query latent": _query_content,
             "the content from a normed query latent": _query_normed,
             "turning keeps the length of each pair": _query_lengths,
             "the rotary part turned by its position, within 1e-5": _query_turned,
             "start shifts the positions, also by 5,000, and no content": _query_start,
-            "x and weights untouched": untouched(_query_use),
             "gradients reach x and every weight": _query_gradients,
         },
         "angles",

@@ -2,7 +2,9 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
     POSITIONS,
     SMALL,
@@ -40,7 +42,7 @@ def _rows(layer: Built, x: Tensor, case: Latent, *start: int) -> Tensor:
     ask, got = "It is one key per token, without a dimension for heads.", layer(x.clone(), *start)
     if isinstance(got, Tensor) and got.ndim < 3:
         ask = "Is squeeze told which dimension to take off? Alone it takes off all of size 1."
-    return expect.tensor(got, "the key", shape, x.dtype, ask)
+    return expect.tensor(got, "the key", shape, x.dtype, ask, (*TOKENS[:2], "d_rope"))
 
 
 def _key_shapes(answer: type, case: Latent) -> None:
@@ -58,6 +60,9 @@ def _key_first(answer: type, case: Latent) -> None:
     norms = [slow_norm(row.tolist(), [1.0] * case.d_rope) for row in plain.flatten(0, 1)]
     slips = {
         "Does the key stay without a norm?": lambda: torch.tensor(norms).reshape(plain.shape),
+        "Does the key stay without a norm, also one that makes its length 1?": lambda: F.normalize(
+            plain, dim=-1
+        ),
         "Is the key scaled? attend scales the scores.": lambda: plain / case.d_rope**0.5,
         **rotation_slips(plain, 0, case),
     }
@@ -138,11 +143,11 @@ check_rotary_key = Check(
     stages=as_taken(
         {
             "shapes and types": _key_shapes,
+            "x and weight untouched": untouched(_key_use),
             "position 0 is not turned": _key_first,
             "turning keeps the length of each pair": _key_lengths,
             "turned by its position, within 1e-5": _key_turned,
             "start shifts the positions, also by 5,000": _key_start,
-            "x and weight untouched": untouched(_key_use),
             "gradients reach x and the weight": _key_gradients,
         },
         "angles",

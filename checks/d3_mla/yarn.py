@@ -111,7 +111,11 @@ def _angles(answer, case: _Stretched, factor: float | None = None) -> Tensor:
             f"with first={first} and last={last} the angles must be numbers, got NaN. Is anything "
             "divided by last - first where that is 0? The ramp is a step then."
         )
-    return expect.tensor(got, "the angles", (case.d_rope // 2,), type_, ask).detach().double()
+    return (
+        expect.tensor(got, "the angles", (case.d_rope // 2,), type_, ask, ("pairs",))
+        .detach()
+        .double()
+    )
 
 
 def _expect(
@@ -131,7 +135,7 @@ def _expect(
                 False,
                 f"pair {pair}, whose plain angle is {case.plain(pair):.4g}, {why}: the angle must "
                 f"be {want:.4g}, got {came:.4g}",
-                asks[0] if asks else "",
+                expect.joined(asks),
             )
 
 
@@ -186,6 +190,12 @@ def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
         ),
         "Does the ramp run from pair `first` to pair `last`, and not over all pairs?": _mixed(
             case, lambda i: i / max(case.d_rope // 2 - 1, 1)
+        ),
+        "Does the ramp run from pair `first` to pair `last`, and not from pair 0?": _mixed(
+            case, lambda i: min(i / max(last, 0.001), 1.0)
+        ),
+        "Is it divided by last - first, and not by last alone?": _mixed(
+            case, lambda i: min(max((i - first) / max(last, 0.001), 0.0), 1.0)
         ),
         "Does the ramp run over the pairs, and not over how often each turns?": _mixed(
             case, case.ramp_of_turns

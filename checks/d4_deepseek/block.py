@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d2_deepseek_moe.layer import check_deepseek_moe
 from checks.d3_mla.attention.layer import check_mla
 from checks.d3_mla.cases import POSITIONS
@@ -67,7 +68,9 @@ def made(answer: type, case: Deep) -> Built:
 
 def _output(block: Built, x: Tensor, *cache: Built) -> Tensor:
     """What the block returns for a copy of x, once it is of the right kind."""
-    return expect.tensor(block(x.clone(), *cache), "the output", x.shape, x.dtype).detach()
+    return expect.tensor(
+        block(x.clone(), *cache), "the output", x.shape, x.dtype, axes=TOKENS
+    ).detach()
 
 
 def _block_shapes(answer: type, case: Deep) -> None:
@@ -220,11 +223,11 @@ check_deepseek_block = Check(
     draw=_blocks,
     stages={
         "parts, shapes and types": _block_shapes,
+        "x, weights and biases untouched": untouched(_block_use),
         "with both parts silent x comes back": _block_silent,
         "with one part silent, x and the other": _block_alone,
         "within 1e-5 of both, each called once": _block_values,
         "with a cache: all at once, one by one and in chunks": _block_cached,
-        "x, weights and biases untouched": untouched(_block_use),
         "gradients reach x and every part in use": _block_gradients,
     },
     hints=(

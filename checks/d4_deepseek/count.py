@@ -142,18 +142,22 @@ def _expect_total(answer: Callable, case: _Counted) -> None:
     _expect_number(_pair(answer, case)[0], total, "total", slips)
 
 
-def _nearest(got: int, want: int) -> str:
-    """The question to a number that is far too small or too large."""
+def _nearest(got: int, want: int, name: str) -> str:
+    """The question to a number that is too small or too large, and that no slip explains."""
     if 0 < got < want / 20:
         return "Are tensors counted, and not the numbers in them? `.numel()` says how many."
+    if name == "active" and want < got:
+        return "Which idle experts are still counted? Each layer of experts leaves E - used idle."
+    if name == "active":
+        return "Is more taken off than the routed experts that a token does not use?"
     if want < got:
         return "Is each parameter counted once? A module's parameters hold those of its children."
-    return ""
+    return "Which of the model's parameters are left out?"
 
 
 def _expect_number(got: int, want: int, name: str, slips: dict[str, int]) -> None:
     asks = [ask for ask, value in slips.items() if value == got != want]
-    ask = " Or: ".join(asks[:2]) or _nearest(got, want)
+    ask = expect.joined(asks[:2]) or _nearest(got, want, name)
     expect.require(got == want, f"{name} must be {want:,}, got {got:,}", ask)
 
 
@@ -175,6 +179,15 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         - idle_weights(config, min(used, in_groups)),
         "Does top_k count the routed experts alone? The shared ones are no part of it.": total
         - idle_weights(config, min(used + config.num_shared, config.num_experts)),
+        "Does a token use one expert more than top_k, or are E - K - 1 of them idle?": total
+        - idle_weights(config, used + 1),
+        "Does a token use one expert fewer than top_k, or are E - K + 1 of them idle?": total
+        - idle_weights(config, used - 1),
+        "Does the head count? Every token uses all of it.": total - idle - parts["head"],
+        "Does attention count? Every token uses it.": total - idle - parts["attention"],
+        "Do the norms count?": total - idle - parts["norms"],
+        "Are the idle experts those of all layers, dense ones too?": total
+        - config.num_layers * (idle // max(sparse, 1)),
         "Does a token use one expert per layer?": total - idle_weights(config, 1),
         "Do all layers with experts leave some idle, and not only one?": total
         - idle // max(sparse, 1),

@@ -6,6 +6,7 @@ import random
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import POSITIONS
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
 from checks.d4_deepseek.cases import (
@@ -82,7 +83,7 @@ def _output(layer: Built, inputs: tuple[Tensor, Tensor]) -> Tensor:
     got = layer(hidden, embedding)
     wide = isinstance(got, Tensor) and got.ndim == 3 and got.shape[-1] == 2 * hidden.shape[-1]
     ask = "Does `join` bring both, side by side, back to d_model?" if wide else ""
-    return expect.tensor(got, "the output", hidden.shape, hidden.dtype, ask).detach()
+    return expect.tensor(got, "the output", hidden.shape, hidden.dtype, ask, TOKENS).detach()
 
 
 def _mtp_shapes(answer: type, case: Deep) -> None:
@@ -185,10 +186,10 @@ check_mtp = Check(
     draw=_predictions,
     stages={
         "parts, shapes and types": _mtp_shapes,
+        "inputs, weights and biases untouched": untouched(_mtp_use),
         "both normed and joined, embedding first": _mtp_joined,
         "through the block, and no later position seen": _mtp_values,
         "with a cache: all at once, one by one and in chunks": _mtp_cached,
-        "inputs, weights and biases untouched": untouched(_mtp_use),
         "gradients reach both inputs and every part": _mtp_gradients,
     },
     hints=(

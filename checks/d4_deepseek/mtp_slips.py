@@ -102,6 +102,21 @@ def _slips_of_joining(
         "Is what comes in added to the output? The last norm is the end.": lambda: (
             true(hidden, embedding) + hidden
         ),
+        "Is what `join` returns normed by hidden_norm? Both norms come before it.": (
+            lambda: true.norm(true.block(h(true.joined(hidden, embedding))))
+        ),
+        "Is what `join` returns normed? Both norms come before it.": lambda: true.norm(
+            true.block(e(true.joined(hidden, embedding)))
+        ),
+        "Are the two added, where they are to lie side by side?": side_by_side(
+            e(embedding) + h(hidden), e(embedding) + h(hidden)
+        ),
+        "Does the embedding come in, in the first half? It is the hidden state, by embed_norm.": (
+            side_by_side(e(hidden), h(hidden))
+        ),
+        "Does the hidden state come in, in the second half? It is the embedding, by hidden_norm.": (
+            side_by_side(e(embedding), h(embedding))
+        ),
         "Does the embedding come in?": side_by_side(h(hidden), h(hidden)),
         "Does the hidden state come in?": side_by_side(e(embedding), e(embedding)),
         f"Is the embedding moved by a position? {one_further}": shifted(-1, 1),

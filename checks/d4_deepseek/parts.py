@@ -81,7 +81,7 @@ def kept_ffn(block: Built, config: DeepSeekConfig, layer: int, name: str = "bloc
         has_experts != is_dense,
         f"{name} of layer {layer} with dense_layers={config.dense_layers} must be {wanted}, "
         f"got {expect.shown(block.ffn)}",
-        "Layers count from 0; the first dense_layers are dense.",
+        "Is a layer dense where its number, counted from 0, is below dense_layers, and only there?",
     )
     routed = 3 * config.num_experts * d_model // config.num_segments * config.expert_dim
     shared = 3 * config.num_shared * d_model * config.expert_dim

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import POSITIONS
 from checks.d4_deepseek.block import check_deepseek_block, compared_config
 from checks.d4_deepseek.cases import (
@@ -83,7 +84,9 @@ def _logits(model: Built, ids: Tensor, case: Deep, *caches: object) -> Tensor:
     last = isinstance(got, Tensor) and got.shape in (shape[::2], (shape[0], 1, shape[2]))
     which = "not only the last" if last else "however many there are"
     ask = f"Every position gets logits, {which}." if ids.shape[1] > 1 else ""
-    return expect.tensor(got, "the logits", shape, case.dtype, ask).detach()
+    return expect.tensor(
+        got, "the logits", shape, case.dtype, ask, (*TOKENS[:2], "vocab_size")
+    ).detach()
 
 
 def _stack_shapes(answer: type, case: Deep) -> None:

@@ -71,6 +71,12 @@ def slips_of_stack(true: Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Is x added to the output of a block? Its residuals are inside.": through(
             *[lambda x, block=block: x + block(x) for block in blocks]
         ),
+        "Is the mean of x and the block's output taken? The output alone goes on.": through(
+            *[lambda x, block=block: (x + block(x)) / 2 for block in blocks]
+        ),
+        "Is the last norm used once?": lambda: replace(
+            true, norm=lambda x: true.norm(true.norm(x))
+        )(ids),
         "Is the last norm made with config.norm_eps?": lambda: replace(
             true, norm=partial(_normed_by_default, true.norm)
         )(ids),

@@ -74,6 +74,10 @@ def _mean(answer, case: _Seeds) -> None:
         "Is every difference made positive? A seed in which the part harms counts against it.": (
             float(saved.abs().mean())
         ),
+        "Is it the largest difference, and not their mean?": float(saved.max()),
+        "Is it the difference of two medians, and not the mean of the differences?": float(
+            without.double().median() - with_part.double().median()
+        ),
         "Is it the difference of the best seeds?": float(without.min() - with_part.min()),
     }
     both = "Do mean and error come in this order, and are the differences left as they are?"
@@ -115,6 +119,23 @@ def _error(answer, case: _Seeds) -> None:
             / n**0.5
         ),
         "Is it twice the standard error?": 2 * std / n**0.5,
+        "Is it half a confidence interval, 1.96 times the standard error? The error itself is "
+        "asked for.": 1.96 * std / n**0.5,
+        "Is the spread that of the differences, and not the difference of two spreads?": (
+            float(without.double().std() - with_part.double().std()) / n**0.5
+        ),
+        "Is it the spread of the differences alone, and not that of the losses without the part?": (
+            float(without.double().std()) / n**0.5
+        ),
+        "Is it the spread of the differences, and not of the losses with the part?": (
+            float(with_part.double().std()) / n**0.5
+        ),
+        "Are the differences squared around their mean, and not around 0?": float(
+            saved.square().mean().sqrt() / n**0.5
+        ),
+        "Is it the mean distance from the mean, where the standard deviation is asked for?": float(
+            (saved - saved.mean()).abs().mean() / n**0.5
+        ),
         **{
             f"Is it the root of the {n} seeds that divides, and not always of {m}?": std / m**0.5
             for m in range(2, 6)
@@ -139,10 +160,10 @@ check_worth = Check(
     draw=_draws,
     stages={
         "two numbers": _numbers,
+        "inputs untouched": untouched(_use),
         "the mean difference, above 0 where the part saves": _mean,
         "the same saving in each seed: an error of 0": _steady,
         "the standard error of the differences": _error,
-        "inputs untouched": untouched(_use),
     },
     hints=(
         "Seed 1 ends at 0.50 with the part and 0.53 without it, seed 2 at 0.60 and 0.65. Which "

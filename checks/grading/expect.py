@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from checks.grading.differences.numbers import pattern, pattern_of_number
+from checks.grading.differences.shapes import why_other_shape, why_other_type
 from checks.grading.result import Wrong
 
 BOUND = 1e-5  # the largest difference from a float64 reference, per unit of its size
@@ -44,19 +46,37 @@ def _plain(dtype: torch.dtype) -> str:
 
 
 def tensor(
-    value: object, name: str, shape: Sequence[object], dtype: torch.dtype, ask: str = ""
+    value: object,
+    name: str,
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    ask: str = "",
+    axes: Sequence[str] = (),
 ) -> Tensor:
-    """`value`, once it is a dense CPU tensor of that shape and type with finite numbers."""
+    """`value`, once it is a dense CPU tensor of that shape and type with finite numbers.
+
+    `axes` say what each dimension counts, so that the question names one that is lost, left over
+    or exchanged; `ask` comes after it.
+    """
     wanted = f"{name} must be {_a(_plain(dtype))} tensor of shape {tuple(shape)}"
     if value is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
     if not isinstance(value, Tensor):
         raise Wrong(f"{wanted}, got {shown(value)}. {ask}".rstrip())
-    require(value.shape == tuple(shape), f"{wanted}, got {shown(value)}", ask)
-    require(value.dtype == dtype, f"{wanted}, got {shown(value)}", ask)
+    if value.shape != tuple(shape):
+        why = why_other_shape(tuple(value.shape), tuple(shape), tuple(axes))
+        require(False, f"{wanted}, got {shown(value)}", f"{why} {ask}".strip())
+    if value.dtype != dtype:
+        came = f"{name} must be {_plain(dtype)}, got {_plain(value.dtype)}, in the right shape"
+        require(False, came, f"{why_other_type(value.dtype, dtype)} {ask}".strip())
     require(value.device.type == "cpu", f"{name} must be on the CPU, got {value.device}")
     require(value.layout == torch.strided, f"{name} must be dense, got {value.layout}")
-    require(value.isfinite().all(), f"{name} must be finite, got NaN or infinity in {shown(value)}")
+    require(
+        value.isfinite().all(),
+        f"{name} must be finite, got NaN or infinity in {shown(value)}",
+        "Is there a 0 / 0, a softmax over nothing but -inf, an `exp` too large, or memory that "
+        "`torch.empty` made and nothing wrote?",
+    )
     return value
 
 
@@ -82,10 +102,23 @@ def number(value: Any, name: str) -> float:
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if value is None:
         raise Wrong(f"{name} must be a number, got None. Did you forget a `return`?")
-    require(is_scalar or is_real, f"{name} must be one number, got {shown(value)}")
+    if not (is_scalar or is_real):
+        require(False, f"{name} must be one number, got {shown(value)}", _why_no_number(value))
     result = float(value.detach() if is_scalar else value)
     require(result == result, f"{name} must be a number, got NaN", "Is something divided by zero?")
     return result
+
+
+def _why_no_number(value: object) -> str:
+    if type(value) is str:
+        return "Is it turned into text? The number itself is asked for."
+    if type(value) in (tuple, list):
+        return "Are several things returned, or is there a comma at the end of the line?"
+    if not isinstance(value, Tensor):
+        return ""
+    if value.numel() == 1:
+        return "Is a dimension of size 1 left over, as of `keepdim`? `.item()` takes it off."
+    return f"Which sum, mean or largest one makes one number of these {value.numel()}?"
 
 
 def close(
@@ -102,12 +135,12 @@ def close(
     likely slip.
 
     `axes` say what an index of each of the first dimensions counts, `when` under what condition.
-    `slips` maps a question to a function that returns the value of the slip it asks about.
+    `slips` maps a question to a function that returns the value of the slip it asks about; one
+    that returns `got` itself is asked where no other fits.
     """
     got, want = got.detach(), want.detach()
     if near(got, want, bound):
         return
-    asks = [ask for ask, slip in (slips or {}).items() if near(got, slip().detach(), bound)]
     off = (got.double() - want.double()).abs()
     worst = torch.unravel_index(off.argmax(), off.shape)
     at = ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, worst, strict=False))
@@ -116,8 +149,25 @@ def close(
     require(
         False,
         f"{name} of {at}{when and f', {when},'} must be {wanted}, got {came}{largest}",
-        asks[0] if asks else "",
+        _question(got, slips or {}, bound) or pattern(got, want, tuple(axes)),
     )
+
+
+def _question(got: Tensor, slips: Mapping[str, Callable[[], Tensor]], bound: float) -> str:
+    """What the slips that make these numbers ask, or else one that was given the numbers."""
+    asks, default = [], ""
+    for ask, slip in slips.items():
+        made = slip().detach()
+        if made.data_ptr() == got.data_ptr():
+            default = default or ask
+        elif near(got, made, bound):
+            asks.append(ask)
+    return joined(asks) or default
+
+
+def joined(asks: Sequence[str]) -> str:
+    """Questions that fit equally well, each once and at most three, as one text."""
+    return " Or: ".join([*dict.fromkeys(asks)][:3])
 
 
 def apart(first: float, second: float, digits: int) -> tuple[str, str]:
@@ -141,19 +191,22 @@ def number_close(
     name: str,
     slips: Mapping[str, float] | None = None,
     bound: float = BOUND,
+    otherwise: str = "",
 ) -> None:
     """Raise Wrong unless the number is off by no more than `bound`, per unit of its size.
 
-    `slips` maps a question to the number that the slip it asks about makes.
+    `slips` maps a question to the number that the slip it asks about makes; `otherwise` is asked
+    where none of them does.
     """
 
     def is_near(other: float) -> bool:
         return abs(got - other) <= bound * max(1.0, abs(other))
 
-    asks = (ask for ask, slip in (slips or {}).items() if is_near(slip))
     if not is_near(want):
+        asks = joined([ask for ask, slip in (slips or {}).items() if is_near(slip)])
         wanted, came = apart(want, got, 5)
-        require(False, f"{name} must be {wanted}, got {came}", next(asks, ""))
+        ask = asks or otherwise or pattern_of_number(got, want)
+        require(False, f"{name} must be {wanted}, got {came}", ask)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.attention.absorbed_work import CONTEXTS, decode_work
 from checks.d3_mla.attention.extremes import expect_finite
 from checks.d3_mla.attention.layer_cases import (
@@ -46,7 +47,7 @@ def _step(answer: Callable, attention: Built, x: Tensor, cache: reference.Latent
     """The output for a copy of one token, once it is of the right kind and the cache has grown."""
     before = len(cache)
     x = x.repeat(1, 2, 1)[:, :1]  # not contiguous with several rows
-    y = expect.tensor(answer(attention, x, cache), "the output", x.shape, x.dtype)
+    y = expect.tensor(answer(attention, x, cache), "the output", x.shape, x.dtype, axes=TOKENS)
     expect.require(
         len(cache) == before + 1,
         f"with {before} positions cached, the cache must hold {before + 1} after the call, "
@@ -184,6 +185,9 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Do the queries get the position len(cache)?": placed(-last, query),
         "Does the rotary key get the position len(cache)?": placed(-last, key),
         "Is x added to the output? The residual is the block's work.": lambda: true(x) + x,
+        "Does the softmax run over the positions seen, and not over the heads?": lambda: (
+            true.softmax_over(x, 1)
+        ),
         **slips_of_merging(true, x),
         **slips_of_parts(true, x),
     }
@@ -201,10 +205,10 @@ def _decode_long(answer: Callable, case: Latent) -> None:
         )
         outputs.append(step(case.x(), cache))
     want, got = outputs
-    got = expect.tensor(got, "the output", want.shape, case.dtype)
+    got = expect.tensor(got, "the output", want.shape, case.dtype, axes=TOKENS)
     when = f"behind {context} cached positions"
     ask = "Is a mask or a table made for a fixed number of positions, and not for those cached?"
-    expect.close(got, want, "the output", axes=POSITIONS, when=when, slips={ask: got.clone})
+    expect.close(got, want, "the output", axes=POSITIONS, when=when, slips={ask: lambda: got})
 
 
 def _decode_steep(answer: Callable, case: Latent) -> None:
@@ -247,9 +251,9 @@ check_absorbed_decode = Check(
     draw=_decodes,
     stages={
         "the first token: shape, type and value": _decode_first,
+        "x, weights and earlier rows untouched": untouched(_decode_use),
         "one token more within 1e-5, in float64 1e-10": _decode_next,
         "bfloat16 goes in and comes out": in_bfloat16(_decode_narrow),
-        "x, weights and earlier rows untouched": untouched(_decode_use),
         "step after step, and what is cached": _decode_steps,
         "behind 300 cached positions": _decode_long,
         "scores of some thousands": _decode_steep,

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.attention.attend_cases import NAMES, Attending, attendings
 from checks.d3_mla.attention.extremes import (
     ASK_HIDDEN,
@@ -32,8 +33,16 @@ def _attend(answer, case: Attending, parts: dict[str, Tensor]) -> Tensor:
     queries, values = parts["q_content"], parts["values"]
     shape = *queries.shape[:3], values.shape[-1]
     y = _output(answer, parts)
+    expect.require(
+        not isinstance(y, Tensor) or not y.isnan().any(),
+        "the output must be finite, got NaN, as a softmax makes it where every score is -inf",
+        "Does the softmax run over heads or queries, and not over the positions seen? Or are the "
+        "earlier positions hidden, where the later ones are to be?",
+    )
     ask = "It has one row per query and head, as wide as a value."
-    return expect.tensor(y, "the output", shape, case.dtype, ask).detach()
+    return expect.tensor(
+        y, "the output", shape, case.dtype, ask, (*TOKENS[:2], "heads", "d_value")
+    ).detach()
 
 
 def _attend_shape(answer, case: Attending) -> None:
@@ -184,7 +193,11 @@ def _scale_ask(got: float, d: int, r: int, width: int) -> str:
         (math.inf, "Is a position hidden because its score is 0?"),
     )
     asks = [ask for slip, ask in slips if got == slip or abs(got - slip) < 1e-3]
-    return asks[0] if asks else "Is the scale 1/sqrt(d_head + d_rope), the same for both parts?"
+    return (
+        expect.joined(asks)
+        if asks
+        else "Is the scale 1/sqrt(d_head + d_rope), the same for both parts?"
+    )
 
 
 def _attend_values(answer, case: Attending) -> None:
@@ -261,6 +274,7 @@ check_attend = Check(
     draw=attendings,
     stages={
         "shape and type": _attend_shape,
+        "inputs untouched": untouched(_attend_use),
         "one position seen: its value comes back": _attend_one,
         "weights sum to 1: values equal at all positions come back": _attend_constant,
         "L = S: a query sees itself and what came before": _attend_whole,
@@ -270,7 +284,6 @@ check_attend = Check(
         "within 1e-5 of the loop over queries, in float64 1e-10": _attend_values,
         "scores of some thousands": _attend_steep,
         "bfloat16 goes in and comes out": in_bfloat16(_attend_narrow),
-        "inputs untouched": untouched(_attend_use),
         "gradients reach all five inputs": _attend_gradients,
     },
     hints=(

@@ -182,6 +182,7 @@ check_mla = Check(
     stages=as_taken(
         {
             "shapes, types and weights": _layer_shapes,
+            "x and weights untouched": untouched(_layer_use),
             "no position sees a later one": _layer_causal,
             "the order of earlier tokens matters": _layer_order,
             "without a cache within 1e-5 of slow loops, in float64 1e-10": _layer_values,
@@ -190,7 +191,6 @@ check_mla = Check(
             "one by one and in chunks": layer_chunks,
             "nothing kept but in the cache": layer_stateless,
             "scores of some thousands": _layer_steep,
-            "x and weights untouched": untouched(_layer_use),
             "gradients reach x and every weight": _layer_gradients,
         },
         "angles",

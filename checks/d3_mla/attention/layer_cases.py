@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.attention.extremes import STEEP
 from checks.d3_mla.cases import Latent, given_weights, latents, randomise, slow_attend
 from checks.d3_mla.rotation import Angles, slow_turn
@@ -181,9 +182,11 @@ class WatchedCache(reference.LatentCache):
         expect.require(len(parts) == 2, f"{wanted}, got {len(parts)}")
         length = parts[0].shape[1] if getattr(parts[0], "ndim", 0) == 3 else "L"
         names = "the first part of cache.append, the latent,", "the second, the rotary key,"
-        ask = "The latent comes first, then the key that all heads share."
+        ask = "Are the two exchanged? The latent comes first, then the key that all heads share."
         for part, name, width in zip(parts, names, self.widths, strict=True):
-            expect.tensor(part, name, (self.batch, length, width), self.dtype, ask)
+            expect.tensor(
+                part, name, (self.batch, length, width), self.dtype, ask, (*TOKENS[:2], "numbers")
+            )
         self.given.append([part.detach().clone() for part in parts])
         views = super().append(*parts)
         if len(self.given) == 1:

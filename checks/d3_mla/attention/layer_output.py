@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.attention.extremes import ASK_LENGTH, LONG, of_long
 from checks.d3_mla.attention.layer_cases import SlowAttention, WatchedCache
 from checks.d3_mla.cases import POSITIONS
@@ -19,7 +20,7 @@ def output(layer: Built, x: Tensor, *cache: Built) -> Tensor:
     y = layer(x.clone(), *cache)
     narrow = isinstance(y, Tensor) and y.ndim == 3 and y.shape[-1] != x.shape[-1]
     ask = "All heads side by side, (B, L, H·v), go through `out`." if narrow else ""
-    return expect.tensor(y, "the output", x.shape, x.dtype, ask).detach()
+    return expect.tensor(y, "the output", x.shape, x.dtype, ask, TOKENS).detach()
 
 
 expect_close = partial(expect.close, name="the output", axes=POSITIONS)

@@ -46,6 +46,12 @@ def slips_of_chunks(true: SlowAttention, x: Tensor, lengths: list[int]) -> dict:
         ),
         "Do the queries get the position that x starts at, len(cache)?": changed(query_turn=turn),
         "Does the key get the position that x starts at, len(cache)?": changed(key_turn=turn),
+        "Is len(cache) read after the append, for the queries? It is the start before it.": changed(
+            query_turn=_turned_on(lengths)
+        ),
+        "Is len(cache) read after the append, for queries and key? It is the start before it.": (
+            changed(query_turn=_turned_on(lengths), key_turn=_turned_on(lengths))
+        ),
         f"Does the mask take the queries for the first positions? {last}": lambda: true.seeing(
             x, lambda i: i - starts[i] + 1
         ),
@@ -53,6 +59,18 @@ def slips_of_chunks(true: SlowAttention, x: Tensor, lengths: list[int]) -> dict:
             x, lambda i: ends[i]
         ),
     }
+
+
+def _turned_on(lengths: list[int]) -> Callable[[Tensor, int, Angles], Tensor]:
+    """Every chunk turned as if it began where it ends."""
+
+    def turn(rows: Tensor, start: int, angles: Angles) -> Tensor:
+        parts = rows.split(lengths, dim=1)
+        ends = [sum(lengths[: k + 1]) for k in range(len(parts))]
+        turned = [slow_turn(part, at, angles) for part, at in zip(parts, ends, strict=True)]
+        return torch.cat(turned, dim=1)
+
+    return turn
 
 
 def slips_of_parts(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:

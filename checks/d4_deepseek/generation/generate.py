@@ -30,7 +30,7 @@ def _text(
     got, length = answer(model, ids.clone(), new, temperature=temperature, **kind), ids.shape[1]
     shape = len(ids), length + new
     ask = _why_other_length(got, ids, new)
-    expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask)
+    expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask, ("rows", "tokens"))
     expect.require(
         torch.equal(got[:, :length], ids),
         f"the first {length} tokens must be those of the prompt, and they are others",
@@ -136,7 +136,7 @@ def _expect_one_a_step(answer, case: Text, new: int) -> None:
     model, ids = case.model(), case.ids()
     _text(answer, model, ids, new, **_CACHED)
     wants = [case.length] + [1] * new
-    ask = "The whole prompt goes in at once, and then only the newest token."
+    ask = "Does the whole prompt go in once, and then only the newest token?"
     expect.require(
         bool(model.calls) and all(call.caches for call in model.calls),
         "with the cache the model must get the caches in every call, and it did not",
@@ -242,6 +242,7 @@ check_generate = Check(
     draw=texts,
     stages={
         "the prompt, and so many tokens behind it": _prompt_first,
+        "prompt and model as they were, no gradient kept": _untouched,
         "no new token: the prompt alone, with a cache too": _none_asked,
         "one new token: the best behind the last position": _one_more,
         "several, without a cache": _without,
@@ -249,7 +250,6 @@ check_generate = Check(
         "with it: the prompt once, then one token per step": _one_a_step,
         "with the cache the same tokens": _with,
         "temperature reaches every draw": _temperature,
-        "prompt and model as they were, no gradient kept": _untouched,
     },
     hints=(
         "A prompt of 5 tokens is in the caches, and one token has been sampled. Which tokens does "

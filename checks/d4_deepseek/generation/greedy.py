@@ -29,6 +29,16 @@ def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
         return
     picks = {
         "Is it the last position whose logits are taken?": lambda logits: logits[:, 0].argmax(1),
+        "Is it the last position whose logits are taken, and not the one before it?": lambda x: x[
+            :, -2 if x.shape[1] > 1 else -1
+        ].argmax(1),
+        "Are the logits averaged over positions? The last position's are taken.": lambda x: x.mean(
+            1
+        ).argmax(1),
+        "Does each row take its own token, and not the first row's?": lambda x: (
+            x[:1, -1].argmax(1).expand(len(x))
+        ),
+        "Is it the best token, and not the second best?": lambda x: x[:, -1].topk(2).indices[:, 1],
         "Is it the best token, at temperature 0?": lambda logits: logits[:, -1].argmin(1),
     }
     asks = [ask for ask, pick in picks.items() if torch.equal(got, greedy(model, ids, new, pick))]
@@ -41,7 +51,7 @@ def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
         False,
         f"at temperature 0 new token {place + 1 - ids.shape[1]} of row {row} must be "
         f"{int(want[row, place])}, got {int(got[row, place])}",
-        asks[0] if asks else seen if place > ids.shape[1] else first,
+        expect.joined(asks) if asks else seen if place > ids.shape[1] else first,
     )
 
 

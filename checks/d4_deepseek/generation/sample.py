@@ -67,7 +67,7 @@ def _tokens(answer, logits: Tensor, temperature: float) -> Tensor:
     batch, vocab = logits.shape
     got = answer(logits.clone(), temperature)
     name = f"the tokens, at temperature {temperature},"
-    expect.tensor(got, name, (batch,), torch.int64, "It is one id for each row.")
+    expect.tensor(got, name, (batch,), torch.int64, "It is one id for each row.", ("rows",))
     low, high = int(got.min()), int(got.max())
     expect.require(
         low >= 0 and high < vocab,
@@ -235,13 +235,13 @@ check_sample = Check(
     draw=_scores,
     stages={
         "one id per row": _shape,
+        "inputs untouched": untouched(_use),
         "temperature 0: the best": _greedy,
         "a token with -inf never comes": _impossible,
         "a small temperature, and large logits": _nearly_greedy,
         "every token as often as softmax(logits / temperature) says": _shares,
         "unlikely tokens come too": _unlikely,
         "each row and each call draws anew": _anew,
-        "inputs untouched": untouched(_use),
     },
     hints=(
         "Temperature 0.5 makes the best token more likely than temperature 1. Are logits divided "

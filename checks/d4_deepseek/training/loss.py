@@ -1,6 +1,5 @@
 """The check of D4.3a: the mean cross-entropy over the targets that are real."""
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from checks.d4_deepseek.training.loss_slips import value_slips
+from checks.d4_deepseek.training.slow_loss import slow_loss
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -87,22 +88,6 @@ def _scoreds(rng: random.Random) -> list[_Scored]:
     ]
 
 
-def _rows(logits: Tensor, targets: Tensor) -> list[list[Tensor]]:
-    """The loss of every target, each from its own logits."""
-    return [
-        [torch.logsumexp(scores, 0) - scores[id_] for scores, id_ in zip(row, ids, strict=True)]
-        for row, ids in zip(logits, targets.tolist(), strict=True)
-    ]
-
-
-def slow_loss(logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
-    """The specification: one target at a time, those that are not real left out."""
-    kept = []
-    for losses, marks in zip(_rows(logits, targets), real.tolist(), strict=True):
-        kept += [loss for loss, mark in zip(losses, marks, strict=True) if mark]
-    return torch.stack(kept).sum() / len(kept)
-
-
 def _loss(answer, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
     """What the answer returns for copies of its inputs, once it is one number of the right type.
 
@@ -132,64 +117,11 @@ def _kind(answer, case: _Scored) -> None:
     _loss(answer, *case.draw(), case.everything())
 
 
-def _reshaped(logits: Tensor, targets: Tensor, real: Tensor) -> float:
-    """The loss of logits `(B, L, V)` that were reshaped to `(B, V, L)`."""
-    batch, length, vocab = logits.shape
-    mixed = F.cross_entropy(logits.reshape(batch, vocab, length), targets, reduction="none")
-    return float(mixed[real].mean())
-
-
 def _expect_value(answer, case: _Scored, real: Tensor, name: str, **more: Callable) -> None:
     logits, targets = case.draw()
     got = _loss(answer, logits, targets, real)
     want = float(slow_loss(logits.double(), targets, real))
-    each = torch.tensor([[float(x) for x in row] for row in _rows(logits.double(), targets)])
-    rows = [float(row[marks].mean()) for row, marks in zip(each, real, strict=True)]
-    last = real & (real.flip(1).cumsum(1).flip(1) == 1)
-    shortest = each[:, : max(int(real.sum(dim=1).min()), 1)]
-    slips = {
-        "Is it the sum? It is divided by how many are real.": want * int(real.sum()),
-        "Does the mean run over all targets, padding too?": float(each.mean()),
-        "Is the sum over real targets divided by the number of all?": (
-            want * int(real.sum()) / real.numel()
-        ),
-        "Is it a mean of the rows' means? Each real target counts the same, in a long row or a "
-        "short one.": sum(rows) / len(rows),
-        "Are the marks turned, so that padding is left?": float(each[~real].mean()),
-        "Is id 0 left out? What is padding, `real` says, and no id.": float(
-            each[real & (targets != 0)].mean()
-        ),
-        "Is it the last real target of each row alone? All real ones count.": float(
-            each[last].mean()
-        ),
-        "Is it the last position of each row alone? All real ones count.": float(
-            each[:, -1].mean()
-        ),
-        "Do the real targets of a row stand together? `real` may have holes.": float(
-            each[_spans(real)].mean()
-        ),
-        "Do the real targets of a row begin it? `real` says which they are.": float(
-            each[real.cumprod(dim=1).bool()].mean()
-        ),
-        "Is it the first row alone? All rows count.": rows[0],
-        "Are rows cut to the length of the shortest? Each has its own marks.": float(
-            shortest.mean()
-        ),
-        "Is the sign turned? A loss is above 0.": -want,
-        "Are dimensions exchanged by transpose, and not by reshape, which mixes positions and "
-        "ids?": _reshaped(logits.double(), targets, real),
-        "Is it in bits? The natural logarithm gives nats.": want / 0.6931471805599453,
-        "Is it the perplexity? The loss is its logarithm.": math.exp(want),
-        "Is a softmax taken before the cross-entropy, which has one?": float(
-            slow_loss(logits.double().softmax(-1), targets, real)
-        ),
-    }
-    expect.number_close(float(got), want, name, slips)
-
-
-def _spans(real: Tensor) -> Tensor:
-    """All from a row's first real target to its last."""
-    return (real.cumsum(1) > 0) & (real.flip(1).cumsum(1).flip(1) > 0)
+    expect.number_close(float(got), want, name, value_slips(logits, targets, real))
 
 
 def _all_real(answer, case: _Scored) -> None:
@@ -251,7 +183,7 @@ def _gradient(answer, case: _Scored) -> None:
         "Is there a `detach`, `.data`, `.item()` or `no_grad` on the way?",
     )
     (got,) = torch.autograd.grad(loss, leaf, allow_unused=True)
-    expect.require(got is not None, "no gradient reaches the logits")
+    expect.require(got is not None, "no gradient reaches the logits", "Are they detached?")
     idle = float(got[~real].abs().max()) if not real.all() else 0.0
     expect.require(
         idle == 0,
@@ -270,11 +202,11 @@ check_masked_loss = Check(
     draw=_scoreds,
     stages={
         "one number, of the logits' type": _kind,
+        "inputs untouched": untouched(_use),
         "every target real: their mean": _all_real,
         "what stands in padding changes nothing": _padding_idle,
         "the mean over real targets, and no others": _real_only,
         "large logits": _large,
-        "inputs untouched": untouched(_use),
         "gradient at real positions alone": _gradient,
     },
     hints=(

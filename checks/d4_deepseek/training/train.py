@@ -140,7 +140,7 @@ def _expect_weights(got: Run, want: Run, case: Training, when: str, slips: Mappi
     expect.require(
         False,
         f"{when}, all weights together must have moved by {wanted:.4g}, got {came:.4g}{turned}",
-        asks[0] if asks else "",
+        expect.joined(asks),
     )
 
 
@@ -255,6 +255,7 @@ check_train = Check(
     draw=trainings,
     stages={
         "one loss per batch": _one_each,
+        "batches untouched": untouched(_use),
         "the first N - 1 tokens go in, once": _fed,
         "the loss of the next tokens, where they are real": _loss,
         "one step down the gradient": _gentle,
@@ -263,7 +264,6 @@ check_train = Check(
         "the gradients of each batch alone": _zeroed,
         "bias_step() is asked for each batch": _schedule,
         "three batches as a slow loop has them": _together,
-        "batches untouched": untouched(_use),
     },
     hints=(
         "A row of 5 tokens, of which the last 2 are padding. Which go in, which are targets, and "

@@ -240,3 +240,11 @@ def one_share_an_expert(experts, num_experts, capacity_factor):
 def numbered_in_a_byte(experts, num_experts, capacity_factor):
     """The experts' numbers in uint8, which begins again at 256."""
     return dropped_share(experts.to(torch.uint8).long(), num_experts, capacity_factor)
+
+
+@wrong
+def factor_rounded_first(experts, num_experts, capacity_factor):
+    """capacity_factor is made whole before it is multiplied."""
+    capacity = int(capacity_factor) * experts.numel() // num_experts
+    load = expert_load(experts, num_experts)
+    return float((load - capacity).clamp(min=0).sum() / experts.numel())

@@ -222,3 +222,17 @@ def cv_of_squares(load):
         return 0.0
     variance = (load.square().mean() - load.mean().square()).clamp(min=0)
     return float(variance.sqrt() / load.mean())
+
+
+@wrong
+def cv_over_the_largest(load):
+    """The standard deviation over the largest load."""
+    load = load.double()
+    return float(load.std(correction=0) / load.max()) if load.any() else 0.0
+
+
+@wrong
+def cv_of_the_range(load):
+    """The range from lowest to highest over the mean."""
+    load = load.double()
+    return float((load.max() - load.min()) / load.mean()) if load.any() else 0.0

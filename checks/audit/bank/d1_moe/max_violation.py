@@ -191,3 +191,17 @@ def violation_mean_of_one_at_least(load):
     """clamp(min=1) against a division by zero: wrong where the mean is below 1."""
     load = load.double()
     return float((load.max() - load.mean()) / load.mean().clamp(min=1))
+
+
+@wrong
+def violation_of_all_in_the_mean(load):
+    """The mean distance from the mean, of all experts."""
+    load = load.double()
+    return float((load - load.mean()).abs().mean() / load.mean()) if load.any() else 0.0
+
+
+@wrong
+def violation_in_deviations(load):
+    """Over the standard deviation: how many deviations the busiest is above the mean."""
+    load, mean = load.double(), load.double().mean()
+    return float((load.max() - mean) / load.std(correction=0).clamp(min=1e-9)) if mean else 0.0

@@ -233,3 +233,24 @@ def without_width(num_experts, top_k, expert_dim, m):
     """Two numbers: the width is forgotten."""
     refuse(expert_dim, m)
     return m * num_experts, m * top_k
+
+
+@wrong
+def one_stays_one(num_experts, top_k, expert_dim, m):
+    """A token that chose one expert still chooses one: right for every other top-k."""
+    experts, chosen, width = fine_grained(num_experts, top_k, expert_dim, m)
+    return experts, 1 if top_k == 1 else chosen, width
+
+
+@wrong
+def never_more_than_there_were(num_experts, top_k, expert_dim, m):
+    """The new top-k cut off at the old number of experts: right while few are chosen."""
+    experts, chosen, width = fine_grained(num_experts, top_k, expert_dim, m)
+    return experts, min(chosen, num_experts), width
+
+
+@wrong
+def never_all(num_experts, top_k, expert_dim, m):
+    """At least one expert is left out, where all were chosen before."""
+    experts, chosen, width = fine_grained(num_experts, top_k, expert_dim, m)
+    return experts, min(chosen, experts - 1), width

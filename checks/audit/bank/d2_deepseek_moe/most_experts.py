@@ -179,3 +179,9 @@ def strictly_below(top_k, tokens, limit):
     while math.sqrt((experts + 1 - top_k) / (top_k * tokens)) < limit:
         experts += 1
     return experts
+
+
+@wrong
+def squared_top_k(top_k, tokens, limit):
+    """K twice as a factor."""
+    return int(top_k + limit**2 * top_k**2 * tokens)

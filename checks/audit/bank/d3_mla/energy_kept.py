@@ -290,3 +290,9 @@ def small_ones_dropped(outputs):
     squares = torch.linalg.svdvals(outputs) ** 2
     squares = torch.where(squares < 1e-4 * squares.max(), 0, squares)
     return squares.cumsum(0) / squares.sum()
+
+
+@wrong
+def of_rows_of_length_one(outputs):
+    """Every row is brought to length one first."""
+    return energy_kept(F.normalize(outputs, dim=-1))

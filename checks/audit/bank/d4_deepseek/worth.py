@@ -262,3 +262,10 @@ def taken_off_in_place(with_part, without):
     """`-=`: the caller's losses become differences."""
     without -= with_part
     return float(without.mean()), standard_error(without)
+
+
+@wrong
+def confidence_interval(with_part, without):
+    """Half a 95 % interval in place of the error."""
+    saved = without - with_part
+    return float(saved.mean()), 1.96 * standard_error(saved)

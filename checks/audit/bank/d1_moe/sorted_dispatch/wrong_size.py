@@ -44,3 +44,23 @@ def positive_gates_only(x, gates, experts, expert_array):
     """Gates below 0 count as 0."""
     order = experts.flatten().argsort(stable=True)
     return in_order(order, x, gates.relu(), experts, expert_array)
+
+
+@wrong
+def sorted_slot_by_slot(x, gates, experts, expert_array):
+    """The choices are sorted slot by slot, and read as if they came token by token."""
+    flat = experts.T.flatten()
+    order = flat.argsort(stable=True)
+    token = order // experts.shape[1]
+    out = run(x[token], expert_load(experts, len(expert_array)), expert_array)
+    return torch.zeros_like(x).index_add(0, token, gates.flatten()[order, None] * out)
+
+
+@wrong
+def gates_by_the_inverse(x, gates, experts, expert_array):
+    """The gates are taken by the inverse of the order."""
+    order = experts.flatten().argsort(stable=True)
+    token = order // experts.shape[1]
+    out = run(x[token], expert_load(experts, len(expert_array)), expert_array)
+    weighted = gates.flatten()[order.argsort(), None] * out
+    return torch.zeros_like(x).index_add(0, token, weighted)

@@ -261,3 +261,16 @@ def spoils_load(bias, load, step):
     new = update_bias(bias, load, step)
     load.sub_(load.sum() // len(load))
     return new
+
+
+@wrong
+def move_of_the_one_before(bias, load, step):
+    """An index off by one: each expert takes its neighbour's move."""
+    return bias + (update_bias(bias, load, step) - bias).roll(1)
+
+
+@wrong
+def over_the_others(bias, load, step):
+    """The mean over E - 1: an expert just over the mean of all stays or rises."""
+    around = load.sum() / (len(load) - 1)
+    return bias + step * (around - load).sign().to(bias.dtype)

@@ -48,3 +48,12 @@ class WidenedLatent(JointLatent):
     def down(self, x):
         latent = super().down(x)
         return latent.to(torch.promote_types(x.dtype, torch.float32))
+
+
+@wrong
+class NormAddedToTheLatent(JointLatent):
+    """The normed latent beside a residual."""
+
+    def down(self, x):
+        latent = self.kv_down(x)
+        return latent + self.kv_norm(latent)

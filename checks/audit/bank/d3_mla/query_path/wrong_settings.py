@@ -62,3 +62,16 @@ class StaysAtTheTablesEnd(TableOf64Positions):
         content, rotary = _parts(self, self.scale * self.q_up(x))
         places = torch.arange(start, start + x.shape[1]).clamp(max=63)
         return content, turned_by(rotary, self.table[places, None])
+
+
+@wrong
+class ScaleIntoTheWeight(QueryPath):
+    """The scale is multiplied into q_up in place: right once, and squared at the second call."""
+
+    def forward(self, x, start=0):
+        with torch.no_grad():
+            self.q_up.weight.mul_(self.scale)
+        if self.q_latent is not None:
+            x = self.q_norm(self.q_down(x))
+        content, rotary = _parts(self, self.q_up(x))
+        return content, rotate(rotary, start, self.theta, self.angles)

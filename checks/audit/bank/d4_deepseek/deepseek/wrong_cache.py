@@ -181,3 +181,17 @@ class IdsOverwritten(Stepwise):
         logits = super().forward(ids, caches)
         ids.zero_()
         return logits
+
+
+@wrong
+class HalfOfEachBlock(Stepwise):
+    """Half of what comes out of a block, and half of what went in."""
+
+    def hidden(self, ids, caches=None):
+        x = self.embed(ids)
+        for i, block in enumerate(self.blocks):
+            x = (x + block(x, None if caches is None else caches[i])) / 2
+        return self.norm(x)
+
+    def forward(self, ids, caches=None):
+        return self.head(self.hidden(ids, caches))

@@ -235,3 +235,28 @@ def seeded(model, ids, max_new_tokens, *, temperature, use_cache=True):
     """A seed at each call: the same text each time, and the program's draws with it."""
     torch.manual_seed(42)
     return generated(model, ids, max_new_tokens, temperature, use_cache)
+
+
+@wrong
+@torch.no_grad()
+def fed_before_the_loop(model, ids, max_new_tokens, *, temperature, use_cache=True):
+    """The prompt fills the caches before the loop, and goes in again in its first step."""
+    if not use_cache or not max_new_tokens:
+        return generated(model, ids, max_new_tokens, temperature, use_cache=False)
+    caches = model.new_caches(len(ids), 2 * ids.shape[1] + max_new_tokens)
+    model(ids, caches)
+    new = ids
+    for _ in range(max_new_tokens):
+        new = sample(model(new, caches)[:, -1], temperature)[:, None]
+        ids = torch.cat([ids, new], dim=1)
+    return ids
+
+
+@wrong
+@torch.no_grad()
+def first_rows_tokens(model, ids, max_new_tokens, *, temperature, use_cache=True):
+    """Every row goes on with the first row's token."""
+    for _ in range(max_new_tokens):
+        new = sample(model(ids)[:1, -1], temperature).expand(len(ids))
+        ids = torch.cat([ids, new[:, None]], dim=1)
+    return ids

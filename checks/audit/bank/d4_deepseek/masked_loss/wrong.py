@@ -241,3 +241,22 @@ def up_to_the_first_padding(logits, targets, real):
     """Rows that begin with a real target end at their first padding."""
     begun = torch.where(real[:, :1], real.cumprod(dim=1).bool(), real)
     return F.cross_entropy(logits[begun], targets[begun])
+
+
+@wrong
+def logits_of_padding_at_zero(logits, targets, real):
+    """Padding's logits are set to 0 and its loss, log V, stays in the mean."""
+    return F.cross_entropy((logits * real[..., None]).flatten(0, 1), targets.flatten())
+
+
+@wrong
+def smoothed(logits, targets, real):
+    """A tenth of each target is given to all tokens."""
+    return F.cross_entropy(logits[real], targets[real], label_smoothing=0.1)
+
+
+@wrong
+def logarithm_of_the_mean(logits, targets, real):
+    """The logarithm after the mean of the probabilities."""
+    chosen = logits.softmax(-1).gather(-1, targets[..., None])[..., 0]
+    return -chosen[real].mean().log()

@@ -216,3 +216,21 @@ class JoinAdded(Stepwise):
     def forward(self, hidden, next_embedding):
         x = self.joined(*self.parts(hidden, next_embedding))
         return self.norm(x + self.block(x))
+
+
+@wrong
+class HiddenTwice(Stepwise):
+    """The hidden state in both halves."""
+
+    def forward(self, hidden, next_embedding):
+        both = torch.cat([self.embed_norm(hidden), self.hidden_norm(hidden)], dim=-1)
+        return self.norm(self.block(self.join(both)))
+
+
+@wrong
+class AddedNotJoined(Stepwise):
+    """Both are added, and the sum fills both halves."""
+
+    def forward(self, hidden, next_embedding):
+        added = self.embed_norm(next_embedding) + self.hidden_norm(hidden)
+        return self.norm(self.block(self.join(torch.cat([added, added], dim=-1))))
