@@ -2,6 +2,7 @@
 
 import linecache
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,28 +32,58 @@ WAITS = (
     "order, also the one without a token? Do the counts that one sends and another expects agree?"
 )
 
+SIZES = (
+    "Does each process expect from another what that one sends, on the way back with the two sizes "
+    "swapped?"
+)
+
 
 def together(
     answer: object, processes: int, work: Callable[..., Any], *arguments: object
 ) -> list[Any]:
     """What `work(answer, rank, group, *arguments)` returns in each of so many processes.
 
-    Raises Wrong with the rank and the learner's line where one raises, dies, computes for too long
-    or waits in vain, and Unwritten where the answer is still empty.
+    Where there are enough, another group of as many does the same, so that whoever takes all
+    processes for those of the group is found out. Raises Wrong with the rank and the learner's line
+    where one raises, dies, computes for too long or waits in vain, and Unwritten where the answer
+    is still empty.
     """
     outcomes = pool().run(answer, processes, work, arguments)
     first = _first_failure(outcomes)
     if first is None:
-        return [cloudpickle.loads(outcome.value) for outcome in outcomes]
+        return [cloudpickle.loads(outcome.value) for outcome in outcomes[:processes]]
     if first.kind == "unwritten":
         raise Unwritten
     raise Wrong(_told(first, processes))
 
 
+class Together:
+    """What `work` gave in the processes of each case, kept for the later stages of a check."""
+
+    def __init__(self, work: Callable[..., Any]):
+        self.work = work
+        self.answer: object = None
+        self.kept: dict[Any, list[Any]] = {}
+
+    def anew(self, answer: object, processes: int, case: object) -> list[Any]:
+        """The results of all ranks, for the first stage: the answer's parts may have changed."""
+        if answer is not self.answer:
+            self.answer, self.kept = answer, {}
+        self.kept.pop(case, None)
+        return self.again(answer, processes, case)
+
+    def again(self, answer: object, processes: int, case: object) -> list[Any]:
+        """The same, without another run where this answer and case have had one."""
+        if answer is not self.answer or case not in self.kept:
+            self.answer, self.kept = answer, self.kept if answer is self.answer else {}
+            self.kept[case] = together(answer, processes, self.work, case)
+        return self.kept[case]
+
+
 def _first_failure(outcomes: Sequence[Outcome]) -> Outcome | None:
     """The failure that caused the others: those that lost their partner come last."""
     failed = [outcome for outcome in outcomes if outcome.kind]
-    order = ["unwritten", "slow", "raised", "died", "waits"]
+    order = ["unwritten", "slow", "raised", "sizes", "died", "waits"]
     return min(
         failed, key=lambda outcome: (_lost(outcome), order.index(outcome.kind)), default=None
     )
@@ -63,10 +94,12 @@ def _lost(outcome: Outcome) -> bool:
 
 
 def _told(failure: Outcome, processes: int) -> str:
-    who = f"process {failure.rank} of {processes}"
+    who = f"process {failure.rank % processes} of {processes}"
     at = f", at {failure.place}" if failure.place else ""
     if failure.kind == "waits" or _lost(failure):
         return f"{who} waits for others that never answer{at}. {WAITS}"
+    if failure.kind == "sizes":
+        return f"more rows arrive at {who} than it expects. {SIZES}"
     if failure.kind == "died":
         return f"{who} died{at}. Does a line end the whole process?"
     verb = "raised " if failure.kind == "raised" else ""
@@ -110,20 +143,21 @@ class Pool:
         self, answer: object, processes: int, work: Callable, arguments: Sequence[object]
     ) -> list[Outcome]:
         """The outcome of each rank; afterwards all workers are ready for the next task."""
-        while len(self.workers) < processes:
+        everybody = processes * (MOST // processes if processes > 1 else 2)
+        while len(self.workers) < everybody:
             self.workers.append(self._started())
-        chosen = self.workers[:processes]
+        chosen = self.workers[:everybody]
         sent = cloudpickle.dumps(_Call(work, answer, tuple(arguments)))
         meeting = f"task {next(self.numbers)}"
-        for rank, each in enumerate(chosen):
-            task = Task(
-                sent, rank, processes, self.store.port, meeting, SECONDS, _sources_of(answer)
-            )
-            each.connection.send(task)
+        more = self.store.port, meeting, SECONDS, _sources_of(answer)
+        for number, each in enumerate(chosen):
+            each.connection.send(Task(sent, number, everybody, processes, *more))
         outcomes = self._outcomes(chosen)
         for rank, each in enumerate(chosen):
             self._make_ready(rank, each, outcomes)
-        return [outcomes.get(rank) or Outcome(rank, kind="waits") for rank in range(processes)]
+        return [
+            outcomes.get(number) or Outcome(number, kind="waits") for number in range(everybody)
+        ]
 
     def _started(self) -> _Worker:
         ours, theirs = self.context.Pipe()
@@ -152,7 +186,7 @@ class Pool:
 
     def _make_ready(self, rank: int, each: _Worker, outcomes: dict[int, Outcome]) -> None:
         """Ends the group of a worker that has answered, and replaces any other."""
-        if rank in outcomes and outcomes[rank].kind != "died":
+        if rank in outcomes and outcomes[rank].kind not in ("died", "sizes"):
             each.connection.send("next")
             return
         each.process.kill()
@@ -175,7 +209,9 @@ def _received(rank: int, each: _Worker) -> Outcome:
     try:
         return each.connection.recv()
     except (EOFError, OSError):
-        return Outcome(rank, kind="died")
+        each.process.join(5)
+        aborted = each.process.exitcode == -signal.SIGABRT
+        return Outcome(rank, kind="sizes" if aborted else "died")
 
 
 def _sources_of(answer: object) -> dict[str, Any]:

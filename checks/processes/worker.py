@@ -22,14 +22,16 @@ LOOPBACK = "lo" if os.path.exists("/sys/class/net/lo") else ""
 
 @dataclass(frozen=True)
 class Task:
-    """What one process is to do as `rank` of `count`: `work` is a pickled function of the group.
+    """What one process is to do: `work` is a pickled function of its rank in a group of `count`.
 
-    `sources` are the lines of the files that the learner's code stands in, for messages; `place`
-    is where the processes of this task meet.
+    `number` is its own among all processes, which may be those of several such groups. `sources`
+    are the lines of the files that the learner's code stands in, for messages; `place` is where the
+    processes of this task meet.
     """
 
     work: bytes
-    rank: int
+    number: int
+    everybody: int
     count: int
     port: int
     place: str
@@ -39,7 +41,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a process gave; or what went wrong there: `kind` raised, unwritten or slow, and where."""
+    """What a process gave; or what went wrong in it: `kind` is raised, unwritten or slow."""
 
     rank: int
     value: Any = None
@@ -51,6 +53,7 @@ class Outcome:
 def serve(connection: Connection) -> None:
     """Runs tasks until the connection ends; after each the group stays until the pool says so."""
     torch.set_num_threads(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # gloo's last words, which the pool tells better
     if LOOPBACK:
         os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK
     while True:
@@ -68,19 +71,19 @@ def _outcome(task: Task) -> Outcome:
     linecache.cache.update(task.sources)
     try:
         value = time_limit.call(lambda: _run(task), task.seconds)
-        return Outcome(task.rank, cloudpickle.dumps(value))
+        return Outcome(task.number, cloudpickle.dumps(value))
     except NotImplementedError as error:
         return _failed(task, error, "unwritten")
     except time_limit.TooSlow as slow:
         place = traceback.place_of_frame(slow.frame) or ""
-        return Outcome(task.rank, kind="slow", said=str(slow), place=place)
+        return Outcome(task.number, kind="slow", said=str(slow), place=place)
     except BaseException as error:
         return _failed(task, error, "raised")
 
 
 def _failed(task: Task, error: BaseException, kind: str) -> Outcome:
     place = traceback.place(error) or ""
-    return Outcome(task.rank, kind=kind, said=traceback.sentence(error), place=place)
+    return Outcome(task.number, kind=kind, said=traceback.sentence(error), place=place)
 
 
 def _run(task: Task) -> object:
@@ -88,9 +91,10 @@ def _run(task: Task) -> object:
     dist.init_process_group(
         "gloo",
         store=dist.PrefixStore(task.place, store),
-        rank=task.rank,
-        world_size=task.count,
+        rank=task.number,
+        world_size=task.everybody,
         timeout=WAIT,
     )
+    group, _ = dist.new_subgroups(group_size=task.count)
     work = cloudpickle.loads(task.work)
-    return work(task.rank, dist.group.WORLD)
+    return work(task.number % task.count, group)

@@ -60,21 +60,17 @@ class Spread:
             return nn.ModuleList(SwiGLU(WIDTH, 5) for _ in range(self.num_experts)).double()
 
 
-def spreads(rng: random.Random, sizes: Sequence[int] = (1, 2, 4)) -> list[Spread]:
-    """One case per number of processes; of several, one has no token, and none as many as another.
-
-    Where there are four, a whole process' experts may be chosen by nobody but one token.
-    """
-    return [_spread(rng, processes) for processes in sizes]
+def spreads(rng: random.Random, sizes: Sequence[int]) -> list[Spread]:
+    """One case per number of processes; of several, one has no token, none as many as another."""
+    return [spread(rng, processes, idle=processes > 1) for processes in sizes]
 
 
-def _spread(rng: random.Random, processes: int) -> Spread:
+def spread(rng: random.Random, processes: int, *, idle: bool) -> Spread:
+    """A case in which one process is `idle`: it has no token."""
     tokens = rng.sample(range(3, 11), processes)
-    if processes > 1:
+    if idle:
         tokens[rng.randrange(processes)] = 0
     local = rng.choice((2, 3)) if processes > 1 else 5
     num_experts = processes * local
-    top_k = rng.choice((2, 3))
-    return Spread(
-        tuple(tokens), num_experts, top_k, rng.randrange(num_experts), rng.randrange(9999)
-    )
+    top_k, unused = rng.choice((2, 3)), rng.randrange(num_experts)
+    return Spread(tuple(tokens), num_experts, top_k, unused, rng.randrange(9999))

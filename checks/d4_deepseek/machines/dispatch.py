@@ -11,7 +11,7 @@ from checks.d4_deepseek.machines.rows import check_rows_to_send
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.result import Wrong
-from checks.processes.pool import together
+from checks.processes.pool import Together
 from solutions import d4_machines as reference
 from solutions.d1_moe import dispatch_combine
 
@@ -73,12 +73,20 @@ def _in_one(case: Spread) -> list[Made]:
     return [one | {"every": every} for one in made]
 
 
-def _made(answer: Callable, case: Spread) -> list[Made]:
-    return together(answer, case.processes, _in_process, case)
+_TOGETHER = Together(_in_process)
+
+
+def _shapes(answer: Callable, case: Spread) -> None:
+    _look(_TOGETHER.anew(answer, case.processes, case), case)
 
 
 def _outputs(answer: Callable, case: Spread) -> list[Made]:
-    found = _made(answer, case)
+    found = _TOGETHER.again(answer, case.processes, case)
+    _look(found, case)
+    return found
+
+
+def _look(found: list[Made], case: Spread) -> None:
     for rank, made in enumerate(found):
         y = f"y of process {rank}"
         shape = case.tokens[rank], WIDTH
@@ -88,11 +96,6 @@ def _outputs(answer: Callable, case: Spread) -> list[Made]:
             f"x, gates and experts of process {rank} must not be changed, and one was",
             "Does a line write into it in place (`+=`, `[...] =`, a name ending in `_`)?",
         )
-    return found
-
-
-def _shapes(answer: Callable, case: Spread) -> None:
-    _outputs(answer, case)
 
 
 def _values(answer: Callable, case: Spread) -> None:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from checks.d2_deepseek_moe.bias import check_update_bias
-from checks.d4_deepseek.machines.cases import Spread, spreads
+from checks.d4_deepseek.machines.cases import Spread, spread
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.seeded import seeded
-from checks.processes.pool import together
+from checks.processes.pool import Together
 from solutions import d4_machines as reference
 from solutions.d1_moe import expert_load
 from solutions.d2_deepseek_moe import DeepSeekMoE, update_bias
@@ -72,11 +72,16 @@ def _draws(rng: random.Random) -> list[Batch]:
     """Cases in which the loads of the processes pull the bias of an expert in both directions."""
     found: list[Batch] = []
     for segments, processes in ((1, 2), (2, 4), (1, 1)):
-        batch = Batch(spreads(rng, (processes,))[0], segments, rng.uniform(0.01, 0.1))
+        batch = _batch(rng, segments, processes)
         while processes > 1 and not _differ(batch):
-            batch = Batch(spreads(rng, (processes,))[0], segments, batch.step)
+            batch = _batch(rng, segments, processes)
         found.append(batch)
     return found
+
+
+def _batch(rng: random.Random, segments: int, processes: int) -> Batch:
+    case = spread(rng, processes, idle=processes > 2)
+    return Batch(case, segments, rng.uniform(0.01, 0.1))
 
 
 def _differ(batch: Batch) -> bool:
@@ -106,8 +111,20 @@ def _in_process(answer: Callable, rank: int, group: Any, batch: Batch) -> dict[s
     }
 
 
+_TOGETHER = Together(_in_process)
+
+
+def _shapes(answer: Callable, batch: Batch) -> None:
+    _look(_TOGETHER.anew(answer, batch.spread.processes, batch), batch)
+
+
 def _made(answer: Callable, batch: Batch) -> list[dict[str, Any]]:
-    found = together(answer, batch.spread.processes, _in_process, batch)
+    found = _TOGETHER.again(answer, batch.spread.processes, batch)
+    _look(found, batch)
+    return found
+
+
+def _look(found: list[dict[str, Any]], batch: Batch) -> None:
     for made in found:
         experts = batch.spread.num_experts
         expect.tensor(made["load"], "the load", (experts,), torch.int64, "", ("expert",))
@@ -121,11 +138,6 @@ def _made(answer: Callable, batch: Batch) -> list[dict[str, Any]]:
             "layer.router.bias must stay the router's own buffer, and it was replaced",
             "Is the new bias copied into it (`.copy_`)?",
         )
-    return found
-
-
-def _shapes(answer: Callable, batch: Batch) -> None:
-    _made(answer, batch)
 
 
 def _loads(answer: Callable, batch: Batch) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,10 +14,13 @@ from checks.grading.check import Check
 from checks.grading.stages import Used, untouched
 from solutions import d4_machines as reference
 
+MANY = 300  # tokens
+
 
 def _draws(rng: random.Random) -> list[Spread]:
-    """Of each case the process with most tokens is looked at, and then one that has none."""
-    return spreads(rng, (2, 4, 1, 3))
+    """Small ones, and one of so many rows that a sort which is not stable shows."""
+    many = Spread((MANY, 0), 6, 3, rng.randrange(6), rng.randrange(9999))
+    return [*spreads(rng, (2, 4, 1, 3)), many]
 
 
 def _made(answer: Callable, case: Spread, rank: int | None = None) -> tuple[Tensor, Tensor]:
@@ -102,10 +106,8 @@ def _order(answer: Callable, case: Spread) -> None:
 def _stable(answer: Callable, case: Spread) -> None:
     flat = case.choices(_busiest(case)).flatten()
     got = _made(answer, case)[0]
-    same = [
-        (a, b) for a, b in zip(got.tolist(), got.tolist()[1:], strict=False) if flat[a] == flat[b]
-    ]
-    turned = [(a, b) for a, b in same if a > b]
+    neighbours = pairwise(got.tolist())
+    turned = [(a, b) for a, b in neighbours if flat[a] == flat[b] and a > b]
     if turned:
         expect.require(
             False,
