@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import helpers  # noqa: F401  before torch: its threads then sleep while they wait
-from benchmarks import accelerator, break_even, coherent, decode, dispatch, peak_memory
+from benchmarks import accelerator, break_even, coherent, decode, dispatch, live, peak_memory
 from benchmarks.side_by_side import rows, table
 
 BENCHMARKS: dict[str, Callable[..., None]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
     "coherent": coherent.main,
     "decode": decode.main,
     "dispatch": dispatch.main,
+    "live": live.main,
 }
 
 

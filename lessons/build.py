@@ -5,10 +5,13 @@ import sys
 import time
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 from lessons.execute import execute
 from lessons.freshness import digest, stale_learner, stale_solved, stale_studies, stems
 from lessons.notebooks import as_text, learner_notebook, solved_notebook, write
-from lessons.percent import LessonError
+from lessons.percent import LessonError, read_lesson
+from lessons.sections import seconds_by_section
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 2_000_000
@@ -22,6 +25,7 @@ def build_learner(root: Path, stem: str) -> None:
 def build_solved(root: Path, stem: str) -> None:
     """`solutions/<stem>.ipynb` is the solved lesson, executed in `solutions/`, with its digest.
 
+    It keeps how long each section ran, which the minutes in its headings are reckoned from.
     Raises `LessonError`, and leaves the old file, where a study that the lesson reads is stale, a
     cell fails or the file gets too large.
     """
@@ -30,14 +34,24 @@ def build_solved(root: Path, stem: str) -> None:
         raise LessonError("\n".join(stale))
     notebook, made_from = solved_notebook(root, stem), digest(root, stem)
     try:
-        execute(notebook, root / "solutions")
+        ran = execute(notebook, root / "solutions")
     except LessonError as error:
         raise LessonError(f"{name}: {error}") from error
-    notebook.metadata["course"] = {"digest": made_from}
+    seconds = seconds_by_section(read_lesson(root / "lessons" / f"{stem}.py"), ran)
+    notebook.metadata["course"] = {"digest": made_from, "seconds": seconds}
     size = len(as_text(notebook).encode())
     if size >= MAX_BYTES:
         raise LessonError(f"{name} would have {size:,} bytes; it must stay below {MAX_BYTES:,}")
     write(notebook, root / name)
+    _renew_texts(notebook, solved_notebook(root, stem))
+    write(notebook, root / name)
+
+
+def _renew_texts(notebook: NotebookNode, wanted: NotebookNode) -> None:
+    """The texts say the minutes that the notebook's own run times give; outputs stay."""
+    for cell, new in zip(notebook.cells, wanted.cells, strict=True):
+        if cell.cell_type == "markdown":
+            cell.source, cell.id = new.source, new.id
 
 
 def check(root: Path, chosen: list[str]) -> list[str]:
@@ -69,6 +83,7 @@ def build(root: Path, chosen: list[str], *, stubs: bool, force: bool) -> None:
         start = time.perf_counter()
         build_solved(root, stem)
         print(f"solutions/{stem}.ipynb executed in {time.perf_counter() - start:.0f} s")
+        build_learner(root, stem)  # its minutes count the time that the cells just ran
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

@@ -1,5 +1,6 @@
 """Running a notebook from the top and keeping what its cells show, and nothing of the run."""
 
+import time
 from pathlib import Path
 
 from nbclient import NotebookClient
@@ -12,11 +13,11 @@ from lessons.percent import LessonError
 CELL_SECONDS = 300
 
 
-def execute(notebook: NotebookNode, folder: Path) -> None:
+def execute(notebook: NotebookNode, folder: Path) -> list[float]:
     """Every code cell of `notebook` holds its outputs, run in `folder` in one new kernel.
 
-    Progress bars keep their last state. Raises `LessonError` that names the first cell to fail,
-    with nbclient's own error as its cause.
+    Returns the seconds that each cell ran. Progress bars keep their last state. Raises
+    `LessonError` that names the first cell to fail, with nbclient's own error as its cause.
     """
     client = NotebookClient(
         notebook,
@@ -28,12 +29,16 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
         # Else each kernel warns that its loopback connection is not encrypted.
         config=Config(KernelManager={"transport_encryption": "auto"}),
     )
+    seconds = []
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
+            start = time.perf_counter()
             try:
                 client.execute_cell(cell, index)
             except (CellControlSignal, DeadKernelError) as error:
                 raise LessonError(_sentence(cell, index, error)) from error
+            seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def _sentence(cell: NotebookNode, index: int, error: Exception) -> str:

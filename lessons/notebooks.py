@@ -8,11 +8,11 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from checks import CHECKS
 from helpers.atomic_file import write_atomically
-from helpers.solution_markers import solved, source_of, stub
-from lessons.minutes import with_minutes
-from lessons.percent import Cell, LessonError, read_lesson
+from helpers.solution_markers import solved, stub
+from lessons.exercise_code import made_of
+from lessons.percent import FOLDED, Cell, read_lesson
+from lessons.placeholders import filled
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -32,9 +32,7 @@ def solved_notebook(root: Path, stem: str) -> NotebookNode:
 
 
 def _cells(root: Path, stem: str) -> list[Cell]:
-    minutes = {check.id: check.minutes for check in CHECKS.values()}
-    cells = read_lesson(root / "lessons" / f"{stem}.py")
-    return [with_minutes(cell, minutes) for cell in cells]
+    return filled(root, stem, read_lesson(root / "lessons" / f"{stem}.py"))
 
 
 def _notebook(root: Path, cells: list[Cell], fill: Callable[[str], str]) -> NotebookNode:
@@ -48,25 +46,17 @@ def _notebook(root: Path, cells: list[Cell], fill: Callable[[str], str]) -> Note
 def _node(root: Path, cell: Cell, id: str, fill: Callable[[str], str]) -> NotebookNode:
     if cell.kind == "markdown":
         return new_markdown_cell(cell.source, id=id, metadata=_metadata(cell))
-    source = _filled(root, cell, fill) if "exercise" in cell.tags else cell.source
+    source = made_of(root, cell, fill) if "exercise" in cell.tags else cell.source
     return new_code_cell(source, id=id, metadata=_metadata(cell))
 
 
 def _metadata(cell: Cell) -> dict:
-    named = {"tags": list(cell.tags), "exercise": cell.exercise}
+    named = {
+        "tags": list(cell.tags),
+        "exercise": cell.exercise,
+        "jupyter": dict(FOLDED) if cell.folded else None,
+    }
     return {key: value for key, value in named.items() if value}
-
-
-def _filled(root: Path, cell: Cell, fill: Callable[[str], str]) -> str:
-    module, name = cell.imported
-    try:
-        text = (root / "solutions" / f"{module}.py").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise LessonError(f"{cell.place}: there is no solutions/{module}.py") from None
-    try:
-        return fill(source_of(text, name))
-    except (ValueError, SyntaxError) as error:
-        raise LessonError(f"{cell.place}: solutions/{module}.py, {name}: {error}") from None
 
 
 def _ids(cells: list[Cell]) -> list[str]:

@@ -1,7 +1,8 @@
 """A lesson's cells, read from its percent script and refused where they break the rules.
 
 A cell is text, plain code, or code tagged `setup`, `exercise` or `check`; the last two carry the
-id of their exercise: `# %% tags=["exercise"] exercise="D1.1"`.
+id of their exercise: `# %% tags=["exercise"] exercise="D1.1"`. A code cell that need not be read is
+folded by `jupyter={"source_hidden": true}`.
 """
 
 import re
@@ -9,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-METADATA = {"tags", "exercise"}
+METADATA = {"tags", "exercise", "jupyter"}
+FOLDED = {"source_hidden": True}
 EXERCISE = re.compile(r"from solutions\.(\w+) import (\w+)")
 
 
@@ -26,6 +28,7 @@ class Cell:
     tags: tuple[str, ...]
     exercise: str | None
     place: str
+    folded: bool = False
 
     @property
     def imported(self) -> tuple[str, str]:
@@ -70,7 +73,14 @@ def _cell(node, number: int, file: str) -> Cell:
     if unknown:
         raise LessonError(f"{place}: unknown cell metadata {', '.join(sorted(unknown))}")
     tags = tuple(node.metadata.get("tags", ()))
-    cell = Cell(node.cell_type, node.source, tags, node.metadata.get("exercise"), place)
+    jupyter = node.metadata.get("jupyter")
+    exercise = node.metadata.get("exercise")
+    cell = Cell(node.cell_type, node.source, tags, exercise, place, folded=bool(jupyter))
+    if jupyter and (dict(jupyter) != FOLDED or cell.kind != "code" or exercise):
+        raise LessonError(
+            f"{place}: only a code cell that is no exercise or check may be folded, "
+            f'by jupyter={{"source_hidden": true}}'
+        )
     _refuse_half_marked(cell)
     return cell
 

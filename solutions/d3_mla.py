@@ -1,4 +1,4 @@
-"""D3, the reference: Multi-head Latent Attention, as the plan has it and as DeepSeek published it.
+"""D3, the reference: attention through two latents, and Multi-head Latent Attention as published.
 
 Letters: B batch, L new positions, S positions seen so far, D = d_model, H = num_heads, N rows,
 R = d_latent, d = d_head, r = d_rope, v = d_value, W = H·d.
@@ -31,7 +31,7 @@ from helpers.model.llama import RMSNorm, rotate
 
 
 class LatentProjections(nn.Module):
-    """The plan's two latents: keys and values are each compressed to `d_latent` and expanded again.
+    """Keys and values each pass through a latent of `d_latent`: two latents, as in the study plan.
 
     `.down(x)` returns what is cached, the latent of the keys and that of the values; `.up(k, v)`
     what attention needs. `k_down`, `v_down`, `k_up` and `v_up` are linear maps without bias; rows
@@ -203,7 +203,7 @@ class RotaryKey(nn.Module):
 
     `helpers.model.llama.rotate` rotates pairs of neighbours, by `angles` in radians per position,
     one per pair; by theta's where they are None. The key comes from x itself, not from the latent,
-    and has no norm (V2p, eq. 15).
+    for which V2p gives no reason, and has no norm (V2p, eq. 15).
     """
 
     def __init__(

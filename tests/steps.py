@@ -97,7 +97,7 @@ def judging(stem: str) -> dict[str, tuple[str, ...]]:
 
 
 def full_steps() -> list[Step]:
-    studies = sorted((ROOT / "tests" / "studies").glob("test_*.py"))
+    studies = sorted((ROOT / "tests" / "studies").rglob("test_*.py"))
     named = [
         (path.stem.removeprefix("test_"), path.relative_to(ROOT).as_posix()) for path in studies
     ]

@@ -93,7 +93,6 @@ def _dropped_none(answer, case: Routing) -> None:
 check_dropped_share = Check(
     id="D1.I2",
     name="dropped_share",
-    minutes=30,
     reference_answer=reference.dropped_share,
     draw=choices,
     stages={

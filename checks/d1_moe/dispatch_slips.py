@@ -46,6 +46,9 @@ def combination_slips(
         "Does the gate weigh what comes out of the expert, and not what goes in?": lambda: (
             _weighted_before(x, gates, experts, array)
         ),
+        "Are a token's shares summed, and not the largest of them taken?": lambda: _largest(
+            x, gates, experts, array
+        ),
         "Is the sum divided by K?": lambda: slow(gates) / top_k,
         RESIDUAL: lambda: slow(gates) + x,
         "Does each expert read x, and not what the experts before it made?": lambda: (
@@ -136,6 +139,13 @@ def _brought_back(
     by, one = gates.flatten()[order, None], experts.flatten()[order, None]
     rows = slow_combination(x[order // experts.shape[1]], by, one, array)
     return rows[order].unflatten(0, experts.shape).sum(1)
+
+
+def _largest(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:
+    """The largest share, or 0, in each number of y."""
+    slots = zip(gates.split(1, 1), experts.split(1, 1), strict=True)
+    shares = [slow_combination(x, gate, expert, array) for gate, expert in slots]
+    return torch.stack(shares).amax(0).clamp(min=0)
 
 
 def _weighted_before(x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:

@@ -223,7 +223,6 @@ def _array_gradients(answer: type, case: Routing) -> None:
 check_expert_array = Check(
     id="D1.2",
     name="ExpertArray",
-    minutes=10,
     reference_answer=reference.ExpertArray,
     draw=routings,
     stages=in_both_modes(

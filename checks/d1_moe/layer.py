@@ -269,7 +269,6 @@ def _expect_idle_unread(answer: type, case: Routing) -> None:
 check_moe_layer = Check(
     id="D1.5",
     name="MoELayer",
-    minutes=15,
     reference_answer=reference.MoELayer,
     draw=routings,
     stages=in_both_modes(

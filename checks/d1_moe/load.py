@@ -82,7 +82,6 @@ def _load_use(answer, case: Routing) -> Used:
 check_expert_load = Check(
     id="D1.4a",
     name="expert_load",
-    minutes=5,
     reference_answer=reference.expert_load,
     draw=choices,
     stages={

@@ -120,6 +120,7 @@ def _violation(load: Tensor) -> float:
 
 
 _ALL_EXPERTS = "Are experts that nobody chose left out? The mean is over all E."
+_FOUR = "Is E the length of load, and not always 4?"
 _NOT_ROUNDED = "Is the mean rounded? It need not be a whole number."
 _BELOW_ONE = "Is the mean kept from falling below 1? With fewer choices than experts it does."
 _MEDIAN = "Is it the mean that divides, and not the median?"
@@ -131,7 +132,6 @@ _ALL_IDLE = "Does 0.0 come as soon as one expert is idle? Only where all loads a
 check_load_cv = Check(
     id="D1.4b",
     name="load_cv",
-    minutes=5,
     reference_answer=reference.load_cv,
     draw=_loads,
     stages=_metric_stages(
@@ -163,6 +163,18 @@ check_load_cv = Check(
             "Is that the deviation of one expert alone, the one furthest off?": lambda x: float(
                 (x - x.mean()).abs().max() / x.mean()
             ),
+            "Is it divided by the mean, and not multiplied?": lambda x: float(
+                x.std(correction=0) * x.mean()
+            ),
+            _FOUR: lambda x: float(((x - x.sum() / 4) ** 2).sum().div(4).sqrt() / (x.sum() / 4)),
+            f"{_FOUR} Here the deviation is right.": lambda x: float(
+                x.std(correction=0) / (x.sum() / 4)
+            ),
+            "Is the mean of the squares less the square of the mean taken in float32? Of large "
+            "loads nothing is left of that: take the mean off first.": lambda x: float(
+                (x.float().square().mean() - x.float().mean().square()).clamp(min=0).sqrt()
+                / x.float().mean()
+            ),
             "Is that MaxVio, which looks at the busiest expert alone?": _violation,
             _ALL_EXPERTS: lambda x: _cv(_busy(x)),
             _NOT_ROUNDED: lambda x: float(
@@ -191,7 +203,6 @@ check_load_cv = Check(
 check_max_violation = Check(
     id="D1.4c",
     name="max_violation",
-    minutes=5,
     reference_answer=reference.max_violation,
     draw=_loads,
     stages=_metric_stages(
@@ -221,6 +232,13 @@ check_max_violation = Check(
             "Is it added to the mean, where the mean is to be taken off?": lambda x: float(
                 (x.max() + x.mean()) / x.mean()
             ),
+            "Is it divided by the mean, and not multiplied?": lambda x: float(
+                x.max() * x.mean() - 1
+            ),
+            "Is it the busiest expert, and not the second busiest?": lambda x: float(
+                x.sort().values[-2] / x.mean() - 1
+            ),
+            _FOUR: lambda x: float(x.max() / (x.sum() / 4) - 1),
             "Is 1 taken off once?": lambda x: float(x.max() / x.mean() - 2),
             "Is the busiest expert in the mean too? It is that of all E.": lambda x: float(
                 x.max() * (len(x) - 1) / (x.sum() - x.max()) - 1 if len(x) > 1 else math.nan

@@ -129,6 +129,8 @@ def _gate_slips(probs: Tensor, logits: Tensor, x: Tensor) -> dict[str, Tensor]:
     apart = "Does each gate stand in the slot of its own expert?"
     return {
         "Do all chosen experts get the same gate?": torch.ones_like(probs),
+        "Are the probabilities themselves divided, and not their roots?": probs.sqrt(),
+        "Are the probabilities themselves divided, and not their squares?": probs.square(),
         "Does a softmax run over the probabilities once more?": probs.exp(),
         "Is it a sigmoid where the softmax belongs?": logits.sigmoid(),
         "Are the logits divided by their sum, without a softmax?": logits,
@@ -253,7 +255,6 @@ def _compared_router(router: Built, inputs: tuple) -> Tensor:
 check_router = Check(
     id="D1.1",
     name="TopKRouter",
-    minutes=15,
     reference_answer=reference.TopKRouter,
     draw=routings,
     stages=in_both_modes(

@@ -215,7 +215,6 @@ def _update_steps(answer, case: _Update) -> None:
 check_update_bias = Check(
     id="D2.3c",
     name="update_bias",
-    minutes=10,
     reference_answer=reference.update_bias,
     draw=_updates,
     stages={

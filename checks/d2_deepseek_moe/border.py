@@ -107,7 +107,6 @@ def _border_value(answer, case: Border) -> None:
 check_most_experts = Check(
     id="D2.I2",
     name="most_experts",
-    minutes=20,
     reference_answer=reference.most_experts,
     draw=_borders,
     stages={"a whole number": _border_kind, "the border that a search finds": _border_value},

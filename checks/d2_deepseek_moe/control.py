@@ -222,7 +222,6 @@ def _control_use(answer, case: Control) -> Used:
 check_control_bias = Check(
     id="D2.I1",
     name="control_bias",
-    minutes=20,
     reference_answer=reference.control_bias,
     draw=_controls,
     stages={

@@ -109,7 +109,6 @@ def _finer_refuses(answer, case: _Finer) -> None:
 check_fine_grained = Check(
     id="D2.2c",
     name="fine_grained",
-    minutes=10,
     reference_answer=reference.fine_grained,
     draw=_finers,
     stages={

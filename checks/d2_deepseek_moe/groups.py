@@ -208,7 +208,6 @@ def _groups_use(answer, case: _Grouped) -> Used:
 check_keep_top_groups = Check(
     id="D2.3a",
     name="keep_top_groups",
-    minutes=15,
     reference_answer=reference.keep_top_groups,
     draw=_groupeds,
     stages={

@@ -233,7 +233,6 @@ def _layer_gradients(answer: type, case: Biased) -> None:
 check_deepseek_moe = Check(
     id="D2.3d",
     name="DeepSeekMoE",
-    minutes=20,
     reference_answer=reference.DeepSeekMoE,
     draw=_layers,
     stages=in_both_modes(

@@ -111,6 +111,10 @@ class SlowLayer:
 
         return {
             "Where do the gates come in?": lambda: self.routed(torch.ones_like(gates)) + shared,
+            "Are the routed experts added once?": lambda: 2 * self.routed() + shared,
+            "Are the shared experts added as they are, without a gate?": lambda: (
+                self.routed() + shared * gates.mean()
+            ),
             "Do the gates come in twice?": lambda: self.routed(gates**2) + shared,
             "Does the bias leak into the gates?": lambda: (
                 self.routed(gates + bias[experts]) + shared

@@ -264,7 +264,6 @@ def _compared_rebalance(function, inputs: tuple) -> Tensor:
 check_rebalance = Check(
     id="D2.3e",
     name="rebalance",
-    minutes=15,
     reference_answer=reference.rebalance,
     draw=_batches,
     stages={

@@ -228,7 +228,6 @@ def _compared_router(answer: type) -> Built:
 check_biased_router = Check(
     id="D2.3b",
     name="BiasedRouter",
-    minutes=20,
     reference_answer=reference.BiasedRouter,
     draw=biased_cases,
     stages=in_both_modes(

@@ -153,7 +153,6 @@ def _expect_gradient(call: Callable, name: str, value: Tensor, case: _Cut) -> No
 check_segment_tokens = Check(
     id="D2.2a",
     name="segment_tokens",
-    minutes=10,
     reference_answer=reference.segment_tokens,
     draw=_cuts,
     stages={
@@ -223,7 +222,6 @@ def _merge_gradient(answer, case: _Cut) -> None:
 check_merge_segments = Check(
     id="D2.2b",
     name="merge_segments",
-    minutes=5,
     reference_answer=reference.merge_segments,
     draw=_cuts,
     stages={

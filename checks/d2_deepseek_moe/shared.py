@@ -197,6 +197,9 @@ def _order_slips(outs: Tensor, experts: list, tokens: Tensor, case: _Shared) -> 
         "Is x added once per shared expert? The residual is the block's work.": lambda: (
             outs.sum(0) + case.num_shared * tokens
         ),
+        "Is x brought to length 1 first? That is the block's work.": lambda: sum(
+            _swiglu(units, F.normalize(tokens, dim=-1)) for units in experts
+        ),
         "Is x normalised first? That is the block's work.": lambda: sum(
             _swiglu(units, normed) for units in experts
         ),
@@ -258,7 +261,6 @@ def _shared_gradients(answer: type, case: _Shared) -> None:
 check_shared_experts = Check(
     id="D2.1",
     name="SharedExperts",
-    minutes=10,
     reference_answer=reference.SharedExperts,
     draw=_shareds,
     stages=in_both_modes(

@@ -37,6 +37,8 @@ def _append(cache: Built, parts: list[Tensor], seen: int, case: Cached) -> list[
         rows = part.shape[1] if isinstance(part, Tensor) and part.ndim == 3 else seen
         if rows == case.capacity != seen:
             ask = "Does the whole buffer come back, where only its used positions are asked for?"
+        elif isinstance(part, Tensor) and (*part.shape[:-1],) == shape[:-1] != (0,):
+            ask = "Do the parts come back in the order of the widths, the first one first?"
         elif rows < seen:
             ask = "Do the new positions come back alone? All so far are asked for."
         if isinstance(part, Tensor) and part.shape == shape:
@@ -313,7 +315,6 @@ def _compared_inputs() -> tuple:
 check_latent_cache = Check(
     id="D3.2",
     name="LatentCache",
-    minutes=20,
     reference_answer=reference.LatentCache,
     draw=caches,
     stages={

@@ -254,7 +254,6 @@ def _kept(answer, inputs: tuple) -> Tensor:
 check_latents_from_mha = Check(
     id="D3.3f",
     name="latents_from_mha",
-    minutes=25,
     reference_answer=reference.latents_from_mha,
     draw=traineds,
     stages={

@@ -227,7 +227,6 @@ def _use(answer, case: _Spread) -> Used:
 check_energy_kept = Check(
     id="D3.I1",
     name="energy_kept",
-    minutes=30,
     reference_answer=reference.energy_kept,
     draw=_spreads,
     stages={

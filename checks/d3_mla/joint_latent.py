@@ -196,7 +196,6 @@ def _joint_gradients(answer: type, case: Latent) -> None:
 check_joint_latent = Check(
     id="D3.3b",
     name="JointLatent",
-    minutes=10,
     reference_answer=reference.JointLatent,
     draw=latents,
     stages={

@@ -221,7 +221,6 @@ def _round_trip(projections: Built, inputs: tuple) -> Tensor:
 check_latent_projections = Check(
     id="D3.1",
     name="LatentProjections",
-    minutes=10,
     reference_answer=reference.LatentProjections,
     draw=_squeezeds,
     stages={

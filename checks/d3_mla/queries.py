@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
@@ -82,6 +83,9 @@ def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> di
         plain = slow_latent(x, down, torch.ones_like(norm))
         slips = {
             "Is the latent normed before q_up?": lambda: _heads(x @ down.T, up, case),
+            "Is the latent normed, and not x? The norm stands behind q_down.": lambda: _heads(
+                F.rms_norm(x, x.shape[-1:], eps=1e-6) @ down.T, up, case
+            ),
             "Is the norm the layer's own self.q_norm, with its weight?": lambda: _heads(
                 plain, up, case
             ),
@@ -214,7 +218,6 @@ def _query_gradients(answer: type, case: Latent) -> None:
 check_query_path = Check(
     id="D3.3a",
     name="QueryPath",
-    minutes=15,
     reference_answer=reference.QueryPath,
     draw=latents,
     stages=as_taken(

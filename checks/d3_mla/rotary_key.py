@@ -137,7 +137,6 @@ def _key_gradients(answer: type, case: Latent) -> None:
 check_rotary_key = Check(
     id="D3.3c",
     name="RotaryKey",
-    minutes=10,
     reference_answer=reference.RotaryKey,
     draw=latents,
     stages=as_taken(

@@ -171,6 +171,13 @@ def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
         "Is it divided by factor, and not multiplied?": lambda i: (
             case.plain(i) * (1 - case.ramp(i)) + case.plain(i) * case.factor * case.ramp(i)
         ),
+        "Is it divided by factor itself, and not by its root?": lambda i: (
+            case.plain(i) * (1 - case.ramp(i)) + case.plain(i) / case.factor**0.5 * case.ramp(i)
+        ),
+        "Is the ramp a straight line, and not squared?": _mixed(case, lambda i: case.ramp(i) ** 2),
+        "Is the ramp a straight line, and not its root?": _mixed(
+            case, lambda i: case.ramp(i) ** 0.5
+        ),
         "Does the ramp stay between 0 and 1?": _mixed(case, lambda i: (i - first) / length),
         "Does the ramp begin one pair early? It is 0 at pair `first`.": _mixed(
             case, lambda i: min(max((i - first + 1) / length, 0.0), 1.0)
@@ -247,7 +254,6 @@ def _between(answer, case: _Stretched) -> None:
 check_yarn_frequencies = Check(
     id="D3.I2",
     name="yarn_frequencies",
-    minutes=30,
     reference_answer=reference.yarn_frequencies,
     draw=_stretcheds,
     stages=as_taken(

@@ -218,7 +218,6 @@ def compared_config() -> DeepSeekConfig:
 check_deepseek_block = Check(
     id="D4.1",
     name="DeepSeekBlock",
-    minutes=15,
     reference_answer=reference.DeepSeekBlock,
     draw=_blocks,
     stages={

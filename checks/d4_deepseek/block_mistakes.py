@@ -81,6 +81,13 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         ),
         "Does attention come first?": halves(fed, attended),
         "Where does the feed-forward part come in?": lambda: attended(x),
+        "Is what the feed-forward part gives added once?": halves(
+            attended, lambda x: x + 2 * f(m(x))
+        ),
+        "Is what attention gives added once?": halves(lambda x: x + 2 * a(n(x)), fed),
+        "Is what the feed-forward part gives added whole, and not halved?": halves(
+            attended, lambda x: x + f(m(x)) / 2
+        ),
         "Is the feed-forward part used twice?": halves(attended, lambda x: fed(fed(x))),
         "Is attention used twice?": halves(lambda x: attended(attended(x)), fed),
         "Is the output normed? The model has a norm behind its last block.": lambda: m(parts(x)),

@@ -248,7 +248,6 @@ _check_model_size = replace(
 check_count_parameters = Check(
     id="D4.2b",
     name="count_parameters",
-    minutes=15,
     preload=LAZY_TORCH,
     reference_answer=reference.count_parameters,
     draw=_counted,

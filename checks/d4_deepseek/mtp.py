@@ -181,7 +181,6 @@ def _mtp_gradients(answer: type, case: Deep) -> None:
 check_mtp = Check(
     id="D4.I1",
     name="MultiTokenPrediction",
-    minutes=30,
     reference_answer=reference.MultiTokenPrediction,
     draw=_predictions,
     stages={

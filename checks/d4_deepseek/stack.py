@@ -240,7 +240,6 @@ def _stack_gradients(answer: type, case: Deep) -> None:
 check_deepseek = Check(
     id="D4.2a",
     name="DeepSeek",
-    minutes=10,
     reference_answer=reference.DeepSeek,
     draw=_models,
     stages={

@@ -74,6 +74,9 @@ def slips_of_stack(true: Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Is the mean of x and the block's output taken? The output alone goes on.": through(
             *[lambda x, block=block: (x + block(x)) / 2 for block in blocks]
         ),
+        "Is x added behind the last norm? The norm's output is the end.": lambda: true.head(
+            true.norm(true.hidden(ids)) + true.hidden(ids)
+        ),
         "Is the last norm used once?": lambda: replace(
             true, norm=lambda x: true.norm(true.norm(x))
         )(ids),

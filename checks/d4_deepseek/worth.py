@@ -67,6 +67,12 @@ def _mean(answer, case: _Seeds) -> None:
     slips = {
         "Is the sign turned? It is above 0 where the loss is lower with the part.": -want,
         "Is it the sum over the seeds?": float(saved.sum()),
+        "Is it a share of the mean loss? It is a difference, in nats.": float(
+            saved.mean() / without.double().mean()
+        ),
+        "Is it a share of the mean loss with the part? It is a difference, in nats.": float(
+            saved.mean() / with_part.double().mean()
+        ),
         "Is it the median?": float(saved.median()),
         "Is it a share of the loss? It is a difference, in nats.": float(
             (saved / without.double()).mean()
@@ -155,7 +161,6 @@ def _use(answer, case: _Seeds) -> Used:
 check_worth = Check(
     id="D4.I2",
     name="worth",
-    minutes=35,
     reference_answer=reference.worth,
     draw=_draws,
     stages={

@@ -9,6 +9,7 @@ from types import FunctionType
 
 from checks.grading import signature
 from checks.grading.comparison import Compared, Comparison, comparison
+from checks.grading.minutes import minutes_of
 from checks.grading.printing import few_lines
 from checks.grading.result import CheckFailed, CheckResult
 from checks.grading.source import Source, source_of, value_read_as
@@ -33,7 +34,6 @@ class Check:
 
     id: str
     name: str
-    minutes: int
     reference_answer: Callable
     draw: Callable[[random.Random], Sequence[object]]
     stages: Mapping[str, Stage]
@@ -48,6 +48,11 @@ class Check:
 
     def __repr__(self) -> str:
         return f"check of {self.id} {self.name}: call it with your {self.name}"
+
+    @property
+    def minutes(self) -> int:
+        """What writing the exercise takes, by the rule of `lessons/minutes.py`."""
+        return minutes_of(self.id)
 
     def __call__(self, answer: object, *, seed: int | None = None) -> CheckResult:
         """The result of a pass; every other outcome is raised as `CheckFailed`."""

@@ -41,6 +41,7 @@ def text(exercises: Mapping[str, str]) -> str:
     done = sum(line.startswith(("✓", "◐")) for line in lines)
     beyond = [row for exercise, row in rows.items() if not exercise.startswith(tuple(SUBTASKS))]
     lines += _section("Investigations, and beyond the plan", beyond)
+    lines += _open_tasks({e: entry for e, entry in kept.items() if e not in exercises})
     return "\n".join([f"{done} of {len(SUBTASKS)} subtasks done", *lines])
 
 
@@ -48,6 +49,17 @@ def _section(title: str, rows: Sequence["_Row"]) -> list[str]:
     symbols = {row.symbol for row in rows} or {"·"}
     overall = next(symbol for symbol in "·✗◐✓" if symbol in symbols)
     return [f"{overall} {title}", *(f"    {row.symbol} {row.name}: {row.words}" for row in rows)]
+
+
+def _open_tasks(kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The best figure of every open task that was measured; none of them counts as done."""
+    measured = {e: entry for e, entry in sorted(kept.items()) if "figure" in entry}
+    rows = [f"    {e} {entry['title']}: {_figure(entry)}" for e, entry in measured.items()]
+    return ["Open tasks, best so far", *rows] if rows else []
+
+
+def _figure(entry: Mapping[str, Any]) -> str:
+    return f"{entry['figure']:.3g} {entry['unit']}"
 
 
 @dataclass(frozen=True)
@@ -68,5 +80,6 @@ class _Row:
                 words += " (not saved yet)"
             else:
                 symbol, words = "·", f"edited since (before: {words})"
+        words += f", best so far {_figure(entry)}" if "figure" in entry else ""
         hints = entry.get("hints")
         return cls(name, symbol, words + (f" (hints seen: {hints} of 3)" if hints else ""))

@@ -113,7 +113,8 @@ class ConvertedAttention(nn.Module):
     """An attention, called like the one it came from, whose keys and values go through `latents`.
 
     It holds copies of both, which can be trained further. RoPE rotates the keys after they are
-    expanded, so a cache would hold the latents.
+    expanded: a cache would hold the latents, and each step would have to expand them all, since a
+    rotation stands between the query and the up-projection that would be absorbed.
     """
 
     def __init__(self, attention: CausalSelfAttention, latents: Latents):

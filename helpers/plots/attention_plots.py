@@ -23,10 +23,14 @@ from helpers.plots.palette import (
     LineStyle,
     axes_or_new,
     figure_or_new,
-    line_style,
+    key_to,
     name_axes,
+    name_marker,
+    name_style,
     numbers,
+    plain,
     validate_length,
+    visible,
 )
 
 CARD_GB = 24  # the memory of a large consumer graphics card
@@ -48,10 +52,10 @@ def plot_cache_growth(
     lengths = np.sort(_positive("contexts", contexts, "C"))
     ax = axes_or_new(ax, 7.6, 4.0)
     labels: Labels = {}
-    for i, (name, size) in enumerate(zip(bytes_per_token, sizes, strict=True)):
+    for name, size in zip(bytes_per_token, sizes, strict=True):
         gigabytes = lengths * size / 1e9
-        ax.plot(lengths, gigabytes, **line_style(i))
-        labels[f"{name}, {in_gb(int(lengths[-1] * size))}"] = gigabytes[-1], line_style(i)
+        ax.plot(lengths, gigabytes, **name_style(name))
+        labels[f"{name}, {in_gb(int(lengths[-1] * size))}"] = gigabytes[-1], name_style(name)
     ax.set(xscale="log", yscale="log")
     if sizes.max() * lengths[-1] / 1e9 >= CARD_GB:
         ax.axhline(CARD_GB, **_GREY_DASHES)
@@ -86,8 +90,8 @@ def plot_cosine_over_rank(
     levels = {key: _cosines(f"controls[{key!r}]", [x])[0] for key, x in (controls or {}).items()}
     (target,) = _cosines("target", [target])
     ax = axes_or_new(ax, 7.6, 4.2)
-    for i, (key, curve) in enumerate(curves.items()):
-        ax.plot(widths, curve, **line_style(i), marker="osD^v"[i % 5], label=key)
+    for key, curve in curves.items():
+        ax.plot(widths, curve, **name_style(key), marker=name_marker(key), label=key)
     ax.set_xscale("log")
     _name_ticks(ax, {w: f"{w:g}\n{_times(full_width / w)}" for w in widths}, most=16)
     _draw_levels(ax, levels, target, widths.max())
@@ -115,13 +119,13 @@ def plot_bandwidth(
     figure = figure_or_new(figure, wide, 1.9 + 0.42 * len(read))
     left, *middle, right = figure.subplots(1, panels, sharey=True)
     _draw_on_log(left, list(bytes_read), read / 1e6)
-    left.invert_yaxis()
+    left.set_ylim(len(read) - 0.5, -0.5)
     if multiplications:
         counted = _of_the_same_ways("multiplications", multiplications, bytes_read)
         _draw_on_log(middle[0], list(bytes_read), counted / 1e6)
         name_axes(middle[0], "Multiplied for one token", "millions", "")
     _draw_bars(right, list(bytes_read), read / times / 1e6)
-    right.axvline(copy, color=REFERENCE, linestyle="--", label=f"plain copy, {copy:,.3g} GB/s")
+    right.axvline(copy, color=REFERENCE, linestyle="--", label=f"plain copy, {plain(copy)} GB/s")
     name_axes(left, "Read for one token", "MB", "")
     name_axes(right, "Speed of reading", "GB/s", "")
     figure.legend(loc="outside lower right", frameon=False)
@@ -137,9 +141,13 @@ def _of_the_same_ways(name: str, numbers: dict, ways: dict) -> np.ndarray:
 
 
 def _draw_on_log(ax: Axes, names: list[str], values: np.ndarray) -> None:
-    _draw_bars(ax, names, values)
+    """Dots, since the length of a bar means nothing on an axis without a 0."""
+    ax.plot(values, names, "o", color=USUAL, markersize=8)
+    for name, value in zip(names, values, strict=True):
+        ax.annotate(plain(value), (value, name), (8, 0), textcoords="offset points", va="center")
     ax.set_xscale("log")
-    ax.set_xlim(values.min() / 4, values.max() * 5)
+    ax.set_xlim(values.min() / 4, values.max() * 9)
+    ax.grid(axis="y", color=CHANCE, alpha=0.3)
     ax.xaxis.set_major_formatter("{x:,g}")
 
 
@@ -152,7 +160,7 @@ def plot_attention_maps(
     """Draws each head's attention weights, one row per query; at most 8 heads.
 
     Above the diagonal a cell stays empty unless its query sees a later token. Up to 24 tokens are
-    written out, without the space that begins them and with the end of a line as `⏎`.
+    written out, without the space that begins them; the label explains the marks in them.
     """
     heads = _attention("weights", weights)
     validate_length("tokens", tokens, "row of weights", heads.shape[1])
@@ -167,7 +175,9 @@ def plot_attention_maps(
         image = _draw_head(ax, attention, tokens, f"head {head}")
         ax.tick_params(labelbottom=head >= len(heads) - columns)
     figure.colorbar(image, ax=figure.axes, label="attention weight", aspect=30)
-    figure.supxlabel("key: token looked at", fontsize="medium")
+    written = [visible(token).removeprefix("·") for token in tokens]
+    key = key_to(written) if len(tokens) <= MOST_LABELLED else ""
+    figure.supxlabel(f"key: token looked at{key}", fontsize="medium")
     figure.supylabel("query: token that looks", fontsize="medium")
     figure.suptitle(title, fontweight="bold")
 
@@ -227,7 +237,7 @@ def _name_ticks(ax: Axes, names: dict[float, str], most: int) -> None:
 
 def _draw_bars(ax: Axes, names: list[str], values: np.ndarray) -> None:
     bars = ax.barh(names, values, color=USUAL)
-    ax.bar_label(bars, [f" {value:,.3g}" for value in values])
+    ax.bar_label(bars, [f" {plain(value)}" for value in values])
     ax.margins(x=0.2)
 
 
@@ -237,7 +247,7 @@ def _draw_head(ax: Axes, weights: np.ndarray, tokens: Sequence[str], title: str)
     image = ax.imshow(np.where(unseen, np.nan, weights), cmap=HEAT, norm=PowerNorm(0.5, 0, 1))
     name_axes(ax, title, "", "")
     if len(tokens) <= MOST_LABELLED:
-        names = [token.removeprefix(" ").replace("\n", "⏎") for token in tokens]
+        names = [visible(token).removeprefix("·") or "·" for token in tokens]
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7, parse_math=False)
         ax.set_yticks(range(len(names)), names, fontsize=7, parse_math=False)
     return image

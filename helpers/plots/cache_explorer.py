@@ -8,7 +8,7 @@ from traitlets import dlink
 
 from helpers.model.kv_cache import cache_bytes, in_gb, ways_to_cache
 from helpers.plots.explorers import WORDS, Explorer
-from helpers.plots.palette import REFERENCE, USUAL, name_axes
+from helpers.plots.palette import REFERENCE, USUAL, name_axes, plain
 
 D_ROPE = 64  # of DeepSeek-V2 and V3
 
@@ -61,18 +61,19 @@ def draw_cache_view(
     bars = ax.barh(names, [size / 1e9 for size in sizes.values()], color=colours)
     ax.bar_label(bars, [_label(size, sizes["MHA"]) for size in sizes.values()])
     ax.invert_yaxis()
-    ax.set_xlim(0, 1.35 * max(sizes.values()) / 1e9)
+    ax.set_xlim(0, 1.45 * max(sizes.values()) / 1e9)
     ax.xaxis.set_major_formatter("{x:,g}")
     ax.locator_params(axis="x", nbins=5)  # most of a redraw is its text
     title = f"{layers} layer{'s' * (layers > 1)}, {heads} heads of {d_head}, {context:,} tokens"
-    name_axes(ax, title, "cache of one sequence, GB; x less or more: than MHA", "")
+    name_axes(ax, title, "GB cached for one sequence; in brackets, beside MHA", "")
 
 
 def _label(size: int, baseline: int) -> str:
     if size == baseline:
         return f" {in_gb(size)}"
-    times = f"{baseline / size:.3g}x less" if size < baseline else f"{size / baseline:.3g}x more"
-    return f" {in_gb(size)}, {times}"
+    ratio = baseline / size
+    times = f"{plain(ratio)} times less" if ratio > 1 else f"{plain(1 / ratio)} times more"
+    return f" {in_gb(size)} ({times})"
 
 
 def _powers(name: str, value: int, least: int, most: int) -> widgets.FloatLogSlider:

@@ -1,4 +1,4 @@
-"""Text in which each token has the colour and the number of the expert that took it."""
+"""Text in which each token has its expert's colour, and each word the number of its expert."""
 
 import html
 from collections import Counter
@@ -10,31 +10,46 @@ from torch import Tensor
 
 from helpers.plots.palette import choices, text_background, validate_length
 
+Word = list[tuple[str, int]]  # its pieces, each with its expert
+
 
 @dataclass(frozen=True)
 class ColouredText:
-    """Tokens and their experts: colours and numbers in a notebook, `token/3` in a terminal."""
+    """Tokens and their experts: colours and numbers in a notebook, `word/3` in a terminal.
+
+    A word's number stands at its end; where its tokens went to several experts there are several,
+    in the order of the tokens.
+    """
 
     pieces: tuple[str, ...]
     experts: tuple[int, ...]
 
     def __repr__(self) -> str:
-        return "".join(map(_tagged, self.pieces, self.experts))
+        return "".join(map(_tagged, self._words()))
 
     def _repr_html_(self) -> str:
-        tokens = "".join(map(_span, self.pieces, self.experts))
+        text = "".join(map(_marked, self._words()))
         counts = sorted(Counter(self.experts).items())
         legend = " ".join(f"{_swatch(f'expert {e}', e)} {count}" for e, count in counts)
         return (
-            f'<div><pre style="white-space: pre-wrap; line-height: 1.7">{tokens}</pre>'
+            f'<div><pre style="white-space: pre-wrap; line-height: 1.7">{text}</pre>'
             f"<p>tokens: {legend}</p></div>"
         )
+
+    def _words(self) -> list[Word]:
+        words: list[Word] = []
+        for piece, expert in zip(self.pieces, self.experts, strict=True):
+            if words and _goes_on(words[-1][-1][0], piece):
+                words[-1].append((piece, expert))
+            else:
+                words.append([(piece, expert)])
+        return words
 
 
 def colour_text(
     pieces: Sequence[str], experts: Int[Tensor, " T"], num_experts: int
 ) -> ColouredText:
-    """The text of the tokens `pieces`, each marked with its expert; of K experts, pass the first.
+    """The text of the tokens `pieces`, its words marked with their experts; of K, pass the first.
 
     Line ends and spaces are kept; HTML in a piece is shown as text, never interpreted.
     """
@@ -43,18 +58,36 @@ def colour_text(
     return ColouredText(tuple(pieces), tuple(chosen.tolist()))
 
 
-def _tagged(piece: str, expert: int) -> str:
-    word = piece.rstrip()
-    return f"{word}/{expert}{piece[len(word) :]}"
+def _goes_on(before: str, piece: str) -> bool:
+    """Whether `piece` continues the word of `before`: letters and digits after such."""
+    return before[-1:].isalnum() and piece[:1].isalnum()
 
 
-def _span(piece: str, expert: int) -> str:
-    # The number is outside the piece's last white space, so that a line's end stays last.
-    word = piece.rstrip("\n")
-    mark = "" if word else "⏎"  # else the numbers of two tokens would run together
-    return _swatch(word, expert, f"<sub>{mark}{expert}</sub>") + piece[len(word) :]
+def _mark(word: Word) -> str:
+    """The word's experts, each named once for tokens that follow each other."""
+    experts = [expert for _, expert in word]
+    kept = [e for i, e in enumerate(experts) if i == 0 or experts[i - 1] != e]
+    return ",".join(map(str, kept))
+
+
+def _tagged(word: Word) -> str:
+    text = "".join(piece for piece, _ in word)
+    shown = text.rstrip()
+    return f"{shown}/{_mark(word)}{text[len(shown) :]}"
+
+
+def _marked(word: Word) -> str:
+    # The number is before the last white space, so that a line's end stays last.
+    last, expert = word[-1]
+    shown = last.rstrip("\n")
+    sign = "" if shown else "↵"  # else the numbers of two words would run together
+    number = f"<sub>{sign}{_mark(word)}</sub>"
+    inner = "".join(_swatch(piece, e) for piece, e in word[:-1])
+    return inner + _swatch(shown, expert, number) + last[len(shown) :]
 
 
 def _swatch(text: str, expert: int, after: str = "") -> str:
     style = f"background-color: {text_background(expert)}; color: #000000"
-    return f'<span style="{style}" title="expert {expert}">{html.escape(text)}{after}</span>'
+    start = text[: len(text) - len(text.lstrip(" "))] if text.strip() else ""
+    word = html.escape(text[len(start) :])
+    return f'{start}<span style="{style}" title="expert {expert}">{word}{after}</span>'

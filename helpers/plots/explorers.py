@@ -109,13 +109,12 @@ def draw_router_view(
     gates, experts = _route(scores, num_experts, top_k, temperature)
     left, right = _two_panels(figure)
     load = torch.bincount(experts.flatten(), minlength=num_experts)
-    busiest = int(load.max()) * num_experts / experts.numel()
-    plot_load(load, top_k, len(scores), f"Busiest expert: {busiest:.1f} × the even share", left)
+    plot_load(load, top_k, len(scores), f"Load of {num_experts} experts, top-{top_k}", left)
     top_gate = gates[:, 0].numpy()
     right.stairs(*np.histogram(top_gate, bins=40, range=(0, 1)), fill=True, color=USUAL)
     right.axvline(1 / top_k, color=REFERENCE, linestyle="--")
     equal = f"top gate (dashed: equal gates, {1 / top_k:.2f})"
-    name_axes(right, f"Median top gate: {np.median(top_gate):.2f}", equal, "tokens")
+    name_axes(right, f"Largest gates at temperature {temperature:.2g}", equal, "tokens")
 
 
 def _route(
@@ -143,7 +142,7 @@ STEPS = 240
 def bias_step_explorer() -> Explorer:
     """A slider for the step of the balancing bias over `draw_bias_step_view`."""
     step = widgets.FloatLogSlider(
-        0.003,
+        1e-4,  # by far too small, so that the right one is left to find
         base=10,
         min=-4,
         max=-0.5,
@@ -170,9 +169,8 @@ def draw_bias_step_view(figure: Figure, step: float) -> None:
     left.axhspan(0, floor, color=CHANCE, alpha=0.35, lw=0, label=f"pure chance, {floor:.2f}")
     left.set_ylim(0, 1.2)
     left.legend(loc="upper right", frameon=False)
-    name_axes(left, f"Step {step:.2g}: {_verdict(cv, floor)}", "training step", "CV of the load")
-    spread = float(paths[-1].max() - paths[-1].min())
-    plot_bias_paths(paths, f"At the end the biases span {spread:.2f}", ax=right)
+    name_axes(left, f"Balance of each batch, step {step:.2g}", "training step", "CV of the load")
+    plot_bias_paths(paths, "Bias of each expert", ax=right)
 
 
 def _balance(step: float) -> tuple[Float[Tensor, " S"], Float[Tensor, "S E"]]:
@@ -199,13 +197,6 @@ def _top_two_load(affinity: Float[Tensor, "E T"]) -> Float[Tensor, " E"]:
     # Several times faster than topk along a short axis, and one redraw needs it 240 times.
     others = affinity.masked_fill(affinity == affinity.amax(0), -torch.inf)
     return (affinity >= others.amax(0)).sum(1).float()
-
-
-def _verdict(cv: Float[Tensor, " S"], floor: float) -> str:
-    _, middle, last = (part.mean().item() for part in cv.chunk(3))
-    if last < 1.25 * floor:
-        return "balanced, as far as chance allows"
-    return "too small, still on its way" if last < 0.98 * middle else "too large, it swings"
 
 
 def _two_panels(figure: Figure) -> list[Axes]:

@@ -65,3 +65,7 @@ class StoryBox(widgets.VBox):
 
     def __repr__(self) -> str:
         return "StoryBox: run this cell to write"
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
+        # A reader without a kernel, GitHub for one, sees the first story.
+        return super()._repr_mimebundle_(**kwargs) | {"text/html": self.story.value}

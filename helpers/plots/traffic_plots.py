@@ -3,11 +3,12 @@
 Letters: T tokens, K = top_k, E experts, R rows (domains, segments or layers).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
@@ -16,9 +17,12 @@ from helpers.plots.palette import (
     MOST_NUMBERED,
     axes_or_new,
     choices,
+    figure_or_new,
+    key_to,
     name_axes,
     numbers,
     validate_length,
+    visible,
 )
 
 MOST_TOKENS = 32
@@ -34,7 +38,7 @@ def plot_token_experts(
 ) -> None:
     """Draws a row per token with the gate weights in the columns of its experts.
 
-    `pieces` are the tokens' texts, at most 32; a space is shown as `␣`, the end of a line as `⏎`.
+    `pieces` are the tokens' texts, at most 32; the label explains what marks a space.
     """
     weights = _gate_matrix(gates, experts, num_experts)
     validate_length("pieces", pieces, "row of gates", len(weights))
@@ -42,9 +46,10 @@ def plot_token_experts(
         raise ValueError(f"pieces must be at most {MOST_TOKENS} to be read, got {len(pieces)}")
     size = (4 + 0.42 * min(num_experts, MOST_NUMBERED), 1.2 + 0.27 * len(pieces))
     ax = axes_or_new(ax, *size)
-    image = _heat(ax, weights, [_visible(piece) for piece in pieces], top=1.0)
+    shown = [visible(piece) for piece in pieces]
+    image = _heat(ax, weights, shown, top=1.0)
     ax.figure.colorbar(image, ax=ax, label="gate weight")
-    name_axes(ax, title, "expert", "token")
+    name_axes(ax, title, f"expert{key_to(shown)}", "token")
 
 
 def plot_domain_traffic(
@@ -53,27 +58,68 @@ def plot_domain_traffic(
     title: str,
     row_axis: str = "domain",
     ax: Axes | None = None,
+    top: float | None = None,
 ) -> None:
     """Draws each row's load relative to its even share: 1.0 is balanced, 0 an unused expert.
 
     Each row is divided by its own mean, so counts work as well as shares. Rows may be domains,
-    segments or layers; `row_axis` names them.
+    segments or layers; `row_axis` names them. `top` is the load that is drawn darkest, by default
+    the largest and at least 2.
     """
-    load = numbers("shares", shares, "R E")
-    validate_length("domains", domains, "row of shares", len(load))
+    relative = _relative("shares", shares, domains)
+    size = (4.4 + 0.42 * min(relative.shape[1], MOST_NUMBERED), 1.6 + 0.38 * len(domains))
+    ax = axes_or_new(ax, *size)
+    image = _heat(ax, relative, list(domains), _darkest([relative]) if top is None else top)
+    _draw_scale(image, [ax])
+    name_axes(ax, title, "expert", row_axis)
+
+
+def plot_traffic_maps(
+    maps: Mapping[str, Float[Tensor, "R E"] | Int[Tensor, "R E"]],
+    rows: Sequence[str],
+    title: str,
+    row_axis: str = "domain",
+    figure: Figure | None = None,
+) -> None:
+    """Draws several maps as `plot_domain_traffic` does, side by side with one scale for all.
+
+    So a trained model stands beside its controls: the untrained model, domains that are shuffled.
+    """
+    if not maps:
+        raise ValueError("maps must name at least one map, got none")
+    relative = {name: _relative(f"maps[{name!r}]", x, rows) for name, x in maps.items()}
+    widest = max(x.shape[1] for x in relative.values())
+    wide = max(2.3, 0.36 * min(widest, MOST_NUMBERED))
+    size = 2.2 + wide * len(maps), 1.9 + 0.36 * len(rows)
+    figure = figure_or_new(figure, *size)
+    panels = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
+    top = _darkest(list(relative.values()))
+    for ax, (name, values) in zip(panels, relative.items(), strict=True):
+        image = _heat(ax, values, list(rows), top)
+        name_axes(ax, name, "expert", row_axis if ax is panels[0] else "")
+    _draw_scale(image, list(panels))
+    figure.suptitle(title, fontweight="bold")
+
+
+def _darkest(maps: list[np.ndarray]) -> float:
+    return max(2.0, *(float(values.max()) for values in maps))
+
+
+def _draw_scale(image: AxesImage, panels: list[Axes]) -> None:
+    bar = panels[0].figure.colorbar(image, ax=panels, label="load ÷ even share")
+    bar.ax.axhline(1.0, color="black", linestyle="--")
+
+
+def _relative(name: str, value: object, rows: Sequence[str]) -> np.ndarray:
+    load = numbers(name, value, "R E")
+    validate_length("domains" if name == "shares" else "rows", rows, f"row of {name}", len(load))
     empty = (load < 0).any(1) | (load.sum(1) == 0)
     if empty.any():
         raise ValueError(
-            "shares must be 0 or more, with some traffic in every row, "
+            f"{name} must be 0 or more, with some traffic in every row, "
             f"and row {empty.argmax()} is not"
         )
-    relative = load / load.mean(1, keepdims=True)
-    size = (4.4 + 0.42 * min(load.shape[1], MOST_NUMBERED), 1.6 + 0.38 * len(domains))
-    ax = axes_or_new(ax, *size)
-    image = _heat(ax, relative, list(domains), top=max(2.0, relative.max()))
-    bar = ax.figure.colorbar(image, ax=ax, label="load ÷ even share")
-    bar.ax.axhline(1.0, color="black", linestyle="--")
-    name_axes(ax, title, "expert", row_axis)
+    return load / load.mean(1, keepdims=True)
 
 
 def _gate_matrix(gates: object, experts: object, num_experts: int) -> np.ndarray:
@@ -99,7 +145,3 @@ def _heat(ax: Axes, values: np.ndarray, rows: list[str], top: float) -> AxesImag
             dark = "white" if value > 0.6 * top else "black"
             ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=dark, fontsize=8)
     return image
-
-
-def _visible(piece: str) -> str:
-    return piece.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")

@@ -68,7 +68,7 @@ def test_the_solved_lesson_runs_and_its_slider_redraws_the_picture(lab, shots):
         explorer = notebook.explorer()
         before = notebook.picture(explorer)
         notebook.screenshot(shots / "explorer-before.png")
-        notebook.move_slider(explorer, steps=-1)
+        notebook.move_slider(explorer, steps=1)  # of the token, which is 0
         notebook.wait_for_other_picture(explorer, before)
         notebook.screenshot(shots / "explorer-after.png")
     assert "error" not in kinds
@@ -108,6 +108,36 @@ def test_the_cache_explorer_follows_its_sliders(lab, shots):
         notebook.wait_for_other_picture(explorer, before)
         notebook.screenshot(shots / "cache-explorer.png")
     assert notebook.errors == []
+
+
+TRAINING = """
+import torch
+from checks.learner.live import live_traffic
+from helpers.data.corpus import Corpus
+from helpers.model.llama import Decoder
+from helpers.training_loops.language_model import train_lm
+from solutions.d1_moe import MoELayer
+corpus = Corpus.build(vocab_size=300)
+model = Decoder(300, 32, 2, 2, lambda: MoELayer(32, 4, 2, 16))
+with live_traffic(model) as watch:
+    losses = train_lm(model, corpus, steps={steps}, rows=4)
+watch
+"""
+
+
+def test_a_training_is_one_picture_that_changes_in_place(lab, shots):
+    with opened(lab, LESSON) as notebook:
+        cell = notebook.find("exercise", "D1.1")
+        found = []
+        for steps in (11, 121):
+            notebook.write(cell, TRAINING.format(steps=steps))
+            notebook.run(cell, 120)
+            outputs = [output.get("data", {}) for output in notebook.cells()[cell]["outputs"]]
+            found.append([data["image/png"] for data in outputs if "image/png" in data])
+        notebook.element(cell)
+        notebook.screenshot(shots / "live.png")
+    assert [len(pictures) for pictures in found] == [1, 1]
+    assert found[0] != found[1]
 
 
 NEEDED = ("torch.manual_seed(0)\nsmall = ", "rows = StoryRows.build(", "STEPS = ")

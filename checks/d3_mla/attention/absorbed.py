@@ -245,7 +245,6 @@ def _compared_step(function: Callable, inputs: tuple) -> Tensor:
 check_absorbed_decode = Check(
     id="D3.4",
     name="absorbed_decode",
-    minutes=25,
     preload=LAZY_TORCH,
     reference_answer=reference.absorbed_decode,
     draw=_decodes,

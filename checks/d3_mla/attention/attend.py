@@ -269,7 +269,6 @@ def _compared_inputs() -> tuple[Tensor, ...]:
 check_attend = Check(
     id="D3.3d",
     name="attend",
-    minutes=20,
     reference_answer=reference.attend,
     draw=attendings,
     stages={

@@ -176,7 +176,6 @@ def _layer_gradients(answer: type, case: Latent) -> None:
 check_mla = Check(
     id="D3.3e",
     name="MultiHeadLatentAttention",
-    minutes=25,
     reference_answer=reference.MultiHeadLatentAttention,
     draw=attentions,
     stages=as_taken(

@@ -237,7 +237,6 @@ def _compared(function: Callable, inputs: tuple) -> Tensor:
 check_generate = Check(
     id="D4.3d",
     name="generate",
-    minutes=20,
     reference_answer=reference.generate,
     draw=texts,
     stages={

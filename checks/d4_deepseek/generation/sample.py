@@ -230,7 +230,6 @@ def _compared(function: Callable, inputs: tuple) -> Tensor:
 check_sample = Check(
     id="D4.3c",
     name="sample",
-    minutes=10,
     reference_answer=reference.sample,
     draw=_scores,
     stages={

@@ -197,7 +197,6 @@ def _gradient(answer, case: _Scored) -> None:
 check_masked_loss = Check(
     id="D4.3a",
     name="masked_loss",
-    minutes=10,
     reference_answer=reference.masked_loss,
     draw=_scoreds,
     stages={

@@ -249,7 +249,6 @@ def _compared(function: Callable, inputs: tuple) -> Tensor:
 check_train = Check(
     id="D4.3b",
     name="train",
-    minutes=20,
     preload=LAZY_TORCH,
     reference_answer=reference.train,
     draw=trainings,

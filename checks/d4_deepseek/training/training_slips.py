@@ -12,7 +12,20 @@ def _always_one(grads: Gradients) -> Gradients:
     return [grad / norm_of(grads) for grad in grads]
 
 
-SHORT_SLIPS = {"Is a gradient shorter than 1 left as it is?": Variant(clip=_always_one)}
+def _cut_to(most: float) -> Callable[[Gradients], Gradients]:
+    """Cut where the norm is above another number than 1."""
+    return lambda grads: [grad * min(1.0, most / float(norm_of(grads))) for grad in grads]
+
+
+_OTHER_NORMS = {
+    f"Is the gradient cut to norm 1, and not to {norm:g}?": Variant(clip=_cut_to(norm))
+    for norm in (0.1, 0.5, 2.0, 5.0)
+}
+
+SHORT_SLIPS = {
+    "Is a gradient shorter than 1 left as it is?": Variant(clip=_always_one),
+    **_OTHER_NORMS,
+}
 
 
 def _by_group(*clips: Callable[[Gradients], Gradients]) -> Callable[[Gradients], Gradients]:
@@ -27,6 +40,7 @@ def _by_group(*clips: Callable[[Gradients], Gradients]) -> Callable[[Gradients],
 
 CLIP_SLIPS = {
     "Where is the gradient clipped, after backward and before the step?": Variant(clip=list),
+    **_OTHER_NORMS,
     "Is each number clipped? It is the norm of them all.": Variant(
         clip=lambda grads: [grad.clamp(-1, 1) for grad in grads]
     ),

@@ -16,11 +16,15 @@ def pattern(got: Tensor, want: Tensor, axes: tuple[str, ...] = ()) -> str:
     if got.shape != want.shape or not want.numel():
         return ""
     got, want = got.double(), want.double()
-    for look in (_zeros, _factor, _offset, _digits):
+    for look in (_zeros, _factor, _offset, _digits, _function):
         found = look(got, want)
         if found:
             return found
-    return _other_places(got, want, axes) or _some_rows(got, want, axes)
+    return (
+        _other_places(got, want, axes)
+        or _some_rows(got, want, axes)
+        or _own_factors(got, want, axes)
+    )
 
 
 def _same(got: Tensor, want: Tensor) -> bool:
@@ -52,6 +56,46 @@ def _offset(got: Tensor, want: Tensor) -> str:
         return ""
     return (
         f"Every number is off by {float(off.mean()):.4g}: is one constant added, or one left out?"
+    )
+
+
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Where a number must be below 0 it is 0, and right elsewhere: is it cut off (relu, clamp)?": (
+        lambda x: x.clamp(min=0)
+    ),
+    "Every number is right but for its sign, which is lost: is `abs` taken?": torch.abs,
+    "Every number is the square of what it must be: is it multiplied by itself?": torch.square,
+    "Every number is the root of what it must be: is one root too many taken?": (
+        lambda x: x.clamp(min=0).sqrt()
+    ),
+    "Every number is the exponential of what it must be: is an `exp` too many?": torch.exp,
+    "Every number is the tanh of what it must be: where does that come in?": torch.tanh,
+    "Every number is the sigmoid of what it must be: where does that come in?": torch.sigmoid,
+    "Numbers beyond 1 are 1, and the others right: are they clamped?": lambda x: x.clamp(-1, 1),
+    "Every number is rounded to a whole one: where?": torch.round,
+}
+
+
+def _function(got: Tensor, want: Tensor) -> str:
+    """One simple function of the wanted numbers, as far as two of them differ."""
+    if want.unique().numel() < 3:
+        return ""
+    found = (said for said, function in _FUNCTIONS.items() if _same(got, function(want)))
+    return next(found, "")
+
+
+def _own_factors(got: Tensor, want: Tensor, axes: tuple[str, ...]) -> str:
+    """Every row of the last dimension is the right one, times a factor of its own."""
+    if want.ndim < 2 or want.shape[-1] < 2:
+        return ""
+    squares = (want * want).sum(-1, keepdim=True)
+    factors = (got * want).sum(-1, keepdim=True) / squares.clamp(min=1e-300)
+    if not _same(got, factors * want):
+        return ""
+    row = axes[min(len(axes), want.ndim - 1) - 1] if axes else "row"
+    return (
+        f"The numbers of each {row} are right but for a factor of its own: is it normed, gated or "
+        "divided by a sum that it should not be, or is that left out?"
     )
 
 

@@ -20,6 +20,8 @@ LAYERS = [
     "helpers.checkpoints",
     "helpers.training_loops",
     "helpers.plots",
+    "helpers.diagrams.drawing",
+    "helpers.diagrams",
     "solutions",
     "checks.learner_files",
     "checks.grading",

@@ -6,7 +6,6 @@ import json
 import nbformat
 import pytest
 
-from checks import CHECKS
 from helpers.solution_markers import solved, source_of, stub
 from lessons import stored_studies
 from lessons.build import MAX_BYTES, main, stems
@@ -88,18 +87,18 @@ def pretend_built(course):
 # Minutes
 
 
-def test_a_heading_takes_its_minutes_from_the_checks(course):
-    edit(course / "lessons" / "d1_tiny.py", "# # Doubling", "# # Doubling · {D1.1+D1.2} minutes")
-    total = CHECKS["D1.1"].minutes + CHECKS["D1.2"].minutes
+def test_a_heading_has_the_minutes_of_its_section_and_a_text_those_of_an_exercise(course):
+    title = "# ## Doubling · {section} minutes\n#\n# Alone {D1.1}, all {lesson}."
+    edit(course / "lessons" / "d1_tiny.py", "# # Doubling", title)
     for notebook in (learner_notebook(course, "d1_tiny"), solved_notebook(course, "d1_tiny")):
-        assert notebook.cells[0].source == f"# Doubling · {total} minutes"
+        assert notebook.cells[0].source == "## Doubling · 5 minutes\n\nAlone 5, all 5 min."
 
 
 def test_minutes_of_an_unknown_exercise_are_one_sentence(course, capsys):
     edit(course / "lessons" / "d1_tiny.py", "# # Doubling", "# # Doubling · {D1.99} minutes")
     assert main([], course) == 1
     said = capsys.readouterr().err
-    assert said.startswith("lessons/d1_tiny.py, cell 1 ") and said.endswith("no check of D1.99\n")
+    assert said.startswith("lessons/d1_tiny.py, cell 1 ") and said.endswith("no exercise D1.99\n")
 
 
 # Stubs
@@ -357,6 +356,8 @@ def test_check_sees_a_changed_notebook_and_names_it_alone(course, capsys, name, 
         ('tags=["check"]', 'tags=["exercise"]', "a second exercise D1.1"),
         ('tags=["check"]', 'tags=["check", "exercise"]', "not both"),
         ('tags=["check"]', 'tags=["chek"]', 'no tag "exercise" or "check"'),
+        ('tags=["check"]', 'jupyter={"source_hidden": true} tags=["check"]', "may be folded"),
+        ('tags=["setup"]', 'jupyter={"collapsed": true} tags=["setup"]', "may be folded"),
         ("# %% [markdown]", "# %% [raw]", "a cell is markdown or code, not raw"),
     ],
 )
@@ -367,6 +368,21 @@ def test_a_malformed_lesson_is_one_sentence_with_file_and_cell(course, capsys, o
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("lessons/d1_tiny.py, cell ")
         assert message in line
+
+
+def test_a_folded_cell_is_folded_in_both_notebooks(course):
+    edit(
+        course / "lessons/d1_tiny.py",
+        'tags=["setup"]',
+        'tags=["setup"] jupyter={"source_hidden": true}',
+    )
+    for notebook in (learner_notebook(course, "d1_tiny"), solved_notebook(course, "d1_tiny")):
+        folded = [cell.source[:10] for cell in notebook.cells if "jupyter" in cell.metadata]
+        assert folded == ["import sys"]
+        assert notebook.cells[1].metadata == {
+            "tags": ["setup"],
+            "jupyter": {"source_hidden": True},
+        }
 
 
 def test_a_solution_without_fence_is_named(course, capsys):

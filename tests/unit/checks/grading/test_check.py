@@ -28,7 +28,6 @@ def small_check(stages, **kind) -> Check:
     return Check(
         id="D9.9",
         name="double",
-        minutes=1,
         reference_answer=lambda number: 2 * number,
         draw=lambda rng: [rng.randint(10, 10**6) for _ in range(3)],
         stages=stages,

@@ -84,12 +84,19 @@ WANT = torch.tensor([[1.0, 2.0, 4.0], [3.0, 7.0, 5.0], [6.0, 8.0, 9.5], [0.5, 0.
         (WANT + torch.eye(4)[:, 3:] * WANT, "Only the last token is wrong"),
         (WANT * torch.tensor([[1.0], [1], [2], [3]]), "right up to token 1 and wrong from token 2"),
         (WANT * torch.tensor([[1.0], [2], [1], [1]]), "Of 4, only token 1 is wrong"),
+        (WANT**2, "Every number is the square of what it must be"),
+        (WANT * torch.tensor([[2.0], [3], [4], [5]]), "but for a factor of its own"),
         (WANT**1.5 + 1, r"must be 11, got 37\.48 \(the largest difference\)\.$"),
     ],
 )
 def test_differences_that_no_slip_explains_are_described(got, asked):
     with pytest.raises(Wrong, match=asked):
         expect.close(got, WANT, "y")
+
+
+def test_numbers_cut_off_at_0_are_described():
+    with pytest.raises(Wrong, match="and right elsewhere: is it cut off"):
+        expect.close((WANT - 4).clamp(min=0), WANT - 4, "y")
 
 
 def test_questions_that_fit_alike_are_both_asked_and_a_default_only_where_none_fits():

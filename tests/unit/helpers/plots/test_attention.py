@@ -114,7 +114,7 @@ def test_cache_lines_are_gb_over_context_with_their_value_at_the_end(ax):
     lines = ax.get_lines()[:3]
     for line, size in zip(lines, A_TOKEN.values(), strict=True):
         np.testing.assert_allclose(line.get_ydata(), np.array(CONTEXTS) * size / 1e9)
-    assert len({line.get_linestyle() for line in lines}) == 3
+    assert len({(line.get_linestyle(), line.get_color()) for line in lines}) == 3
     assert ax.get_xscale() == ax.get_yscale() == "log"
     assert ticks(ax.xaxis) == ["1,024", "8,192", "131,072"]
     assert set(texts(ax)) == {
@@ -204,7 +204,7 @@ def test_a_map_a_head_holds_its_weights_and_nothing_above_the_diagonal():
         np.testing.assert_allclose(shown[below], WEIGHTS[head].numpy()[below])
         assert np.isnan(shown[np.triu_indices(4, 1)]).all()
         assert ax.get_title(loc="left") == f"head {head}"
-    assert ticks(maps[0].xaxis) == ticks(maps[0].yaxis) == ["The", "$cat$", "sat", ".⏎"]
+    assert ticks(maps[0].xaxis) == ticks(maps[0].yaxis) == ["The", "$cat$", "sat", ".↵"]
 
 
 def test_a_look_at_a_later_token_is_shown():

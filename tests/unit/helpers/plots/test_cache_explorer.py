@@ -44,8 +44,8 @@ def test_each_bar_has_its_name_value_and_ratio():
     names = [label.get_text() for label in drawn().get_yticklabels()]
     assert names == ["MHA", "MQA", "GQA, 8 KV heads", "the plan's two latents", "MLA"]
     assert labels() == [
-        "16.4 GB", "0.128 GB, 128x less", "1.02 GB, 16x less", "0.512 GB, 32x less",
-        "0.288 GB, 56.9x less",
+        "16.4 GB", "0.128 GB (128 times less)", "1.02 GB (16 times less)",
+        "0.512 GB (32 times less)", "0.288 GB (56.9 times less)",
     ]  # fmt: skip
     assert drawn().get_title(loc="left") == "61 layers, 128 heads of 128, 4,096 tokens"
 
@@ -58,7 +58,7 @@ def test_one_kv_head_and_one_layer_are_singular():
 
 def test_a_latent_wider_than_the_heads_costs_more():
     assert labels(heads=4, kv_heads=4, d_latent=1024)[2:] == [
-        "0.512 GB", "1.02 GB, 2x more", "0.544 GB, 1.06x more",
+        "0.512 GB", "1.02 GB (2 times more)", "0.544 GB (1.06 times more)",
     ]  # fmt: skip
 
 

@@ -121,19 +121,31 @@ def test_temperature_changes_the_gates_and_never_the_choice():
     assert router_bars(temperature=0.1) == router_bars(temperature=10.0)
 
 
-def bias_title(step: float) -> str:
+def bias_cv(step: float) -> tuple[list[float], float]:
+    """The CV of each batch, and the upper edge of chance."""
     figure = Figure()
     draw_bias_step_view(figure, step)
-    return figure.axes[0].get_title(loc="left")
+    ax = figure.axes[0]
+    chance = ax.patches[0].get_extents().transformed(ax.transData.inverted()).y1
+    return list(ax.get_lines()[0].get_ydata()), chance
 
 
 def test_a_bias_step_is_too_small_right_or_too_large():
-    assert "too small" in bias_title(0.0001)
-    assert "balanced" in bias_title(0.003)
-    assert "too large" in bias_title(0.1)
+    small, right, large = (bias_cv(step) for step in (0.0001, 0.003, 0.1))
+    last = [sum(cv[-80:]) / 80 / chance for cv, chance in (small, right, large)]
+    assert last[1] < 1.25 < min(last[0], last[2])
 
 
-def test_the_bias_step_explorer_starts_balanced_and_follows_its_slider():
+def test_no_explorer_opens_on_its_answer_or_says_it():
+    assert bias_step_explorer().values["step"] < 0.001
+    for step in (0.0001, 0.003, 0.1):
+        figure = Figure()
+        draw_bias_step_view(figure, step)
+        titles = [ax.get_title(loc="left") for ax in figure.axes]
+        assert titles == [f"Balance of each batch, step {step:.2g}", "Bias of each expert"]
+
+
+def test_the_bias_step_explorer_follows_its_slider():
     explorer = bias_step_explorer()
     before = explorer.picture.value
     explorer.sliders["step"].value = 0.1

@@ -11,10 +11,16 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
 from helpers.plots.coloured_text import colour_text
-from helpers.plots.curve_plots import plot_balance, plot_bias_paths, plot_losses, plot_times
+from helpers.plots.curve_plots import (
+    plot_balance,
+    plot_bias_paths,
+    plot_differences,
+    plot_losses,
+    plot_times,
+)
 from helpers.plots.load_plots import plot_load, plot_load_before_after
 from helpers.plots.palette import text_background
-from helpers.plots.traffic_plots import plot_domain_traffic, plot_token_experts
+from helpers.plots.traffic_plots import plot_domain_traffic, plot_token_experts, plot_traffic_maps
 from tests.unit.helpers.plots.pictures import is_cut_off, opens_one_figure_and_says, picture_of
 
 LOAD = torch.tensor([100, 30, 35, 35])
@@ -34,7 +40,12 @@ PICTURES = {
     "tokens": lambda: plot_token_experts(PIECES, GATES, EXPERTS, 3, "finding"),
     "domains": lambda: plot_domain_traffic(torch.rand(2, 40), ["prose", "code"], "finding"),
     "losses": lambda: plot_losses({"MoE": [3.0, 2.0, 1.5]}, "finding"),
+    "differences": lambda: plot_differences({"a": [3.0, 2.0], "b": [3, 1.9]}, "a", "finding"),
     "balance": lambda: plot_balance(HISTORY, 0.05, "finding"),
+    "balance and both chances": lambda: plot_balance(HISTORY, 0.05, "finding", None, 0.1),
+    "maps": lambda: plot_traffic_maps(
+        {"trained": torch.rand(2, 8), "untrained": torch.rand(2, 8)}, ["a", "b"], "finding"
+    ),
     "bias": lambda: plot_bias_paths(PATHS, "finding", frozen_from=1),
     "times": lambda: plot_times({"loop": 10.0, "sorted": 1.0}, "finding"),
     "times over sizes": lambda: plot_times(TIMES, "finding", sizes=[64, 256]),
@@ -112,7 +123,8 @@ def test_a_token_row_shows_its_gates_in_its_experts_columns(ax):
     assert image.mask[0, 1] if np.ma.isMaskedArray(image) else np.isnan(image[0, 1])
     assert sorted(texts(ax)) == sorted(f"{gate:.2f}" for gate in GATES.flatten())
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels == ["The", "␣$cat$", "␣<b>", "⏎"]
+    assert labels == ["The", "·$cat$", "·<b>", "↵"]
+    assert ax.get_xlabel() == "expert\n· is a space, ↵ is a line's end"
 
 
 def test_domain_traffic_is_relative_to_the_even_share(ax):
@@ -122,22 +134,54 @@ def test_domain_traffic_is_relative_to_the_even_share(ax):
     assert len(texts(ax)) == counts.numel()
 
 
+def test_maps_beside_each_other_have_one_scale():
+    maps = {"trained": torch.tensor([[7.0, 1.0]]), "untrained": torch.tensor([[1.0, 1.1]])}
+    plot_traffic_maps(maps, ["code"], "finding")
+    first, second = plt.gcf().axes[:2]
+    assert first.images[0].get_clim() == second.images[0].get_clim() == (0.0, 2.0)
+    np.testing.assert_allclose(first.images[0].get_array(), [[1.75, 0.25]])
+
+
 def test_sixty_four_experts_get_no_numbers(ax):
-    plot_domain_traffic(torch.ones(2, 64), ["layer 0", "layer 1"], "finding", "layer", ax=ax)
+    plot_domain_traffic(torch.ones(2, 64), ["layer 1", "layer 2"], "finding", "layer", ax=ax)
     assert texts(ax) == [] and ax.get_ylabel() == "layer"
 
 
-def test_the_smoothed_loss_is_the_mean_of_the_last_steps(ax):
-    plot_losses({"MoE": [4.0, 2.0, 3.0]}, "finding", smooth=2, ax=ax)
+def test_the_smoothed_loss_is_centred_and_the_last_value_names_its_window(ax):
+    falling = [float(x) for x in range(30, 0, -1)]
+    plot_losses({"MoE": falling}, "finding", smooth=5, ax=ax)
     raw, smoothed = ax.get_lines()
-    assert raw.get_ydata().tolist() == [4.0, 2.0, 3.0]
-    assert smoothed.get_ydata().tolist() == [4.0, 3.0, 2.5]
+    assert raw.get_ydata().tolist() == falling
+    assert smoothed.get_xdata().tolist() == list(range(2, 28))
+    np.testing.assert_allclose(smoothed.get_ydata(), falling[2:-2])  # a trailing one lies above
+    assert legend(ax) == ["MoE, last 10 steps: 5.50"]
+
+
+def test_a_short_run_is_smoothed_over_what_it_has(ax):
+    plot_losses({"MoE": [9.0, 0.0, 0.0, 3.0, 0.0]}, "finding", smooth=20, ax=ax)
+    np.testing.assert_allclose(ax.get_lines()[1].get_xydata(), [(2, 2.4)])
+    assert legend(ax) == ["MoE, last 5 steps: 2.40"]
+
+
+def test_differences_are_of_the_same_step_and_the_baseline_is_the_line_at_zero(ax):
+    runs = {"none": [5.0, 4.0, 3.0], "bias": [5.0, 4.25, 3.25]}
+    plot_differences(runs, "none", "finding", smooth=1, ax=ax)
+    raw, _, zero = ax.get_lines()
+    assert raw.get_ydata().tolist() == [0.0, 0.25, 0.25]
+    assert zero.get_ydata() == [0, 0]
+    assert legend(ax) == ["bias, last 3 steps: +0.167", "none"]
 
 
 def test_lines_differ_without_colour():
     plot_balance(HISTORY, 0.05, "finding")
     for ax in plt.gcf().axes:
-        assert len({line.get_linestyle() for line in ax.get_lines()}) == len(HISTORY)
+        runs = [line for line in ax.get_lines() if line.get_label() in HISTORY]
+        assert len({line.get_linestyle() for line in runs}) == len(HISTORY)
+
+
+def test_chance_is_drawn_in_both_panels_of_the_balance():
+    plot_balance(HISTORY, 0.05, "finding", max_violation_floor=0.11)
+    assert [texts(ax) for ax in plt.gcf().axes] == [["pure chance, 0.05"], ["pure chance, 0.11"]]
 
 
 def test_bias_is_centred_and_its_extremes_are_named(ax):
@@ -195,7 +239,15 @@ def test_coloured_text_has_colour_number_and_tooltip_of_each_expert():
 
 def test_a_line_ends_number_stands_apart_from_the_token_before():
     page = colour_text(["a", "\n"], torch.tensor([1, 2]), 4)._repr_html_()
-    assert "<sub>1</sub>" in page and "<sub>⏎2</sub></span>\n" in page
+    assert "<sub>1</sub>" in page and "<sub>↵2</sub></span>\n" in page
+
+
+def test_a_word_carries_its_experts_once_at_its_end():
+    text = colour_text(["M", "ila", " the", " f", "ox", "."], torch.tensor([2, 0, 1, 3, 3, 2]), 4)
+    assert repr(text) == "Mila/2,0 the/1 fox/3./2"
+    page = text._repr_html_()
+    assert page.count("<sub>") == 4 and "<sub>2,0</sub>" in page and "<sub>3</sub>" in page
+    assert page.count(text_background(3)) == 3  # both tokens of fox, and the legend
 
 
 def test_coloured_text_in_a_terminal():
@@ -283,6 +335,25 @@ BAD = {
     ),
     "no smoothing": (
         plot_losses, ({"MoE": [1.0]}, "t", 0), "smooth must be at least 1 step, got 0",
+    ),
+    "a run without its baseline": (
+        plot_differences, ({"a": [1.0]}, "b", "t"), "losses must have the baseline 'b', got ['a']",
+    ),
+    "nothing beside the baseline": (
+        plot_differences, ({"a": [1.0]}, "a", "t"), "losses must have a run beside the baseline",
+    ),
+    "runs of other lengths": (
+        plot_differences, ({"a": [1.0], "b": [1.0, 2.0]}, "a", "t"),
+        "losses['b'] must have one entry for each step of 'a', 1, got 2",
+    ),
+    "no map": (plot_traffic_maps, ({}, ["a"], "t"), "maps must name at least one map, got none"),
+    "a map with a row too many": (
+        plot_traffic_maps, ({"m": torch.ones(2, 3)}, ["a"], "t"),
+        "rows must have one entry for each row of maps['m'], 2, got 1",
+    ),
+    "a chance of MaxVio below zero": (
+        plot_balance, (HISTORY, 0.1, "t", None, -1.0),
+        "max_violation_floor must be a MaxVio of 0 or more, got -1.0",
     ),
     "no MaxVio": (
         plot_balance, ({"bias": {"cv": [1.0]}}, 0.1, "t"),

@@ -151,6 +151,7 @@ def test_samples_end_at_the_mark_and_begin_with_the_prompt(rows: StoryRows) -> N
 def test_the_box_writes_and_tells_what_went_wrong(rows: StoryRows) -> None:
     box = StoryBox(new_model(rows), rows, generate)
     before = box.story.value
+    assert box._repr_mimebundle_()["text/html"] == before  # what a page without a kernel shows
     box.beginning.value = "Wren the mole"
     box.write()
     assert "expert" in box.story.value and box.story.value != before

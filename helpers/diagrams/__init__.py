@@ -1,0 +1,1 @@
+"""Drawings of how the parts work together, made from real numbers."""

@@ -1,0 +1,1 @@
+"""The card, what is drawn on it, and what moves it."""
