@@ -176,7 +176,6 @@ def _own_experts(answer: Callable, case: Spread) -> None:
 check_expert_parallel_dispatch = Check(
     id="D4.I3b",
     name="expert_parallel_dispatch",
-    minutes=30,
     reference_answer=reference.expert_parallel_dispatch,
     draw=lambda rng: spreads(rng, (2, 1, 4)),
     stages={

@@ -192,7 +192,6 @@ def _biases(answer: Callable, batch: Batch) -> None:
 check_rebalance_together = Check(
     id="D4.I3c",
     name="rebalance_together",
-    minutes=10,
     reference_answer=reference.rebalance_together,
     draw=_draws,
     stages={

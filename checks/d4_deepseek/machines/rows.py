@@ -132,7 +132,6 @@ def _use(answer: Callable, case: Spread) -> Used:
 check_rows_to_send = Check(
     id="D4.I3a",
     name="rows_to_send",
-    minutes=10,
     reference_answer=reference.rows_to_send,
     draw=_draws,
     stages={
