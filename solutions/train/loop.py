@@ -5,7 +5,7 @@ Letters: B rows of the whole batch, L positions.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
@@ -21,6 +21,7 @@ from solutions.train.sharding import clip
 Batch = tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Batches by their step."""
 
