@@ -5,6 +5,7 @@ torchrun --nproc-per-node 4 -m solutions.train FOLDER --expert-parallel 2
 """
 
 import helpers  # noqa: F401  # isort: skip  # before torch: its threads sleep while they wait
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -33,7 +34,8 @@ def main(words: list[str] | None = None) -> int:
         with processes(chosen.expert_parallel, torch.device(chosen.device)) as group:
             run(chosen, group)
     except ValueError as error:
-        print(f"solutions.train: {error}", file=sys.stderr)
+        if int(os.environ.get("RANK", "0")) == 0:
+            print(f"solutions.train: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -41,6 +43,8 @@ def main(words: list[str] | None = None) -> int:
 def run(chosen: Namespace, group: Processes) -> None:
     """Trains from the newest checkpoint in the folder on, and writes the model at the end."""
     say = print if group.rank == 0 else _silent
+    if chosen.batch < group.count:
+        raise ValueError(f"--batch must be at least the {group.count} processes")
     read, parts = data.read(chosen), _parts(chosen, say)
     config = DeepSeekConfig(vocab_size=read.tokenizer.get_vocab_size(), **chosen.sizes)
     torch.manual_seed(chosen.seed)

@@ -51,7 +51,7 @@ def _of_text(chosen: Namespace) -> Data:
     return Data(
         Tokenizer.from_file(str(chosen.folder / "tokenizer.json")),
         TokenWindows(tokens, chosen.length, chosen.batch, chosen.seed, (0.0, 0.95)),
-        TokenWindows(tokens, chosen.length, 1, 0, (0.95, 1.0)),
+        TokenWindows(tokens, chosen.length, 4 * dist.get_world_size(), 0, (0.95, 1.0)),
     )
 
 

@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-import torch
 
 from course import ROOT
 from tests.processes.launch import launch
@@ -17,7 +16,7 @@ NEAR = 1e-5  # nats per token
 
 
 @pytest.fixture(scope="module")
-def lesson() -> tuple[list[float], torch.Tensor]:
+def lesson() -> tuple[list[float], list[float]]:
     return by_the_lesson()
 
 
@@ -30,11 +29,11 @@ def test_the_losses_are_those_of_one_process(lesson, tmp_path, count, experts, r
     for begin, losses, moved in launch(by_processes, count, experts, tmp_path, STEPS // 2):
         assert begin == 0
         assert losses == pytest.approx(wanted, abs=NEAR)
-        assert torch.equal(moved, bias)
+        assert moved == bias
     for begin, losses, moved in launch(by_processes, resumed[0], resumed[1], tmp_path, STEPS):
         assert begin == STEPS // 2
         assert losses == pytest.approx(wanted[begin:], abs=NEAR)
-        assert torch.equal(moved, bias)
+        assert moved == bias
 
 
 def command(*words: str) -> list[str]:
@@ -43,7 +42,7 @@ def command(*words: str) -> list[str]:
 
 
 def test_a_text_is_trained_on_by_the_command(tmp_path) -> None:
-    text = ROOT / "LICENSE"
+    text = ROOT / "README.md"
     words = [str(tmp_path / "out"), "--text", str(text), "--steps", "4", "--batch", "4"]
     found = subprocess.run(
         command(*words, "--length", "32", "--expert-parallel", "2", "--vocabulary", "300"),

@@ -30,7 +30,7 @@ def model(vocabulary: int) -> d4_deepseek.DeepSeek:
     return d4_deepseek.DeepSeek(DeepSeekConfig(vocab_size=vocabulary, **sizes, **experts))
 
 
-def by_the_lesson() -> tuple[list[float], torch.Tensor]:
+def by_the_lesson() -> tuple[list[float], list[float]]:
     """The losses of D4.3b's `train` in one process, and the first layer's bias at the end."""
     stories = rows()
     made = model(stories.vocab_size)
@@ -43,12 +43,12 @@ def by_the_lesson() -> tuple[list[float], torch.Tensor]:
             made, [batches.batch(step)], optimizer, lambda moved=moved: moved
         )
         schedule.step()
-    return losses, made.blocks[0].ffn.router.bias
+    return losses, made.blocks[0].ffn.router.bias.tolist()
 
 
 def by_processes(
     expert_parallel: int, folder: Path, stop: int
-) -> tuple[int, list[float], torch.Tensor]:
+) -> tuple[int, list[float], list[float]]:
     """The step it began at, its losses and bias; a checkpoint lies in `folder` after `stop`."""
     stories = rows()
     made = model(stories.vocab_size)
@@ -69,4 +69,4 @@ def by_processes(
         batches = StoryBatches(stories.ids, stories.real, BATCH, 0)
         steps = range(begin, STEPS)
         train(made, optimizer, schedule, batches, steps, BIAS, group, parts, after_step)
-        return begin, losses, made.blocks[0].ffn.router.bias
+        return begin, losses, made.blocks[0].ffn.router.bias.tolist()
