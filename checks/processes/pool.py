@@ -3,6 +3,7 @@
 import linecache
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ class Pool:
         while len(self.workers) < everybody:
             self.workers.append(self._started())
         chosen = self.workers[:everybody]
-        sent = cloudpickle.dumps(_Call(work, answer, tuple(arguments)))
+        sent = _with_carried_code(_Call(work, answer, tuple(arguments)))
         meeting = f"task {next(self.numbers)}"
         more = self.store.port, meeting, SECONDS, _sources_of(answer)
         for number, each in enumerate(chosen):
@@ -203,6 +204,14 @@ class _Call:
 
     def __call__(self, rank: int, group: Any) -> object:
         return self.work(self.answer, rank, group, *self.arguments)
+
+
+def _with_carried_code(call: _Call) -> bytes:
+    """The call, with the code of carried parts: their modules are in no other process."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("carried_"):
+            cloudpickle.register_pickle_by_value(module)
+    return cloudpickle.dumps(call)
 
 
 def _received(rank: int, each: _Worker) -> Outcome:
