@@ -6,6 +6,8 @@
 # %% tags=["setup"] jupyter={"source_hidden": true}
 import helpers  # before torch: its threads then sleep while they wait
 
+import inspect
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,8 @@ import matplotlib.pyplot as plt
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch import distributed as dist
+from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 import solutions.d4_deepseek as reference
@@ -28,33 +32,41 @@ from checks.d4_deepseek import (
     check_count_parameters,
     check_deepseek,
     check_deepseek_block,
+    check_expert_parallel_dispatch,
     check_generate,
     check_masked_loss,
     check_mtp,
+    check_rebalance_together,
+    check_rows_to_send,
     check_sample,
     check_train,
     check_worth,
 )
+from checks.processes.pool import together
 from helpers.training_loops.balancing import annealed, train_balanced
 from helpers.checkpoints.folder_tokenizer import read_tokenizer
 from helpers.checkpoints.released import released_rows
 from helpers.checkpoints.written import write_folder
 from helpers.data.corpus import END_OF_TEXT, Corpus
+from helpers.measuring.devices import slowdown
 from helpers.measuring.random_routing import chance_cv
 from helpers.measuring.released_traffic import DOMAINS, traffic_by_domain
 from helpers.measuring.stored_studies import stored_rows
 from helpers.measuring.timing import median_milliseconds
 from helpers.measuring.training_memory import training_bytes
+from helpers.diagrams.exchanges import exchanges
 from helpers.diagrams.layers import block as block_diagram
 from helpers.diagrams.layers import stack as stack_diagram
 from helpers.model.attention_ways import QUERY_BLOCK, absorbs, attended_in_blocks, can_absorb
 from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.model.interfaces import CachingModel
+from helpers.model.interfaces import CachingModel, ExpertList
+from helpers.model.kv_cache import cache_bytes, cached_numbers
 from helpers.model.llama import CausalSelfAttention, Decoder, RMSNorm, SwiGLU
 from helpers.checkpoints.loading import loaded, use_v2_routers
 from helpers.measuring.memory import standard_cache_bytes
 from helpers.model.published import V3, active_parameters, total_parameters
 from helpers.model.speculative import speculate
+from helpers.parallel.exchange import exchange
 from helpers.plots.story_box import StoryBox, show_experts
 from helpers.measuring.story_measures import bigram_loss, held_out, sample_stories, story_scores
 from helpers.plots.copy_plots import plot_right_copies
@@ -68,6 +80,8 @@ from helpers.plots.traffic_plots import plot_domain_traffic, plot_traffic_maps
 
 carried = carry("d1_moe", "d2_deepseek_moe", "d3_mla")
 DeepSeekMoE, rebalance = carried.DeepSeekMoE, carried.rebalance
+expert_load, update_bias = carried.expert_load, carried.update_bias
+dispatch_combine = carried.dispatch_combine
 LatentCache = carried.LatentCache
 MultiHeadLatentAttention = carried.MultiHeadLatentAttention
 attend, absorbed_decode = carried.attend, carried.absorbed_decode
@@ -812,6 +826,220 @@ truth("D4.p7", "MLA: standard attention has the lower loss")
 # Forty steps show what learns fast, not what is best in the end, and three seeds leave wide errors. DeepSeekMoE's paper ablates fine experts, shared experts and their ratio, with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4); there, too, "no shared expert" means one more routed one. The bias came later, and is ablated in arXiv 2408.15664 and in V3's table 5.
 
 # %% [markdown]
+# ## Investigation 3: experts on several machines · {section} minutes, optional
+#
+# A mixture exists because its experts can lie on many devices. Put eight on two processes: process 0 holds experts 0 to 3, process 1 holds 4 to 7. A token of process 0 that chooses 1 and 6 runs expert 1 at home; a copy of its row goes to process 1, is run by 6, and comes back to be weighted and added.
+
+# %%
+three, two = torch.tensor([[1, 6], [5, 4], [0, 3]]), torch.tensor([[2, 7], [6, 1]])
+exchanges([three, two], num_experts=8)
+
+# %% [markdown]
+# V3 trains with the 256 experts of a layer on 64 GPUs in 8 nodes, four on each GPU, and sends a token to at most 4 nodes (arXiv 2412.19437, section 3.2). That is what groups are for. To decode, 320 GPUs hold one expert each, 64 of them redundant and shared ones (section 3.4).
+#
+# Below, a machine is a process of this one. `torch.distributed` joins them in a group: by gloo on CPUs, by nccl on GPUs. Process r of n is said to have rank r.
+
+# %% [markdown]
+# Who goes where? Choices (1, 6) and (5, 4) of two tokens are 1, 6, 5, 4 in a row, numbered 0 to 3. By expert they leave in the order 0, 3, 2, 1, and the counts are (0, 1, 0, 0) for process 0 and (1, 1, 1, 0) for process 1.
+
+# %% tags=["exercise"] exercise="D4.I3a"
+from solutions.d4_machines import rows_to_send
+
+# %% tags=["check"] exercise="D4.I3a"
+check_rows_to_send(rows_to_send)
+
+# %% [markdown]
+# `dist.all_to_all_single` carries rows from everyone to everyone. Autograd does not see it: what arrives has no gradient, and nothing warns. The given `exchange` adds one: its gradient takes the reverse way, with the two sizes swapped.
+
+# %%
+print(inspect.getsource(inspect.getmodule(exchange)._Exchange))
+
+# %% [markdown]
+# Two processes, two rows each: the first goes to process 0, the second to process 1. What process r receives counts r + 1 times, so the gradient that comes home should be 1 for the first row and 2 for the second. The control is the plain collective. The first start of the processes takes some seconds.
+
+
+# %%
+def plain(rows, send, receive, group):
+    arrived = torch.empty(sum(receive), 1)
+    dist.all_to_all_single(arrived, rows, receive, send, group=group)
+    return arrived
+
+
+def gradient_of(carries, rank, group):
+    rows = torch.tensor([[10.0 * rank], [10.0 * rank + 1]], requires_grad=True)
+    arrived = carries(rows, [1, 1], [1, 1], group)
+    if arrived.requires_grad:
+        (arrived * (rank + 1)).sum().backward()
+    return arrived.flatten().tolist(), None if rows.grad is None else rows.grad.flatten().tolist()
+
+
+for name, carries in {"exchange": exchange, "plain": plain}.items():
+    for rank, (arrived, gradient) in enumerate(together(carries, 2, gradient_of)):
+        print(f"{name:9} process {rank} received {arrived}, gradient of what it sent {gradient}")
+
+# %% [markdown]
+# Now the whole. No process knows how many rows will arrive, so counts travel first, then rows; each process runs each of its experts once, also on no row, and what they return travels back. The sum is the one of `dispatch_combine`, wherever expert $e_{tk}$ lies:
+#
+# $$y_t = \sum_{k=1}^{K} g_{tk}\, \mathrm{E}_{e_{tk}}(x_t)$$
+
+# %% tags=["exercise"] exercise="D4.I3b"
+from solutions.d4_machines import expert_parallel_dispatch
+
+# %% tags=["check"] exercise="D4.I3b"
+check_expert_parallel_dispatch(expert_parallel_dispatch)
+
+# %% [markdown]
+# Each process sees its own part of the batch, and every copy of the router must choose alike. What if each moved its bias by its own load? Expert 0 has load 6 of 8 in one process and 1 of 4 in the other, 7 of 12 in all.
+
+# %%
+loads = [torch.tensor([6, 2]), torch.tensor([1, 3])]
+alone = [update_bias(torch.zeros(2), load, 0.1) for load in loads]
+right = update_bias(torch.zeros(2), sum(loads), 0.1)
+affinity = torch.tensor([0.55, 0.50])  # of one token
+for name, bias in {"process 0 alone": alone[0], "process 1 alone": alone[1], "all": right}.items():
+    signs = " ".join(f"{b:+.1f}" for b in bias)
+    print(f"{name:16} bias {signs}, the token chooses expert {int((affinity + bias).argmax())}")
+print("the moves summed:", " ".join(f"{b:+.1f}" for b in sum(alone)), "in place of a move")
+
+# %% [markdown]
+# So loads are summed, and then the bias moves: `dist.all_reduce` leaves the sum of all processes in each of them.
+
+# %% tags=["exercise"] exercise="D4.I3c"
+from solutions.d4_machines import rebalance_together
+
+# %% tags=["check"] exercise="D4.I3c"
+check_rebalance_together(rebalance_together)
+
+# %% [markdown]
+# Your dispatch on two processes, measured: the bytes of rows that leave a process, the rows it computes, the time its rows travel and its experts compute. Of K rows per token the share that leaves goes out: K · D · 4 · share bytes in float32, and as much comes back.
+
+
+# %%
+def measured(dispatch, rank, group, tokens, skew=0.0, turns=1):
+    """What this process sent and did; with `skew` so many tokens choose only experts 0 to 3."""
+    if dist.get_rank() != rank:
+        return None  # the pool starts a second pair, which would share these cores
+    torch.manual_seed(rank)
+    d_model, experts, top_k = 128, 8, 2
+    mine = nn.ModuleList(SwiGLU(d_model, 256) for _ in range(experts // 2))
+    scores = torch.rand(tokens, experts)
+    scores[: int(skew * tokens), 4:] = -1
+    chosen = scores.topk(top_k).indices
+    x, gates = torch.randn(tokens, d_model), torch.full((tokens, top_k), 0.5)
+    carried_by, took = (
+        dist.all_to_all_single,
+        {"sent": [], "rows": 0, "travel": 0.0, "compute": 0.0},
+    )
+
+    def timed_carry(arrived, rows, receive, send, **others):
+        begun = time.perf_counter()
+        carried_by(arrived, rows, receive, send, **others)
+        took["travel"] += time.perf_counter() - begun
+        if rows.is_floating_point():
+            took["sent"].append((sum(send) - send[rank]) * rows.shape[1] * rows.itemsize)
+
+    def started(expert, given):
+        took["rows"] += len(given[0])
+        expert.begun = time.perf_counter(), time.thread_time()
+
+    def ended(expert, given, out):
+        took["compute"] += time.thread_time() - expert.begun[1]
+
+    for expert in mine:
+        expert.register_forward_pre_hook(started)
+        expert.register_forward_hook(ended)
+    dist.all_to_all_single = timed_carry
+    try:
+        with torch.no_grad():
+            for _ in range(turns):
+                dispatch(x, gates, chosen, mine, group)
+    finally:
+        dist.all_to_all_single = carried_by
+    return {**took, "away": float((chosen // 4 != rank).double().mean()), "choices": chosen}
+
+
+for skew in (0.0, 0.8):
+    ranks = together(expert_parallel_dispatch, 2, measured, 1000, skew)
+    for rank, took in enumerate(ranks):
+        formula = round(2 * 128 * 4 * took["away"] * 1000)
+        print(
+            f"{skew:.0%} skewed: process {rank} sends {took['sent'][0]:,} bytes out, "
+            f"{took['sent'][0] / 1000:,.0f} per token, as the formula: {took['sent'][0] == formula}"
+        )
+    out, back = ([took["sent"][way] for took in ranks] for way in (0, 1))
+    print("  what one sends out the other sends back:", out == back[::-1])
+
+# %% [markdown]
+# What does imbalance cost? D2 simulated it: a step lasts as long as the busiest device, here process 0 when 80% of all tokens choose only among its experts. Beside the simulation stands what the processes computed.
+
+# %% tags=["nbval-ignore-output"]
+costs = {}
+for skew in (0.0, 0.8):
+    ranks = together(expert_parallel_dispatch, 2, measured, 2000, skew, 3)
+    load = sum(expert_load(took["choices"], 8) for took in ranks)
+    seconds = torch.tensor([took["compute"] for took in ranks]) / 3
+    costs[skew] = slowdown(load, 2), float(seconds.max() / seconds.mean())
+    rows_each = ", ".join(f"{took['rows'] // 3:,}" for took in ranks)
+    print(
+        f"{skew:.0%} skewed: rows {rows_each}; busiest over mean: simulated "
+        f"{costs[skew][0]:.2f}, computed {costs[skew][1]:.2f}, {1000 * seconds.max():.0f} ms"
+    )
+
+# %%
+print("even: simulated below 1.1, computed below 1.3:", costs[0.0][0] < 1.1, costs[0.0][1] < 1.3)
+print("skewed: simulated and computed above 1.5:", costs[0.8][0] > 1.5, costs[0.8][1] > 1.5)
+
+# %% [markdown]
+# Over batch sizes: three exchanges have a cost of their own, however few rows they carry, so that a token of a small batch is dear. The time of travel includes waiting for the other process.
+
+# %% tags=["nbval-ignore-output"]
+per_token = {}
+for batch_tokens in (16, 256, 4096):
+    ranks = together(expert_parallel_dispatch, 2, measured, batch_tokens, 0.0, 3)
+    travel, compute = (max(took[name] for took in ranks) / 3 for name in ("travel", "compute"))
+    per_token[batch_tokens] = (travel + compute) / batch_tokens
+    print(
+        f"{batch_tokens:5,} tokens each: travel {1000 * travel:7.2f} ms, compute "
+        f"{1000 * compute:7.2f} ms; per token {1e6 * per_token[batch_tokens]:6.1f} µs"
+    )
+
+# %%
+dear = per_token[16] > 3 * per_token[4096]
+print("a token of 16 takes over three times as long as one of 4,096:", dear)
+print("and one of 4,096 as one of 16, the control:", per_token[4096] > 3 * per_token[16])
+
+# %% [markdown]
+# V3 on paper. A row goes out in FP8, 1 byte a number, and comes back in BF16, 2 bytes (section 3.3.3; scales left out). Sent once per node and forwarded inside over NVLink, it crosses InfiniBand at most 4 times: 160 and 50 GB/s (section 3.2.2). A step has 15,360 sequences of 4,096 on 2,048 GPUs, 128 of them per pipeline stage (sections 3.2, 4.2); a trillion tokens take 180,000 GPU hours (p. 5).
+
+# %%
+row_bytes = V3.d_model * (1 + 2)
+print(f"per token and layer: 8 rows {8 * row_bytes:,} bytes, at most 4 nodes {4 * row_bytes:,}")
+print(
+    f"a row of each: NVLink {8 * row_bytes / 160e3:.2f} µs, InfiniBand {4 * row_bytes / 50e3:.2f}"
+)
+step_tokens = 15_360 * 4096
+per_gpu, layers_here = step_tokens / 128, (V3.layers - V3.dense_layers) / 16
+wire = 2 * per_gpu * layers_here * 4 * row_bytes / 50e9  # forward and backward
+lasts = step_tokens / 1e12 * 180_000 * 3600 / 2048
+print(f"InfiniBand is busy for at most {wire:.1f} s of a step of {lasts:.1f} s")
+print(f"one after the other instead of side by side: {lasts + wire:.1f} s, {wire / lasts:.0%} more")
+
+# %% [markdown]
+# That third is what DualPipe hides: one micro-batch computes while another's rows travel (section 3.2.1). NVLink's part fits inside InfiniBand's. And the memory: how many GPUs of 80 GB hold all 671 billion weights, and the caches of users with 32,768 tokens each, 576 numbers per token and layer as in D3? Activations and whatever the engine needs come on top.
+
+# %%
+one_user = cache_bytes(cached_numbers(V3.attention), V3.layers, 32_768)
+print(f"one user's cache: {one_user / 1e9:.2f} GB")
+for name, width in {"FP8": 1, "BF16": 2}.items():
+    weights = width * total_parameters(V3)
+    held = {users: -(-(weights + users * one_user) // 80_000_000_000) for users in (0, 100, 1000)}
+    told = ", ".join(f"{gpus} with {users:,} users" for users, gpus in held.items())
+    print(f"{name}: {weights / 1e9:,.0f} GB of weights; GPUs: {told}")
+
+# %% [markdown]
+# `torchrun --nproc-per-node 2 -m solutions.train work/run --expert-parallel 2` trains a DeepSeek this way, with your own parts where they pass. [From two processes to 2,048 GPUs](../docs/scale.md) names what each of these parts is called in torchtitan, Megatron, DeepEP, vLLM and SGLang, and how a model that `to_hf` wrote gets there.
+
+# %% [markdown]
 # ## What you can read now · {section} minutes, optional
 #
 # DeepSeek-V3's own `inference/model.py` has 808 lines. [A guided reading](../docs/reading.md) goes through it in order, your parts beside theirs, and names what differs: layers split over GPUs, FP8, V2's groups, and two ways of attention. In short:
@@ -846,7 +1074,7 @@ truth("D4.p7", "MLA: standard attention has the lower loss")
 # So D1 and D2 hold for V4 but for the affinity. D3's question, what to keep of the past, got another answer: MLA keeps fewer numbers per token, V4 keeps fewer tokens. transformers 5.23, which is pinned here, has `deepseek_v32` and `deepseek_v4` as judges for anyone who goes on.
 
 # %% [markdown]
-# ## Investigation 3: a released DeepSeek in your code · {section} minutes, optional
+# ## A released DeepSeek in your code · {section} minutes, optional
 #
 # A checkpoint that you have downloaded runs in your class: its weights stay in their files, and the system reads the parts that are used. In bfloat16 a parameter takes 2 bytes: 16 billion fill 32 GB.
 

@@ -1,7 +1,8 @@
 """The steps of `course.py test`, two at a time; the summary says which failed and the minutes.
 
-`--full` judges everything and runs the seed studies and the browser as well; without it, audit,
-checks, oracle and notebooks are judged only of lessons whose sources changed since they last were.
+`--full` judges everything and runs seed studies, trainings on several processes and the browser as
+well; without it, audit, checks, oracle and notebooks are judged only of lessons whose sources
+changed since they last were.
 """
 
 import os
@@ -103,6 +104,7 @@ def full_steps() -> list[Step]:
     ]
     return [
         *(Step(f"study {name}", ("pytest", "-q", path)) for name, path in named),
+        Step("processes", ("pytest", "-q", "tests/processes")),
         Step("browser", ("pytest", "-q", "tests/browser"), has_chromium),
     ]
 
@@ -112,7 +114,17 @@ def lone_steps() -> list[Step]:
     return [Step("busy machine", ("pytest", "-q", "tests/busy"))]
 
 
-LONGEST = ["nbval d4", "audit d4", "browser", "audit d3", "nbval", "checks", "study", "audit"]
+LONGEST = [
+    "nbval d4",
+    "audit d4",
+    "browser",
+    "processes",
+    "audit d3",
+    "nbval",
+    "checks",
+    "study",
+    "audit",
+]
 
 
 def rank(step: Step) -> int:

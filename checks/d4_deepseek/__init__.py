@@ -4,6 +4,9 @@ from checks.d4_deepseek.block import check_deepseek_block
 from checks.d4_deepseek.count import check_count_parameters
 from checks.d4_deepseek.generation.generate import check_generate
 from checks.d4_deepseek.generation.sample import check_sample
+from checks.d4_deepseek.machines.dispatch import check_expert_parallel_dispatch
+from checks.d4_deepseek.machines.rebalance import check_rebalance_together
+from checks.d4_deepseek.machines.rows import check_rows_to_send
 from checks.d4_deepseek.mtp import check_mtp
 from checks.d4_deepseek.stack import check_deepseek
 from checks.d4_deepseek.training.loss import check_masked_loss
@@ -20,4 +23,7 @@ CHECKS = (
     check_generate,
     check_mtp,
     check_worth,
+    check_rows_to_send,
+    check_expert_parallel_dispatch,
+    check_rebalance_together,
 )

@@ -17,6 +17,10 @@ class Wrong(Exception):
     """Inside a stage: the answer is not right. The message says what was expected and came."""
 
 
+class Unwritten(Exception):
+    """Inside a stage: the answer is still the empty exercise, as another process found."""
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """A pass. What it shows is equal on every run; `details` holds seed, sizes and seconds."""

@@ -10,7 +10,7 @@ import torch
 
 from checks.grading import time_limit, traceback
 from checks.grading.expect import require
-from checks.grading.result import CheckFailed, State, Wrong
+from checks.grading.result import CheckFailed, State, Unwritten, Wrong
 from checks.grading.source import codes_of
 
 Stage = Callable[[Any, Any], None]  # of an answer and a case
@@ -58,8 +58,13 @@ class StageRun:
             raise self._explained(interrupt) from None
         except Wrong as wrong:
             raise self._failure("wrong", str(wrong)) from None
+        except Unwritten:
+            raise self._unwritten() from None
         except BaseException as error:
             raise self._explained(error) from None
+
+    def _unwritten(self) -> CheckFailed:
+        return CheckFailed(self.id, self.name, "unwritten", "not written yet.", stage=self.title)
 
     def _explained(self, error: BaseException) -> CheckFailed:
         """The failure for what the answer raised, or what the stage raised because of it."""
@@ -67,9 +72,7 @@ class StageRun:
         codes = codes_of(self.answer)
         own = traceback.is_learners(code.co_filename) and code in codes
         if isinstance(error, NotImplementedError) and own:
-            return CheckFailed(
-                self.id, self.name, "unwritten", "not written yet.", stage=self.title
-            )
+            return self._unwritten()
         said, place = traceback.sentence(error), traceback.place(error, codes)
         if place is not None:
             lasts = not isinstance(error, ImportError | MemoryError)

@@ -101,10 +101,12 @@ def saved_parts(lessons: Sequence[str], forced: Mapping[str, str]) -> Carried:
 
 
 def _run_reference(lesson: str, names: SharedNames, earlier: Sequence[str]) -> None:
-    """Run the reference's code in `names`; the parts carried before it stay."""
+    """Run the reference's modules in `names`; the parts carried before them stay."""
     kept = {name: names[name] for name in earlier}
-    path = Path(str(importlib.import_module(f"solutions.{lesson}").__file__))
-    names.run(path.read_text(encoding="utf-8"), str(path), f"carried_{lesson}", limited=False)
+    modules = dict.fromkeys(c.reference_answer.__module__ for c in checks.LESSONS[lesson])
+    for module in modules:
+        path = Path(str(importlib.import_module(module).__file__))
+        names.run(path.read_text(encoding="utf-8"), str(path), f"carried_{lesson}", limited=False)
     names.update(kept)
 
 

@@ -12,6 +12,7 @@ from helpers.diagrams.cache_filling import cache_filling
 from helpers.diagrams.devices import devices
 from helpers.diagrams.dispatch import dispatch_rows
 from helpers.diagrams.drawing.card import Card
+from helpers.diagrams.exchanges import exchanges
 from helpers.diagrams.groups import groups
 from helpers.diagrams.kept_numbers import kept_by
 from helpers.diagrams.layers import block, stack
@@ -90,6 +91,11 @@ def two_parts(heads: int, d: int, r: int, size: float) -> Card:
     )
 
 
+def exchanged(tokens: tuple[int, ...], num_experts: int, top_k: int) -> Card:
+    chosen = [random(1 + t, num_experts)[:t].topk(top_k).indices for t in tokens]
+    return exchanges(chosen, num_experts)
+
+
 EXAMPLES: dict[str, Callable[[], Card]] = {
     **{f"route, step {step}": (lambda step=step: route(4, 2, "a", step)) for step in (1, 2, 3)},
     "route, least": lambda: route(1, 1, "a", 4),
@@ -115,6 +121,9 @@ EXAMPLES: dict[str, Callable[[], Card]] = {
     "devices, least": lambda: devices(torch.tensor([1]), 1),
     "devices, most": lambda: devices(torch.arange(256) * 10_000, 16),
     "devices, all equal": lambda: devices(torch.full((8,), 100), 8),
+    "exchanges, least": lambda: exchanged((1,), 1, 1),
+    "exchanges, one without a token": lambda: exchanged((3, 0), 8, 2),
+    "exchanges, most": lambda: exchanged((1, 1, 0, 3), 256, 2),
     "kept, least": lambda: kept_by(1, 1, 1, 1, 2),
     "kept, latent largest": lambda: kept_by(2, 4, 2, 64, 8),
     "kept, V3": lambda: kept_by(128, 128, 8, 512, 64),

@@ -10,6 +10,7 @@ from helpers.diagrams.devices import devices
 from helpers.diagrams.dispatch import dispatch_rows
 from helpers.diagrams.drawing.card import Card
 from helpers.diagrams.drawing.checked import gates_and_experts
+from helpers.diagrams.exchanges import exchanges
 from helpers.diagrams.groups import groups
 from helpers.diagrams.kept_numbers import kept_by
 from helpers.diagrams.layers import block, stack
@@ -167,6 +168,14 @@ def test_the_busiest_device_sets_the_time_of_all():
     assert said(card, "40", "80, busiest", "one step: 80 rows; mean: 60; waiting: 25%")
 
 
+def test_rows_travel_to_the_process_of_their_expert_and_back():
+    card = exchanges([torch.tensor([[1, 6], [5, 4]]), torch.tensor([[7, 0]])], 8)
+    assert said(card, "4 of 6 rows travel out and back, in colour; grey ones stay")
+    assert said(card, "token 0 to E6", "E6: token 0 of 0", "token 0 from E6")
+    assert "Process 1 sends token 0 to expert 0 of process 0 and token 0 to expert 7" in card.alt
+    assert card.alt.startswith("Process 0 sends token 0 to expert 1 of itself, token 1 to expert 4")
+
+
 def test_what_attention_keeps_are_v3s_numbers():
     card = kept_by(128, 128, 8, 512, 64)
     assert said(card, "32,768", "2,048, MHA ÷ 16", "256, MHA ÷ 128", "576, MHA ÷ 56.9")
@@ -236,6 +245,7 @@ def test_a_block_is_dense_or_sparse():
         (lambda: token_segments(torch.zeros(3, 1).long(), 4, 64, "a"), "must divide d_model"),
         (lambda: groups(PROBS, PROBS, EXPERTS, 3), "num_groups must divide the 4 experts"),
         (lambda: devices(torch.tensor([1, 2, 3]), 2), "multiple of num_devices=2"),
+        (lambda: exchanges([torch.tensor([[0]])] * 3, 8), "3 processes must divide"),
         (lambda: kept_by(4, 8, 5, 8, 2), "kv_heads must be between 1 and 4"),
         (lambda: cache_filling(torch.ones(2, 2), torch.ones(2, 2), 2, ["a", "b"]), "position must"),
         (lambda: block(SMALL, 4), "layer must be between 0 and 3"),

@@ -1,0 +1,230 @@
+"""Four processes, started once, that run a learner's code together; one that hangs is replaced."""
+
+import linecache
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import cloudpickle
+import psutil
+from torch import distributed as dist
+
+from checks.grading import traceback
+from checks.grading.result import Unwritten, Wrong
+from checks.grading.source import codes_of
+from checks.processes import worker
+from checks.processes.worker import Outcome, Task
+
+MOST = 4
+SECONDS = 8.0  # of computing, that a task may take in a process
+STILL = 3.0  # seconds in which nobody computes: they wait for each other
+NET = 120.0  # seconds on the wall clock
+LOOK = 0.25
+WAITS = (
+    "Does every process of the group call every exchange and every `all_reduce`, in the same "
+    "order, also the one without a token? Do the counts that one sends and another expects agree?"
+)
+
+SIZES = (
+    "Does each process expect from another what that one sends, on the way back with the two sizes "
+    "swapped?"
+)
+
+
+def together(
+    answer: object, processes: int, work: Callable[..., Any], *arguments: object
+) -> list[Any]:
+    """What `work(answer, rank, group, *arguments)` returns in each of so many processes.
+
+    Where there are enough, another group of as many does the same, so that whoever takes all
+    processes for those of the group is found out. Raises Wrong with the rank and the learner's line
+    where one raises, dies, computes for too long or waits in vain, and Unwritten where the answer
+    is still empty.
+    """
+    outcomes = pool().run(answer, processes, work, arguments)
+    first = _first_failure(outcomes)
+    if first is None:
+        return [cloudpickle.loads(outcome.value) for outcome in outcomes[:processes]]
+    if first.kind == "unwritten":
+        raise Unwritten
+    raise Wrong(_told(first, processes))
+
+
+class Together:
+    """What `work` gave in the processes of each case, kept for the later stages of a check."""
+
+    def __init__(self, work: Callable[..., Any]):
+        self.work = work
+        self.answer: object = None
+        self.kept: dict[Any, list[Any]] = {}
+
+    def anew(self, answer: object, processes: int, case: object) -> list[Any]:
+        """The results of all ranks, for the first stage: the answer's parts may have changed."""
+        if answer is not self.answer:
+            self.answer, self.kept = answer, {}
+        self.kept.pop(case, None)
+        return self.again(answer, processes, case)
+
+    def again(self, answer: object, processes: int, case: object) -> list[Any]:
+        """The same, without another run where this answer and case have had one."""
+        if answer is not self.answer or case not in self.kept:
+            self.answer, self.kept = answer, self.kept if answer is self.answer else {}
+            self.kept[case] = together(answer, processes, self.work, case)
+        return self.kept[case]
+
+
+def _first_failure(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The failure that caused the others: those that lost their partner come last."""
+    failed = [outcome for outcome in outcomes if outcome.kind]
+    order = ["unwritten", "slow", "raised", "sizes", "died", "waits"]
+    return min(
+        failed, key=lambda outcome: (_lost(outcome), order.index(outcome.kind)), default=None
+    )
+
+
+def _lost(outcome: Outcome) -> bool:
+    return "closed by peer" in outcome.said or "Timed out" in outcome.said
+
+
+def _told(failure: Outcome, processes: int) -> str:
+    who = f"process {failure.rank % processes} of {processes}"
+    at = f", at {failure.place}" if failure.place else ""
+    if failure.kind == "waits" or _lost(failure):
+        return f"{who} waits for others that never answer{at}. {WAITS}"
+    if failure.kind == "sizes":
+        return f"more rows arrive at {who} than it expects. {SIZES}"
+    if failure.kind == "died":
+        return f"{who} died{at}. Does a line end the whole process?"
+    verb = "raised " if failure.kind == "raised" else ""
+    return f"in {who} your code {verb}{failure.said}{at}"
+
+
+@cache
+def pool() -> "Pool":
+    """The one pool of this process, begun when it is first asked for."""
+    return Pool()
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+
+    def computed(self) -> float:
+        """The seconds of processor time it has used, 0 once it is gone."""
+        try:
+            times = psutil.Process(self.process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return times.user + times.system
+
+
+class Pool:
+    """Up to four workers. Where there is a fork server, a new one costs no import of torch."""
+
+    def __init__(self) -> None:
+        methods = multiprocessing.get_all_start_methods()
+        kind = "forkserver" if "forkserver" in methods else "spawn"
+        self.context: Any = multiprocessing.get_context(kind)
+        if kind == "forkserver":
+            self.context.set_forkserver_preload(["checks.processes.worker", "solutions.d1_moe"])
+        self.store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        self.workers: list[_Worker] = []
+        self.numbers = count()
+
+    def run(
+        self, answer: object, processes: int, work: Callable, arguments: Sequence[object]
+    ) -> list[Outcome]:
+        """The outcome of each rank; afterwards all workers are ready for the next task."""
+        everybody = processes * (MOST // processes if processes > 1 else 2)
+        while len(self.workers) < everybody:
+            self.workers.append(self._started())
+        chosen = self.workers[:everybody]
+        sent = _with_carried_code(_Call(work, answer, tuple(arguments)))
+        meeting = f"task {next(self.numbers)}"
+        more = self.store.port, meeting, SECONDS, _sources_of(answer)
+        for number, each in enumerate(chosen):
+            each.connection.send(Task(sent, number, everybody, processes, *more))
+        outcomes = self._outcomes(chosen)
+        for rank, each in enumerate(chosen):
+            self._make_ready(rank, each, outcomes)
+        return [
+            outcomes.get(number) or Outcome(number, kind="waits") for number in range(everybody)
+        ]
+
+    def _started(self) -> _Worker:
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(target=worker.serve, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _outcomes(self, chosen: Sequence[_Worker]) -> dict[int, Outcome]:
+        """What the ranks gave, up to the first failure or until nobody computes any more."""
+        found: dict[int, Outcome] = {}
+        end, seen, moved = time.monotonic() + NET, -1.0, time.monotonic()
+        while len(found) < len(chosen) and time.monotonic() < end:
+            for rank, each in enumerate(chosen):
+                if rank not in found and each.connection.poll():
+                    found[rank] = _received(rank, each)
+            if any(outcome.kind for outcome in found.values()):
+                return found
+            computed = sum(each.computed() for each in chosen)
+            if computed > seen + 0.02:
+                seen, moved = computed, time.monotonic()
+            elif time.monotonic() - moved > STILL:
+                return found
+            wait([each.connection for each in chosen], LOOK)
+        return found
+
+    def _make_ready(self, rank: int, each: _Worker, outcomes: dict[int, Outcome]) -> None:
+        """Ends the group of a worker that has answered, and replaces any other."""
+        if rank in outcomes and outcomes[rank].kind not in ("died", "sizes"):
+            each.connection.send("next")
+            return
+        each.process.kill()
+        each.process.join()
+        each.connection.close()
+        self.workers[rank] = self._started()
+
+
+@dataclass(frozen=True)
+class _Call:
+    work: Callable
+    answer: object
+    arguments: tuple
+
+    def __call__(self, rank: int, group: Any) -> object:
+        return self.work(self.answer, rank, group, *self.arguments)
+
+
+def _with_carried_code(call: _Call) -> bytes:
+    """The call, with the code of carried parts: their modules are in no other process."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("carried_"):
+            cloudpickle.register_pickle_by_value(module)
+    return cloudpickle.dumps(call)
+
+
+def _received(rank: int, each: _Worker) -> Outcome:
+    try:
+        return each.connection.recv()
+    except (EOFError, OSError):
+        each.process.join(5)
+        aborted = each.process.exitcode == -signal.SIGABRT
+        return Outcome(rank, kind="sizes" if aborted else "died")
+
+
+def _sources_of(answer: object) -> dict[str, Any]:
+    files = {
+        code.co_filename for code in codes_of(answer) if traceback.is_learners(code.co_filename)
+    }
+    return {file: linecache.cache[file] for file in files if file in linecache.cache}

@@ -1,0 +1,100 @@
+"""Several processes train the model that one would, and go on from one another's checkpoints."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from course import ROOT
+from tests.processes.launch import launch
+from tests.processes.trainings import STEPS, by_processes, by_the_lesson
+
+NEAR = 1e-5  # nats per token
+
+
+@pytest.fixture(scope="module")
+def lesson() -> tuple[list[float], list[float]]:
+    return by_the_lesson()
+
+
+@pytest.mark.parametrize(
+    ("count", "experts", "resumed"), [(2, 1, (4, 4)), (2, 2, (1, 1)), (4, 2, (2, 2))]
+)
+def test_the_losses_are_those_of_one_process(lesson, tmp_path, count, experts, resumed) -> None:
+    """Also after a stop half-way, on another number of processes and another split."""
+    wanted, bias = lesson
+    for begin, losses, moved in launch(by_processes, count, experts, tmp_path, STEPS // 2):
+        assert begin == 0
+        assert losses == pytest.approx(wanted, abs=NEAR)
+        assert moved == bias
+    for begin, losses, moved in launch(by_processes, resumed[0], resumed[1], tmp_path, STEPS):
+        assert begin == STEPS // 2
+        assert losses == pytest.approx(wanted[begin:], abs=NEAR)
+        assert moved == bias
+
+
+def command(*words: str) -> list[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return [sys.executable, *launcher, "-m", "solutions.train", *words, "--parts", "reference"]
+
+
+def test_a_text_is_trained_on_by_the_command(tmp_path) -> None:
+    text = ROOT / "README.md"
+    words = [str(tmp_path / "out"), "--text", str(text), "--steps", "4", "--batch", "4"]
+    found = subprocess.run(
+        command(*words, "--length", "32", "--expert-parallel", "2", "--vocabulary", "300"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr
+    assert "step 4 of 4: loss" in found.stdout
+    assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
+
+
+def test_a_killed_process_ends_the_job_and_the_next_goes_on(tmp_path) -> None:
+    words = [str(tmp_path), "--steps", "400", "--batch", "2", "--save-every", "5"]
+    job = subprocess.Popen(
+        command(*words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while not list(tmp_path.glob("step-*/.metadata")):
+        assert job.poll() is None
+        time.sleep(0.2)
+    os.kill(_child(job.pid), signal.SIGKILL)
+    said, _ = job.communicate(timeout=60)
+    assert job.returncode != 0
+    assert "SIGKILL" in said or "Signal 9" in said
+    saved = max(int(path.parent.name[5:]) for path in tmp_path.glob("step-*/.metadata"))
+    words[2] = str(saved + 2)
+    again = subprocess.run(command(*words), cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert f"goes on after step {saved}" in again.stdout
+
+
+def _child(pid: int) -> int:
+    """A process of the job that `pid` launched."""
+    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True)
+    return int(found.stdout.split()[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "0"], "it must be at least 1"),
+        (["--text", "nowhere.txt"], "there is no file nowhere.txt"),
+        (["--sizes", "nowhere.json"], "--sizes: "),
+        (["--expert-parallel", "2"], "must divide all 1 of them, got 2"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(tmp_path, words, said) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "solutions.train", str(tmp_path), *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode in (1, 2)
+    assert said in found.stderr and "Traceback" not in found.stderr

@@ -1,0 +1,21 @@
+"""What the pool sends to its processes arrives whole."""
+
+import sys
+
+import cloudpickle
+
+from checks.learner.shared_names import SharedNames
+from checks.processes.pool import _Call, _with_carried_code
+
+
+def work(answer, rank, group):
+    return answer(rank)
+
+
+def test_a_carried_part_travels_with_its_code(monkeypatch):
+    names = SharedNames()
+    source = "def twice(x):\n    return 2 * x\n\n\ndef thrice(x):\n    return twice(x) + x\n"
+    assert names.run(source, "<part>", "carried_part") == ""
+    sent = _with_carried_code(_Call(work, names["thrice"], ()))
+    monkeypatch.delitem(sys.modules, "carried_part")
+    assert cloudpickle.loads(sent)(5, None) == 15
