@@ -79,7 +79,8 @@ class LiveFrame:
         for ax in self._panels:
             ax.set_ylim(0, limits[2])
         for ax in (self._loss, *self._panels):
-            ax.locator_params(nbins=4)
+            ax.locator_params("x", nbins=4, integer=True)  # steps and experts are whole numbers
+            ax.locator_params("y", nbins=4)
         self._canvas.draw()
         self._behind = self._canvas.copy_from_bbox(self._canvas.figure.bbox)
 
