@@ -1,6 +1,8 @@
 """The check of D3.2: a cache with room for so many positions, and nothing in it twice."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,10 +69,10 @@ def _expect_parts(
     wants, turned = _together(turns), _together(turns[::-1])
     for i, part in enumerate(got):
         others = [want for j, want in enumerate(wants) if j != i and want.shape == part.shape]
-        slips = {"Do the new positions come last?": lambda i=i: turned[i]}
+        slips: dict[str, Any] = {"Do the new positions come last?": lambda i=i: turned[i]}
         if len(turns) > 1 and part.shape == wants[i].shape:
             ask = "Are the new positions written at the start, over the old ones? They go to "
-            slips[ask + "`used` and on."] = lambda i=i, part=part: over_the_first(turns, i, part)
+            slips[ask + "`used` and on."] = partial(over_the_first, turns, i, part)
         if changed:
             ask = "Is the appended tensor itself kept, and not copied into a buffer?"
             slips[ask] = lambda i=i: _together(changed)[i]

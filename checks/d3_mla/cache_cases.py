@@ -101,7 +101,7 @@ def over_the_first(turns: Sequence[list[Tensor]], i: int, got: Tensor) -> Tensor
 def why_not_as_asked(part: object, shape: tuple[int, int, int], case: Cached) -> str:
     """The question to a part of another shape than `(batch, positions so far, width)`, or type."""
     if not isinstance(part, Tensor) or part.ndim != 3:
-        return "All positions so far come back, the new ones last."
+        return "Do all positions so far come back, with the batch in front, also one of 1?"
     rows, seen = part.shape[1], shape[1]
     if part.shape == shape:
         return "Do the buffers take type and device of what is appended first?"

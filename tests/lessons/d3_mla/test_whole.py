@@ -74,7 +74,7 @@ LAYER = [
     (
         "cache.append(latent, k_rotary)",
         "cache.append(k_rotary, latent)",
-        "the same after a prefill",
+        "x and weights untouched",
         "comes first",
     ),
     ("return self.out(y.flatten(-2))", "return y.flatten(-2)", "shapes", "go through `out`"),
