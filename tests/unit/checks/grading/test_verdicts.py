@@ -156,7 +156,7 @@ def small_check(**kind) -> Check:
         require(answer(case) == 2 * case, "not twice")
 
     parts = {"draw": lambda rng: [3], "stages": {"twice": stage}, "hints": ("1", "2", "3")}
-    return Check("D9.9", "double", 1, lambda number: 2 * number, **parts, **kind)
+    return Check("D9.9", "double", lambda number: 2 * number, **parts, **kind)
 
 
 def test_a_check_judges_an_answer_again_only_when_something_changed(cell):
