@@ -832,7 +832,7 @@ three, two = torch.tensor([[1, 6], [5, 4], [0, 3]]), torch.tensor([[2, 7], [6, 1
 exchanges([three, two], num_experts=8)
 
 # %% [markdown]
-# V3 trains with the 256 experts of a layer on 64 GPUs in 8 nodes, four on each GPU, and sends a token to at most 4 nodes (arXiv 2412.19437, section 3.2). That is what groups are for. To decode, 320 GPUs hold one expert each, 64 of them redundant and shared ones (section 3.4).
+# V3 trains with the 256 experts of a layer on 64 GPUs in 8 nodes, four on each GPU, and sends a token to at most 4 nodes (arXiv 2412.19437, sections 2.1.2 and 3.2). That is what groups are for. To decode, 320 GPUs hold one expert each, 64 of them redundant and shared ones (section 3.4).
 #
 # Below, a machine is a process of this one. `torch.distributed` joins them in a group: by gloo on CPUs, by nccl on GPUs. Process r of n is said to have rank r.
 
@@ -1022,7 +1022,7 @@ print(f"InfiniBand is busy for at most {wire:.1f} s of a step of {lasts:.1f} s")
 print(f"one after the other instead of side by side: {lasts + wire:.1f} s, {wire / lasts:.0%} more")
 
 # %% [markdown]
-# That third is what DualPipe hides: one micro-batch computes while another's rows travel (section 3.2.1). NVLink's part fits inside InfiniBand's. And the memory: how many GPUs of 80 GB hold all 671 billion weights, and the caches of users with 32,768 tokens each, 576 numbers per token and layer as in D3? Activations and whatever the engine needs come on top.
+# That third is what DualPipe hides: one micro-batch computes while another's rows travel. On the real cluster it is more: the report says that without overlap communication takes about as long as computing (section 3.2.1). And the memory: how many GPUs of 80 GB hold all 671 billion weights, and the caches of users with 32,768 tokens each, 576 numbers per token and layer as in D3? Activations and whatever the engine needs come on top.
 
 # %%
 one_user = cache_bytes(cached_numbers(V3.attention), V3.layers, 32_768)

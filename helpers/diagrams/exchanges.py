@@ -45,7 +45,8 @@ def exchanges(experts: Sequence[Int[Tensor, "_ K"]], num_experts: int) -> Card:
     canvas = Canvas(_TOP + sum(heights) + _GAP * len(heights) + 12, title, note)
     for column, text in _HEADINGS.items():
         canvas.text((_COLUMNS[column] + _PANEL / 2, _TOP - 20), text, weight="bold")
-    top, places = float(_TOP), {}
+    top: Pixels = _TOP
+    places: dict[tuple[str, Row], Box] = {}
     for p, height in enumerate(heights):
         holds = f"experts {p * share} to {(p + 1) * share - 1}" if share > 1 else f"expert {p}"
         for column, here in (("out", sent[p]), ("run", arrived[p]), ("back", sent[p])):
