@@ -34,18 +34,32 @@ def exchanges(experts: Sequence[Int[Tensor, "_ K"]], num_experts: int) -> Card:
         raise ValueError(f"{len(experts)} processes must divide num_experts={num_experts}")
     share = num_experts // len(experts)
     sent = [_by_expert(p, chosen, num_experts) for p, chosen in enumerate(experts)]
-    rows = at_most("the number of rows", sum(map(len, sent)), MOST_ROWS)
-    arrived = [
-        [row for row in chain.from_iterable(sent) if row[2] // share == p] for p in range(len(sent))
-    ]
-    away = sum(row[2] // share != row[0] for row in chain.from_iterable(sent))
+    rows = list(chain.from_iterable(sent))
+    at_most("the number of rows", len(rows), MOST_ROWS)
+    arrived = [[row for row in rows if row[2] // share == p] for p in range(len(sent))]
     title = f"{counted(num_experts, 'expert')} on {len(sent)} process{'es' * (len(sent) > 1)}"
-    note = f"{away} of {counted(rows, 'row')} travel out and back, in colour; grey ones stay"
+    away = sum(_travels(row, share) for row in rows)
+    note = f"{away} of {counted(len(rows), 'row')} travel out and back, in colour; grey ones stay"
     heights = [_HEAD + _ROW * max(len(a), len(b), 1) for a, b in zip(sent, arrived, strict=True)]
     canvas = Canvas(_TOP + sum(heights) + _GAP * len(heights) + 12, title, note)
     for column, text in _HEADINGS.items():
         canvas.text((_COLUMNS[column] + _PANEL / 2, _TOP - 20), text, weight="bold")
-    top, places = float(_TOP), {}
+    places = _panels(canvas, heights, sent, arrived, share)
+    for row in rows:
+        _arrows(canvas, row, places, share)
+    says = f"{title}: which rows stay, and which travel out and back"
+    return canvas.card(says, _alt(sent, share))
+
+
+def _panels(
+    canvas: Canvas,
+    heights: list[int],
+    sent: list[list[Row]],
+    arrived: list[list[Row]],
+    share: int,
+) -> dict[tuple[str, Row], Box]:
+    """The processes below each other, in three columns, and where each row lies in each."""
+    places, top = dict[tuple[str, Row], Box](), _TOP
     for p, height in enumerate(heights):
         holds = f"experts {p * share} to {(p + 1) * share - 1}" if share > 1 else f"expert {p}"
         for column, here in (("out", sent[p]), ("run", arrived[p]), ("back", sent[p])):
@@ -53,14 +67,14 @@ def exchanges(experts: Sequence[Int[Tensor, "_ K"]], num_experts: int) -> Card:
             panel = canvas.panel(Box(_COLUMNS[column], top, _PANEL, height))
             places |= _panel(canvas, panel, column, head, here, share)
         top += height + _GAP
-    for row in chain.from_iterable(sent):
-        colour, thick = _style(row, share)
-        for before, after in (("out", "run"), ("run", "back")):
-            ends = places[before, row].east, places[after, row].west
-            canvas.arrow(*ends, colour, bend="h", thick=thick)
-    return canvas.card(
-        f"{title}: which rows stay, and which travel out and back", _alt(sent, share)
-    )
+    return places
+
+
+def _arrows(canvas: Canvas, row: Row, places: dict[tuple[str, Row], Box], share: int) -> None:
+    colour, thick = _style(row, share)
+    for before, after in (("out", "run"), ("run", "back")):
+        ends = places[before, row].east, places[after, row].west
+        canvas.arrow(*ends, colour, bend="h", thick=thick)
 
 
 def _by_expert(process: int, chosen: Tensor, num_experts: int) -> list[Row]:
@@ -72,8 +86,12 @@ def _by_expert(process: int, chosen: Tensor, num_experts: int) -> list[Row]:
     return sorted(rows, key=lambda row: row[2])
 
 
+def _travels(row: Row, share: int) -> bool:
+    return row[2] // share != row[0]
+
+
 def _style(row: Row, share: int) -> tuple[str, Pixels]:
-    return (COLOURS[row[0]], 1.6) if row[2] // share != row[0] else (QUIET, 0.9)
+    return (COLOURS[row[0]], 1.6) if _travels(row, share) else (QUIET, 0.9)
 
 
 def _panel(
@@ -87,7 +105,7 @@ def _panel(
     places = {}
     for i, row in enumerate(rows):
         colour, _ = _style(row, share)
-        fill = text_background(row[0]) if row[2] // share != row[0] else EMPTY
+        fill = text_background(row[0]) if _travels(row, share) else EMPTY
         place = first.moved(down=_ROW * i)
         canvas.box(place, _named(row, column), fill=fill, edge=colour, size=SMALL, corner=3)
         places[column, row] = place
@@ -109,5 +127,5 @@ def _alt(sent: list[list[Row]], share: int) -> str:
 
 
 def _told(row: Row, share: int) -> str:
-    where = "itself" if row[2] // share == row[0] else f"process {row[2] // share}"
+    where = f"process {row[2] // share}" if _travels(row, share) else "itself"
     return f"token {row[1]} to expert {row[2]} of {where}"
