@@ -58,7 +58,8 @@ def keep_local_experts(model: nn.Module, group: ProcessGroup, parts: dict[str, A
 
     Parameters keep their names. Raises a ValueError unless the processes divide the experts.
     """
-    rank, blocks = group.rank(), model.blocks
+    rank = group.rank()
+    blocks: Any = model.blocks
     for block in blocks:
         if block.ffn not in layers_of(model):
             continue

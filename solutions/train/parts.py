@@ -23,10 +23,10 @@ def learners_parts() -> tuple[dict[str, Any], list[str]]:
     The first process judges what was not judged yet, so that the others only read its verdicts.
     """
     carry = import_module("checks.learner.carry")  # only where a training asks for the learner's
-    carried = None
-    for turn in (dist.get_rank() == 0, dist.get_rank() != 0):
-        if turn:
-            carried = carry.saved_parts(STEMS, {})
+    if dist.get_rank() > 0:
+        dist.barrier()
+    carried = carry.saved_parts(STEMS, {})
+    if dist.get_rank() == 0:
         dist.barrier()
     own = [name for name, whose in carried.origin.items() if whose == "yours"]
     return reference_parts() | carried.parts, own

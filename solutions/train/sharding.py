@@ -38,7 +38,8 @@ def clip(model: nn.Module, longest: float) -> Tensor:
 
     Every process holds other parts of it: their squares are summed over all.
     """
-    grads = [p.grad.to_local() for p in model.parameters() if p.grad is not None]
+    found: list[Any] = [p.grad for p in model.parameters() if p.grad is not None]
+    grads = [grad.to_local() for grad in found]
     square = torch.stack([grad.float().pow(2).sum() for grad in grads]).sum()
     dist.all_reduce(square)
     norm = square.sqrt()

@@ -141,52 +141,55 @@ def _look(found: list[dict[str, Any]], batch: Batch) -> None:
 
 
 def _loads(answer: Callable, batch: Batch) -> None:
-    want, segments = _whole(batch), batch.num_segments
+    segments = batch.num_segments
     for rank, made in enumerate(_made(answer, batch)):
-        every = expert_load(batch.choices(rank), batch.spread.num_experts)
-        padded = torch.stack(
-            [
-                expert_load(batch.choices(r), batch.spread.num_experts)
-                for r in range(batch.spread.processes)
-            ]
-        ).sum(0)
-        slips = {
-            "Is it the load of this process alone? `dist.all_reduce` sums it over all.": (
-                lambda rank=rank: batch.load(rank)
-            ),
-            "Does padding count?": lambda padded=padded: padded,
-            "Does padding count, and is it the load of this process alone?": (
-                lambda every=every: every
-            ),
-            "Is it the largest load of any process? The sum is asked for.": lambda: (
-                torch.stack([batch.load(r) for r in range(batch.spread.processes)]).max(0).values
-            ),
-        }
         when = f"in process {rank}" + (f", with {segments} rows a token" if segments > 1 else "")
-        expect.close(made["load"], want, "the load", axes=("expert",), when=when, slips=slips)
+        slips = _other_loads(batch, rank)
+        expect.close(
+            made["load"], _whole(batch), "the load", axes=("expert",), when=when, slips=slips
+        )
+
+
+def _other_loads(batch: Batch, rank: int) -> dict[str, Callable[[], Tensor]]:
+    processes, experts = range(batch.spread.processes), batch.spread.num_experts
+    padded = torch.stack([expert_load(batch.choices(r), experts) for r in processes])
+    loads = torch.stack([batch.load(r) for r in processes])
+    return {
+        "Is it the load of this process alone? `dist.all_reduce` sums it over all.": (
+            lambda: loads[rank]
+        ),
+        "Does padding count?": lambda: padded.sum(0),
+        "Does padding count, and is it the load of this process alone?": lambda: padded[rank],
+        "Is it the largest load of any process? The sum is asked for.": (
+            lambda: loads.max(0).values
+        ),
+    }
 
 
 def _biases(answer: Callable, batch: Batch) -> None:
-    ranks = range(batch.spread.processes)
-    bias, whole = batch.layer(0).router.bias, _whole(batch)
-    want = update_bias(bias, whole, batch.step)
-    moves = torch.stack([update_bias(bias, batch.load(r), batch.step) - bias for r in ranks])
+    bias = batch.layer(0).router.bias
+    want = update_bias(bias, _whole(batch), batch.step)
     for rank, made in enumerate(_made(answer, batch)):
-        slips = {
-            "Does it move by the load of this process alone? Then every process has a bias of its "
-            "own, and the same token goes to different experts.": lambda rank=rank: (
-                bias + moves[rank]
-            ),
-            "Are the moves summed, and not the loads?": lambda: bias + moves.sum(0),
-            "Are the moves averaged, and not the loads summed?": lambda: bias + moves.mean(0),
-            "Is the sign turned? An expert with too few tokens gets a higher bias.": (
-                lambda: 2 * bias - want
-            ),
-            "Does the bias not move at all?": lambda: bias,
-            "Does it move once per process?": lambda: bias + len(moves) * (want - bias),
-        }
-        when = f"in process {rank}"
+        slips, when = _other_biases(batch, rank, bias, want), f"in process {rank}"
         expect.close(made["bias"], want, "the bias", axes=("expert",), when=when, slips=slips)
+
+
+def _other_biases(
+    batch: Batch, rank: int, bias: Tensor, want: Tensor
+) -> dict[str, Callable[[], Tensor]]:
+    processes = range(batch.spread.processes)
+    moves = torch.stack([update_bias(bias, batch.load(r), batch.step) - bias for r in processes])
+    return {
+        "Does it move by the load of this process alone? Then every process has a bias of its "
+        "own, and the same token goes to different experts.": lambda: bias + moves[rank],
+        "Are the moves summed, and not the loads?": lambda: bias + moves.sum(0),
+        "Are the moves averaged, and not the loads summed?": lambda: bias + moves.mean(0),
+        "Is the sign turned? An expert with too few tokens gets a higher bias.": (
+            lambda: 2 * bias - want
+        ),
+        "Does the bias not move at all?": lambda: bias,
+        "Does it move once per process?": lambda: bias + len(moves) * (want - bias),
+    }
 
 
 check_rebalance_together = Check(
