@@ -62,6 +62,9 @@ COUNTS = {
     "D4.3d": (10, 56),
     "D4.I1": (8, 39),
     "D4.I2": (7, 29),
+    "D4.I3a": (5, 17),
+    "D4.I3b": (4, 18),
+    "D4.I3c": (4, 17),
 }
 
 every_exercise = pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.id)
