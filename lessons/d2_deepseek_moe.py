@@ -981,7 +981,7 @@ print("the shared expert pays for its place on every seed:", min(instead) > 0)
 # At this size, after 120 steps, it buys nothing: on two seeds of three the rival is better.
 
 # %% [markdown]
-# DeepSeekMoE's paper reports 1.808 with and 2.414 without on the Pile, one more routed expert in its place (arXiv 2401.06066, p. 13), for 2B parameters and 100B tokens: there is common knowledge in quantity, and 63 experts that would each have to hold it. Small runs cannot refute that, nor do they show it.
+# DeepSeekMoE's paper switches it off in the trained model and chooses one more routed expert: the loss on the Pile goes from 1.808 to 2.414 (arXiv 2401.06066, p. 13). That is your first measurement, not your second. With 2B parameters and 100B tokens there is common knowledge in quantity, and 63 experts that would each have to hold it; small runs neither show that it pays nor refute it.
 
 # %% [markdown]
 # ## The same budget, cut two ways · {section} minutes
