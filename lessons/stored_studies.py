@@ -7,6 +7,7 @@ something that the study imports has changed.
 
 import hashlib
 import json
+import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from lessons import closure
 
 ROOT = Path(__file__).resolve().parent.parent
 READ = re.compile(r"""\bstored_rows\(\s*["'](\w+)["']""")
+PYTHON = platform.python_version()  # whose own texts two of the three domains are made of
 Row = dict[str, Any]
 
 
@@ -61,6 +63,11 @@ def _digest(sources: str, found: Sequence[Row]) -> str:
     return hashlib.sha256(f"{sources} {json.dumps(found)}".encode()).hexdigest()
 
 
+def python_of(name: str, root: Path = ROOT) -> str:
+    """The version of Python on whose texts the study was measured."""
+    return json.loads(stored(root, name).read_text(encoding="utf-8"))["python"]
+
+
 def rows(name: str, root: Path = ROOT) -> list[Row]:
     """The study's stored rows, one per seed; raises ValueError where they are of other sources."""
     if is_stale(name, root):
@@ -73,6 +80,7 @@ def rows(name: str, root: Path = ROOT) -> list[Row]:
 
 def store(name: str, sources: str, found: Sequence[Row], root: Path = ROOT) -> None:
     """Afterwards the study's file holds the rows `found`, measured from `sources`."""
-    text = json.dumps({"digest": _digest(sources, found), "rows": found}, indent=1)
+    kept = {"digest": _digest(sources, found), "python": PYTHON, "rows": found}
+    text = json.dumps(kept, indent=1)
     stored(root, name).parent.mkdir(exist_ok=True)
     write_atomically(stored(root, name), text + "\n")

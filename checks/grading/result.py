@@ -17,8 +17,12 @@ class Wrong(Exception):
     """Inside a stage: the answer is not right. The message says what was expected and came."""
 
 
-class Unwritten(Exception):
-    """Inside a stage: the answer is still the empty exercise, as another process found."""
+class Elsewhere(Exception):
+    """Inside a stage: the answer ended so in another process, at `place` in the learner's code."""
+
+    def __init__(self, state: State, said: str = "", place: str = ""):
+        super().__init__(said)
+        self.state, self.said, self.place = state, said, place
 
 
 @dataclass(frozen=True)

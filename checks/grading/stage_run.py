@@ -10,7 +10,7 @@ import torch
 
 from checks.grading import time_limit, traceback
 from checks.grading.expect import require
-from checks.grading.result import CheckFailed, State, Unwritten, Wrong
+from checks.grading.result import CheckFailed, Elsewhere, State, Wrong
 from checks.grading.source import codes_of
 
 Stage = Callable[[Any, Any], None]  # of an answer and a case
@@ -58,10 +58,15 @@ class StageRun:
             raise self._explained(interrupt) from None
         except Wrong as wrong:
             raise self._failure("wrong", str(wrong)) from None
-        except Unwritten:
-            raise self._unwritten() from None
+        except Elsewhere as ended:
+            raise self._ended(ended) from None
         except BaseException as error:
             raise self._explained(error) from None
+
+    def _ended(self, ended: Elsewhere) -> CheckFailed:
+        if ended.state == "unwritten":
+            return self._unwritten()
+        return self._failure(ended.state, ended.said, *filter(None, [ended.place]))
 
     def _unwritten(self) -> CheckFailed:
         return CheckFailed(self.id, self.name, "unwritten", "not written yet.", stage=self.title)

@@ -18,7 +18,7 @@ import psutil
 from torch import distributed as dist
 
 from checks.grading import traceback
-from checks.grading.result import Unwritten, Wrong
+from checks.grading.result import Elsewhere, Wrong
 from checks.grading.source import codes_of
 from checks.processes import worker
 from checks.processes.worker import Outcome, Task
@@ -45,17 +45,14 @@ def together(
     """What `work(answer, rank, group, *arguments)` returns in each of so many processes.
 
     Where there are enough, another group of as many does the same, so that whoever takes all
-    processes for those of the group is found out. Raises Wrong with the rank and the learner's line
-    where one raises, dies, computes for too long or waits in vain, and Unwritten where the answer
-    is still empty.
+    processes for those of the group is found out. Raises Elsewhere where the learner's code raises,
+    computes for too long or is still empty, and Wrong where a process dies or waits in vain.
     """
     outcomes = pool().run(answer, processes, work, arguments)
     first = _first_failure(outcomes)
     if first is None:
         return [cloudpickle.loads(outcome.value) for outcome in outcomes[:processes]]
-    if first.kind == "unwritten":
-        raise Unwritten
-    raise Wrong(_told(first, processes))
+    raise _told(first, processes)
 
 
 class Together:
@@ -94,17 +91,22 @@ def _lost(outcome: Outcome) -> bool:
     return "closed by peer" in outcome.said or "Timed out" in outcome.said
 
 
-def _told(failure: Outcome, processes: int) -> str:
+def _told(failure: Outcome, processes: int) -> Exception:
     who = f"process {failure.rank % processes} of {processes}"
-    at = f", at {failure.place}" if failure.place else ""
+    if failure.kind == "unwritten":
+        return Elsewhere("unwritten")
     if failure.kind == "waits" or _lost(failure):
-        return f"{who} waits for others that never answer{at}. {WAITS}"
+        at = f", at {failure.place}" if failure.place else ""
+        return Wrong(f"{who} waits for others that never answer{at}. {WAITS}")
     if failure.kind == "sizes":
-        return f"more rows arrive at {who} than it expects. {SIZES}"
+        return Wrong(f"more rows arrive at {who} than it expects. {SIZES}")
     if failure.kind == "died":
-        return f"{who} died{at}. Does a line end the whole process?"
-    verb = "raised " if failure.kind == "raised" else ""
-    return f"in {who} your code {verb}{failure.said}{at}"
+        return Wrong(f"{who} died. Does a line end the whole process?")
+    if failure.kind == "slow":
+        return Elsewhere("stopped", f"in {who} your code {failure.said}", failure.place)
+    if not failure.place:
+        return Wrong(f"what your code returned in {who} cannot be used here ({failure.said})")
+    return Elsewhere("raised", f"your code raised {failure.said}, in {who}", failure.place)
 
 
 @cache
@@ -227,4 +229,4 @@ def _sources_of(answer: object) -> dict[str, Any]:
     files = {
         code.co_filename for code in codes_of(answer) if traceback.is_learners(code.co_filename)
     }
-    return {file: linecache.cache[file] for file in files if file in linecache.cache}
+    return {file: linecache.cache[file] for file in files if linecache.getlines(file)}

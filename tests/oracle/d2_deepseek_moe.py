@@ -352,6 +352,8 @@ SEGMENTS = [
     for dtype in (SINGLE, DOUBLE)
 ] + [(4, 6, 1, DOUBLE)]
 FINE_GRAINED = [
+    (6, 1, 8, 2),
+    (4, 4, 6, 3),
     (16, 2, 32, 4),
     (8, 3, 12, 6),
     (5, 1, 7, 1),

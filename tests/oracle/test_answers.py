@@ -12,6 +12,7 @@ from tests.oracle import (
     d3_parts,
     d3_pieces,
     d3_whole,
+    d4_machines,
     d4_model,
     d4_training,
 )
@@ -25,6 +26,7 @@ MODULES = (
     d3_parts,
     d3_pieces,
     d3_whole,
+    d4_machines,
     d4_model,
     d4_training,
 )

@@ -33,8 +33,10 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 @cache
 def measured_here(name: str, seed: int) -> Row:
-    """The row measured anew, which must be the stored one within the spread over the seeds."""
+    """The row measured anew. On the texts of the same Python it is the stored one, within the
+    spread over the seeds; on others only the claims must hold."""
     found = import_module(f"tests.studies.{name}").measure(seed)
     print(found)
-    assert not far_off(found, seed, stored_studies.rows(name))
+    if stored_studies.python_of(name) == stored_studies.PYTHON:
+        assert not far_off(found, seed, stored_studies.rows(name))
     return found

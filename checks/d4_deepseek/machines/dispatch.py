@@ -10,8 +10,9 @@ from checks.d4_deepseek.machines.cases import WIDTH, Spread, spreads
 from checks.d4_deepseek.machines.rows import check_rows_to_send
 from checks.grading import expect
 from checks.grading.check import Check
+from checks.grading.comparison import Comparison
 from checks.grading.result import Wrong
-from checks.processes.pool import Together
+from checks.processes.pool import Together, together
 from solutions import d4_machines as reference
 from solutions.d1_moe import dispatch_combine
 
@@ -173,6 +174,10 @@ def _own_experts(answer: Callable, case: Spread) -> None:
         )
 
 
+def _run(answer: Callable, case: Spread) -> list[Made]:
+    return together(answer, case.processes, _in_process, case)
+
+
 check_expert_parallel_dispatch = Check(
     id="D4.I3b",
     name="expert_parallel_dispatch",
@@ -192,6 +197,10 @@ check_expert_parallel_dispatch = Check(
         "what arrived together by local expert with a stable sort, run each expert once, put the "
         "results back in the order of arrival, exchange with the sizes swapped, weight by the "
         "gates in `order`, and index_add to the tokens.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (Spread((40, 30), 8, 2, 0, 0),),
+        run=lambda answer, inputs: torch.cat([made["y"] for made in _run(answer, *inputs)]),
     ),
     needs=(check_rows_to_send,),
 )

@@ -12,8 +12,9 @@ from checks.d2_deepseek_moe.bias import check_update_bias
 from checks.d4_deepseek.machines.cases import Spread, spread
 from checks.grading import expect
 from checks.grading.check import Check
+from checks.grading.comparison import Comparison
 from checks.grading.seeded import seeded
-from checks.processes.pool import Together
+from checks.processes.pool import Together, together
 from solutions import d4_machines as reference
 from solutions.d1_moe import expert_load
 from solutions.d2_deepseek_moe import DeepSeekMoE, update_bias
@@ -192,6 +193,10 @@ def _other_biases(
     }
 
 
+def _run(answer: Callable, batch: Batch) -> list[dict[str, Any]]:
+    return together(answer, batch.spread.processes, _in_process, batch)
+
+
 check_rebalance_together = Check(
     id="D4.I3c",
     name="rebalance_together",
@@ -209,6 +214,10 @@ check_rebalance_together = Check(
         "makes of it that of all?",
         "Count the real rows as `rebalance` does, `dist.all_reduce(load, group=group)`, then copy "
         "update_bias of that load into the router's bias, and return the load.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (Batch(Spread((40, 30), 8, 2, 0, 0), 1, 0.01),),
+        run=lambda answer, inputs: torch.cat([made["bias"] for made in _run(answer, *inputs)]),
     ),
     needs=(check_update_bias,),
 )

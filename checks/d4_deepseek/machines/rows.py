@@ -11,6 +11,7 @@ from checks.d1_moe.load import check_expert_load
 from checks.d4_deepseek.machines.cases import Spread, spreads
 from checks.grading import expect
 from checks.grading.check import Check
+from checks.grading.comparison import Comparison
 from checks.grading.stages import Used, untouched
 from solutions import d4_machines as reference
 
@@ -148,6 +149,10 @@ check_rows_to_send = Check(
         "how often does each expert stand there?",
         "Take the stable argsort of the flattened choices as the order; count with your "
         "expert_load and reshape the E counts to a row per process.",
+    ),
+    compared=Comparison(
+        inputs=lambda: (torch.rand(20_000, 64).topk(4).indices, 64, 8),
+        run=lambda answer, inputs: answer(*inputs)[0],
     ),
     needs=(check_expert_load,),
 )

@@ -40,7 +40,7 @@ LOADED = "print([name for name in sys.modules if name.startswith(('checks.d', 's
 def test_the_machinery_loads_no_lesson_until_one_is_asked_for():
     command = [sys.executable, "-c", f"{MACHINERY}\n{LOADED}\nprint(len(checks.CHECKS))"]
     run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout == "[]\n40\n"
+    assert run.stdout == "[]\n43\n"
 
 
 @pytest.mark.parametrize("first", ["import helpers, solutions.d1_moe", "import helpers, checks"])

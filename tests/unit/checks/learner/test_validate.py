@@ -103,7 +103,7 @@ def test_exactly_the_unfilled_and_the_wrong_fail(work, capfd):
     assert by_id["D1.3"].startswith("✗ D1.3 dispatch_combine")
     assert "Does one share replace another?" in by_id["D1.3"]
     assert by_id["D1.3"].endswith("where a token comes twice in one go.")
-    assert by_id["D1.4a"].startswith("✗ D1.4a expert_load · shape and type: load must be an int64")
+    assert by_id["D1.4a"].startswith("✗ D1.4a expert_load · shape and type: load must be int64")
     board = json.loads((work / "progress.json").read_text(encoding="utf-8"))
     assert [board[e]["state"] for e in ("D1.1", "D1.2", "D1.3", "D1.4a")] == [
         "passed",
