@@ -88,7 +88,7 @@ token_route(first_router.gate(first_word).softmax(-1)[0], first_gates[0], first_
 # - Letters in shapes: T tokens, D = `d_model`, E = `num_experts`, K = `top_k`, B batch, L positions. Layers are counted from 1, experts from 0.
 
 # %% [markdown]
-# The course follows a study plan, whose rows these are. Where it differs from what DeepSeek published, both are built and measured side by side. As of: the models V2 to V3.1; what changed since stands in D4.
+# The course follows a study plan; these are its rows. Where it differs from what DeepSeek published, both are built and measured side by side. As of: the models V2 to V3.1; what has changed since is in D4. Read the table as a list of what comes: its words are explained where you meet them.
 #
 # {plan}
 
@@ -129,7 +129,7 @@ print([round(p, 2) for p in probs.tolist()], "→", [round(g, 2) for g in best.t
 print("a softmax over the chosen logits:", [round(g, 2) for g in logits[:2].softmax(-1).tolist()])
 
 # %% [markdown]
-# A router is one linear map without bias, from a token's D numbers to E logits. Write the constructor, which makes it, and `forward`: softmax over all experts, the `top_k` of each token, renormalised. This is Mixtral's router (arXiv 2401.04088, section 2.1), and the study plan's; DeepSeek's own comes in D2.
+# A router is one linear map without bias, from a token's D numbers to E logits. Write the constructor, which makes it, and `forward`: softmax over all experts, the `top_k` of each token, renormalised. This is Mixtral's router (arXiv 2401.04088, section 2.1), as the study plan has it; DeepSeek's own comes in D2.
 #
 # $$g_{t,i} = \frac{p_{t,i}}{\sum_{j \in \mathrm{top}K(p_t)} p_{t,j}}, \qquad p_t = \mathrm{softmax}(W x_t)$$
 
@@ -163,7 +163,7 @@ plot_token_experts(
 plt.show()
 
 # %% [markdown]
-# A trap to know: with `top_k=1` the renormalised gate is p / p = 1, whatever p is. No gradient reaches the router and it cannot learn. Switch, which chooses one expert, therefore keeps p itself.
+# A trap: with `top_k=1` the renormalised gate is p / p = 1, whatever p is. No gradient reaches the router and it cannot learn. Switch, which chooses one expert, therefore keeps p itself.
 
 # %%
 for k in (1, 2):
@@ -189,10 +189,10 @@ print("V3 in full:", f"{total_parameters(V3):,}")
 truth("D1.p1", f"{total_parameters(V3) / active_parameters(V3):.1f}")
 
 # %% [markdown]
-# The published 671 and 37 give 18.1, which the study plan calls an "18x capacity increase". It says how sparse the model is, not how much better. One figure of DeepSeek's contradicts the count: README_WEIGHTS.md gives 36.7B active *with* 0.9B for the embedding and 0.9B for the head. Counted with both it is 37.6B; 36.6B is the count without the input embedding.
+# The published 671 and 37 give 18.1. That says how sparse the model is, not how much better. In one layer with experts the ratio is larger: 257 held, 9 used, 28.6. One figure of DeepSeek's contradicts the count: README_WEIGHTS.md gives 36.7B active *with* 0.9B for the embedding and 0.9B for the head. The count with both is 37.6B. Without the input embedding it is 36.6B, which is near the figure and not what its words say.
 
 # %%
-print(f"published figures: {671 / 37:.1f} · one sparse layer of V3: {257 / 9:.1f}")
+print(f"published figures: {671 / 37:.1f} · one layer of V3 with experts: {257 / 9:.1f}")
 print(f"embedding {embedding_parameters(V3) / 1e9:.1f}B, head the same")
 without = active_parameters(V3) - embedding_parameters(V3)
 print(
@@ -200,7 +200,7 @@ print(
 )
 
 # %% [markdown]
-# DeepSeek's 5.6 million dollars are GPU-hours at an assumed 2 dollars each, for the final run alone. The study plan's "$100M+" for dense models has no source that we could find, so one published dense run stands beside it at the same price. "Matches GPT-4" means GPT-4o of May 2024 on DeepSeek's own measurements: one row it wins, one it loses.
+# DeepSeek's 5.6 million dollars are GPU-hours at an assumed 2 dollars each, for the final run alone. A published dense run stands beside it at the same price. The comparison with GPT-4 is with GPT-4o of May 2024, on DeepSeek's own measurements: of these two rows it wins one and loses one.
 
 # %%
 for cost in TRAINING_COSTS:
@@ -277,7 +277,7 @@ from solutions.d1_moe import dispatch_combine
 check_dispatch(dispatch_combine)
 
 # %% [markdown]
-# What does it buy? Beside yours run the token loop, all experts on all tokens with a zero gate for the others, and dispatch after one sort, which the first investigation asks of you.
+# What does it buy? Beside yours run the token loop, all experts on all tokens with a zero gate for the others, and dispatch after one sort by expert, which you write in Investigation 1.
 
 
 # %%
@@ -451,7 +451,7 @@ plt.show()
 # %%
 first, last = moe_run.losses[0], sum(moe_run.losses[-10:]) / 10
 print("the loss went down by a third or more:", last < 0.67 * first)
-print("and by half:", last < 0.5 * first)
+print("a control, by half:", last < 0.5 * first)
 
 # %% [markdown]
 # One run shows that both learn. It cannot show which is better, since another seed moves either loss: here is your run beside three stored seeds, of which it repeats the first.
@@ -471,7 +471,7 @@ print("the gap changes its sign between seeds:", min(gaps) < 0 < max(gaps))
 # %% [markdown]
 # ## What it costs in memory · {section} minutes
 #
-# A token leaves half of the experts idle; memory does not. Take one weight of four bytes: in training its gradient takes four more and Adam's two moments eight, so every expert is paid for four times, whether this token uses it or not. That is the largest price of idle experts.
+# A token leaves half of the experts idle, but memory has to hold them all. Take one weight of four bytes: in training its gradient takes four more and Adam's two moments eight, so every expert is paid for four times, whether this token uses it or not. That is the largest price of idle experts.
 
 # %% [markdown]
 # V3's 671 billion weights in this form would take 10.7 terabytes, before the first activation is kept.
@@ -483,10 +483,10 @@ print(
 )
 
 # %% [markdown]
-# A mixture also keeps more for the backward pass, and not because idle experts lie in memory. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. This course's SwiGLU adds a copy of its own, since it joins two matrices of each expert that it calls, for speed.
+# Beside the dense model of equal active size a mixture also keeps more for the backward pass, and not because idle experts lie in memory. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. For speed, this course's SwiGLU also joins `gate` and `up` into one matrix and keeps it. A batch calls all four experts, twice the width of that dense model.
 
 # %% [markdown]
-# Both together, measured on one batch of 8 times 64 tokens.
+# Weights and kept rows together, measured on one batch of 8 times 64 tokens.
 
 # %% tags=["nbval-ignore-output"]
 batch, _ = corpus().batch(8, 64, torch.Generator().manual_seed(0))
@@ -519,7 +519,7 @@ print("copies explain what it keeps beyond the narrow one, within 2%:", abs(expl
 # %% [markdown]
 # ## Look at the traffic · {section} minutes
 #
-# This section reads `moe` and `loads`: after a restart run the section "Train it" first. Held-out text through the trained model gives the load of each layer beside the band of pure chance. Nobody asked the router to share the work, and it does not. D2 is about that.
+# This section reads `moe` and `loads`: after a restart run the section "Train it" first. Held-out text through the trained model gives the load of each layer beside the band of pure chance. Nobody asked the router to share the work, and it does not: in the second picture the load becomes very uneven within twenty steps, recovers in part by itself, and stays far from chance. D2 is about that.
 
 # %% tags=["nbval-ignore-output"]
 held_ids, held_domain = corpus().held_out(rows_per_domain=32, length=64)
@@ -578,7 +578,7 @@ gap = {name: spread_between(*pair, num_experts) for name, pair in choices.items(
 truth("D1.p4", f"{gap['untrained']:.2f} before training, {gap['trained']:.2f} after")
 
 # %% [markdown]
-# The widest gap of one expert between two domains, for three stored seeds and yours, which repeats the first. A claim of specialisation must pass where training was and fail where it was not: in layer 2 the line of 0.8 divides them, also on the tokens that all three kinds have in common. Layer 1 does not specialise on every seed.
+# The widest gap of one expert between two domains, for three stored seeds and yours, which repeats the first. A claim of specialisation must pass where training was and fail where it was not: in layer 2 a line at 0.8, drawn after looking, divides them, also on the tokens that all three kinds have in common. Layer 1 does not specialise on every seed.
 
 # %% tags=["nbval-ignore-output"]
 spreads = {
@@ -607,7 +607,7 @@ print("trained: some expert's load differs by 0.8 or more:", gap["trained"] >= 0
 print("untrained:", gap["untrained"] >= 0.8, "· domains shuffled:", gap["domains shuffled"] >= 0.8)
 
 # %% [markdown]
-# What does an expert specialise in? Below stand, for each expert of layer 2, the ten commonest of the tokens that it takes more often than any other expert does ("·" is a space, "↵" a line end). Look for kinds: white space, brackets, names, beginnings of words.
+# What does an expert specialise in? Count each token's first choice only, the expert with the larger gate. Below are, for each expert of layer 2, the ten commonest of the tokens that it takes more often than any other expert ("·" is a space, "↵" a line end). Look for kinds: whole words of stories, pieces of words, punctuation, line ends.
 
 
 # %%
@@ -639,7 +639,7 @@ colour_text(
 # On text the two models of equal active size could not be told apart. Now a task that is all memory: 4,096 facts, each a pair of things and a relation with one of 64 values drawn at random. Nothing follows from anything, so a model knows a fact or does not. Three tokens are asked and the fourth is the answer; guessing is right once in 64.
 
 # %% [markdown]
-# Four models of one layer and D = 24, each at the rate that suits it best, on the same batches. "Equal active" is as wide as two experts and the router; "equal time" is the same model with half as many steps again, which is more time than the mixture takes; "equal total" holds all weights in one network and uses them all.
+# Four models of one layer and D = 24, each at the rate that suits it best, on the same batches. "Equal active" is as wide as two experts and the router; "equal time" is the same model with half as many steps again, about the time that the mixture takes; "equal total" holds all weights in one network and uses them all.
 
 
 # %%
@@ -721,10 +721,10 @@ for rival in ("dense, equal active", "dense, equal time", "dense, equal total"):
     print(f"the mixture recalls more than {rival}:", share["mixture"] > share[rival] + margin)
 
 # %% [markdown]
-# So the mixture wins at equal active size, and still wins when the dense model has its time. The dense model of equal total size is better still, and a token pays for all of it: almost four times the feed-forward products. A mixture buys room for knowledge at a low price per token.
+# So the mixture wins at equal active size, and still wins when the dense model trains for half as many steps again, about as long by the clock. The dense model of equal total size is better still, and a token pays for all of it: almost four times the feed-forward products. At this width the clock does not show that; the last picture of this section does. A mixture buys room for knowledge at few products per token.
 
 # %% [markdown]
-# It does not buy better thinking, as the next pictures show. There one rule decides the value of 4,096 questions, 1,024 others are held out, and every model finds it: nothing to gain. Text lies between, since some of it is facts (who is where, which name follows which): a small gain at this size, none that shows in the larger model above.
+# A rule is not a fact. In the next picture one rule decides the value of 4,096 questions, 1,024 others are held out, and every model finds it: nothing to gain. Text has both, and some of it is facts (who is where, which name follows which). The mixture gains a little at this size, and nothing that shows in the larger model above. There, on one seed, the wide dense model ends above both; three seeds do not say why.
 
 # %% tags=["nbval-ignore-output"]
 contrasted = ("dense, equal active", "mixture", "dense, equal total")
@@ -752,11 +752,15 @@ gained = [
     )
     for row in rows
 ]
+for name in contest:
+    mean_share = sum(row["models"][name]["recalled"] for row in rows) / len(rows)
+    print(f"{name:20} recalls {mean_share:.2f} of the facts, mean of the stored seeds")
+print("the mixture ahead of equal active, by stored seed:")
 print("facts, share recalled:", gained)
 print("rule, share right:", by_seed("rules", 1), "· text, nats per token:", by_seed("text", -1))
 
 # %% [markdown]
-# How many experts, and how many of them active? The first four rows add experts of one size with two active: the price per token stays. The next four let one to eight of eight be active: the size stays. In the last row the router of two is left as it was drawn.
+# How many experts, and how many of them active? The first four rows add experts of one size with two active: the price per token stays. The next four let one to eight of eight be active: the size stays. In the last row the router of the mixture above, 8 experts and top-2, keeps its random start.
 
 # %% tags=["nbval-ignore-output"]
 swept = {
@@ -772,12 +776,15 @@ plot_spread(swept, "More experts, or more of them active", "facts recalled, shar
 plt.show()
 
 # %% [markdown]
-# One alone is the trap of D1.1, a router that never learns, and yet it beats the dense network. A router that was never trained costs nothing here at all. On facts, what a mixture gains is room, not skill of routing.
+# Top-1 falls into the trap of D1.1, a router that never learns, and still beats the dense network. With top-2 a router that was never trained does about as well as a trained one. On facts, what a mixture gains is room, not skill of routing.
 
 # %%
 untrained_router = [row["frozen router"]["recalled"] for row in rows]
 narrow_dense = [row["models"]["dense, equal active"]["recalled"] for row in rows]
 lone_expert = [row["top_k"][0]["recalled"] for row in rows]
+trained_router = [row["models"]["mixture"]["recalled"] for row in rows]
+print("facts recalled, router never trained:", [f"{x:.2f}" for x in untrained_router])
+print("router trained:", [f"{x:.2f}" for x in trained_router])
 print(
     "a router never trained is ahead of the dense model on every seed:",
     min(untrained_router) > max(narrow_dense),
@@ -830,6 +837,9 @@ random_rows = torch.randn(2048, d_model) + 0.5 * torch.randn(d_model)  # with a 
 router_explorer(random_rows @ (torch.randn(d_model, 16) / 16))
 
 # %% [markdown]
+# Temperature divides all logits of a token by one number. Their order stays, so the same experts are chosen and the load is the same; only the gates change. A larger top-k gives more experts to each token, until with all of them chosen every load is equal.
+
+# %% [markdown]
 # ## Break it · {section} minutes
 #
 # Choose a known slip, run the cell and read what turns red. This section trains for a few seconds, beside a right router and on the same batches.
@@ -856,7 +866,7 @@ plot_losses(trials, f"{bug}, and a right router")
 plt.show()
 
 # %% [markdown]
-# The loss tells nothing: the broken run falls as well as the right one. It is wrong all the same. A softmax over tokens divides each token by the others of its batch, later ones included, so a token's output depends on words that do not exist yet when the model writes. Change the second half of a text and look at the first.
+# The loss tells you nothing: it falls in the broken run as in the right one. The broken router is wrong all the same. A softmax over tokens divides each token by the others of its batch, later ones included, so a token's output depends on words that do not exist yet when the model writes. Change the second half of a text and look at the first.
 
 
 # %%
@@ -946,7 +956,7 @@ for i, experts in enumerate(trained_choices):
     empty = [1 - (1 - s) / f for f, s in zip(factors, shares)]
     print("  rows left empty", "  ".join(f"{f}: {e:.1%}" for f, e in zip(factors, empty)))
 worst = [max(float(dropped_share(e, num_experts, f)) for e in trained_choices) for f in factors]
-truth("D1.p7", f"{next(f for f, s in zip(factors, worst) if s < 0.01)}, in both layers")
+truth("D1.p7", f"{next(f for f, s in zip(factors, worst) if s < 0.01)}, in the worse layer")
 
 # %%
 print("more room never drops more:", worst == sorted(worst, reverse=True))
@@ -966,7 +976,7 @@ progress()
 # - Renormalising after the softmax is the same as a softmax over the chosen logits.
 # - With `top_k=1` and renormalised gates the router learns nothing.
 # - An untrained router already sends code and stories to different experts.
-# - On facts a mixture wins clearly, even with a router that never learns; on a rule it gains nothing.
+# - On facts a mixture wins clearly over a dense model of equal active size, even with a router that never learns; on a rule it gains nothing.
 
 # %% [markdown]
 # ## Read next
