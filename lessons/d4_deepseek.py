@@ -1,7 +1,7 @@
 # %% [markdown]
 # # D4 · A complete DeepSeek
 #
-# You assemble a DeepSeek from the parts you wrote. It counts DeepSeek-V3's parameters to the last one, gives the same logits as transformers' implementation on the same weights, and writes stories that hold together.
+# You assemble a DeepSeek from the parts you wrote. At V3's sizes it has V3's number of parameters to the last one, on the same weights transformers' logits, and trained it writes stories that hold together.
 
 # %% tags=["setup"] jupyter={"source_hidden": true}
 import helpers  # before torch: its threads then sleep while they wait
@@ -98,7 +98,7 @@ small = DeepSeekConfig(
     top_k=2,
     expert_dim=64,
     num_shared=1,
-    theta=200.0,
+    theta=200.0,  # base of the rotary angles; V3's is 10,000
 )
 dense_config = replace(small, dense_layers=3, dense_dim=192)  # as wide as what a token uses
 torch.manual_seed(0)
@@ -110,7 +110,7 @@ carried
 stack_diagram(DeepSeekConfig.v3(), "DeepSeek-V3")
 
 # %% [markdown]
-# {lesson} in all:
+# {lesson}, not counting the sections marked optional:
 #
 # {map}
 
@@ -136,7 +136,7 @@ resume("d4_deepseek", globals())
 block_diagram(small, layer=0)
 
 # %% [markdown]
-# The first `dense_layers` blocks have a SwiGLU in place of experts, since balance settles slowest there (arXiv 2401.06066, p. 15). The given `attended` is `attention` the cheapest way: expanded for many new tokens, absorbed for one.
+# The first `dense_layers` blocks have a SwiGLU in place of experts: DeepSeekMoE's authors saw balance settle slowest there (arXiv 2401.06066, p. 15). `attended`, which is given, computes `attention` in the cheapest way: expanded for many new tokens, absorbed for one.
 
 # %% tags=["exercise"] exercise="D4.1"
 from solutions.d4_deepseek import DeepSeekBlock
@@ -208,11 +208,11 @@ for name, (total, active) in counts.items():
 print("V3 to the last parameter:", counts["DeepSeek-V3"][0] == 671_026_404_352)
 published = (total_parameters(V3), active_parameters(V3))
 print("the same as from the published table:", counts["DeepSeek-V3"] == published)
-print("and with a latent of 1,024:", counts["token segments"] == published)
+print("and of the model with token segments:", counts["token segments"] == published)
 truth("D4.p1", f"{counts['DeepSeek-V3'][1] / 1e9:.2f} billion, the whole input embedding included")
 
 # %% [markdown]
-# With token segments an expert sees slices of 896 of 7,168 numbers, so each is an eighth as large, and a token may use up to 64 of them, 8 for each of its 8 segments. V3 cuts experts instead of tokens: its 8 are groups, one per node.
+# With token segments an expert sees slices of 896 of 7,168 numbers, so each is an eighth as large, and a token may use up to 64 of them, 8 for each of its 8 segments. V3 cuts experts instead of tokens; its own 8 are groups of experts, one per node.
 
 # %% [markdown]
 # ## Second proof: transformers' model, your code · {section} minutes
@@ -276,10 +276,10 @@ slip.blocks[0].attention_norm = nn.Identity()
 print("and with one norm left out:", off(slip) <= 1e-5)
 
 # %% [markdown]
-# The same class reads a folder as released: `config.json` and safetensors, YaRN by your `yarn_frequencies`, FP8 weights with their scales, V2's groups; layers for multi-token prediction are left out. What it cannot compute it refuses in a sentence. The table has V2-Lite, V2, V3, Moonlight, Kimi-K2, V3.2-Exp, GLM-4.7-Flash, R1, V3.1 and V4.
+# The same class reads a folder as released: `config.json` and safetensors, YaRN by your `yarn_frequencies`, FP8 weights with their scales, V2's groups; layers for multi-token prediction are left out. What it cannot compute it refuses in a sentence. Brackets say what a row is made from, where it is not the released configuration. The table has V2-Lite, V2, V3, Moonlight, Kimi-K2, V3.2-Exp, GLM-4.7-Flash, R1, V3.1 and V4.
 
 # %%
-predict("D4.p2", guess=None)  # how many of these ten are V2's or V3's layers under another name?
+predict("D4.p2", guess=None)  # how many of these ten can your class read?
 
 # %% tags=["nbval-ignore-output"]
 released = released_rows(count_parameters)
@@ -337,7 +337,7 @@ from solutions.d4_deepseek import generate
 check_generate(generate)
 
 # %% [markdown]
-# Third proof: the same tokens with the cache, without it, and from transformers. Then the bytes of the caches, beside those of a standard transformer of the same width: 64 + 16 numbers per token and layer in place of 2 · 128.
+# Third proof: the same tokens with the cache, without it, and from transformers. Then the caches' bytes, beside those of a standard transformer as wide: 64 + 16 numbers per token and layer in place of 2 · 128.
 
 # %%
 prompt, new = tokens[:, :6], 12
@@ -422,23 +422,26 @@ watch
 # %% tags=["nbval-ignore-output"]
 model = model.cpu()  # where the next cells look at it
 
+# %% [markdown]
+# The run's losses, and how many of 48 stories cohere at each point. A name told before should cost next to nothing. A table of token pairs, the horizontal line, knows only the last token.
+
 # %% tags=["nbval-ignore-output"]
 plot_story_curves(losses, run.points, bigram_loss(rows), "Loss falls first, coherence later")
 plt.show()
 
 # %% [markdown]
-# The loss flattens long before stories hold together. What is missing shows when copies are drawn by sort of word. The dotted lines are a guess among the words of that sort that the story itself has told, a harder control than the model before training, which stands at step 0.
+# The loss flattens long before stories hold together. Plot the copies by kind of word, and you see what is missing. The dotted lines are a guess among the words of that kind that the story itself has told, a harder control than the model before training, which stands at step 0.
 
 # %% tags=["nbval-ignore-output"]
 plot_right_copies(
     moments,
-    "What is copied right, by sort of word",
+    "What is copied right, by kind of word",
     guessed=guessed_copies(rows.held_ids, sorts),
 )
 plt.show()
 
 # %% [markdown]
-# A guess among the things or colours of a story is nearly always right: most have one. So a model below that line does not choose badly: it does not look back. Coherence needs all four sorts, so it jumps when one more is learned: with things, and again with places, where names and colours were first. The order is a matter of the run: below, a dense model copies names and not yet colours. One wrong colour spoils a story, and costs the mean loss next to nothing.
+# A guess among the things or colours of a story is nearly always right: most have one. So a model below that line has not mistaken one for another: it does not look back. Coherence needs all four kinds, so it jumps as one more is learned: here, after names and colours, with things and again with places. The order is a matter of the run: below, a dense model copies names and not yet colours. One wrong colour spoils a story, and costs the mean loss next to nothing.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -455,13 +458,13 @@ truth("D4.p3", f"{max(above, key=above.get)}, at step {max(above.values())}")
 print("all four are right in nine of ten copies:", min(moments[-1]["copies"].values()) > 0.9)
 print("and before training:", min(moments[0]["copies"].values()) > 0.9)
 halfway = [m["coherent"] for m in moments[1:] if min(m["copies"].values()) < 0.5]
-print("while one sort is wrong in half, no story in ten holds:", max(halfway, default=0.0) < 0.1)
+print("while one kind is wrong in half, no story in ten holds:", max(halfway, default=0.0) < 0.1)
 print("and in the end:", moments[-1]["coherent"] < 0.1)
 
 # %% [markdown]
 # ## Does it write? · {section} minutes
 #
-# Two hundred stories at temperature 0.8, from nothing but the mark of a beginning. A story that stands in the training set would prove memory, not writing, so those are counted too.
+# Two hundred stories at temperature 0.8, from nothing but the token that begins a text. A story that stands in the training set would prove memory, not writing, so those are counted too.
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(1)
@@ -515,7 +518,7 @@ print("transformers' logits are yours:", distance < 1e-4, "· control:", from_un
 # %% [markdown]
 # ## When a mixture wins, continued · {section} minutes
 #
-# In D1 a mixture recalled facts that a dense model of equal active size had no room for. Stories ask for little knowledge: the words and wordings of a small world. So what do the idle experts buy here? The rival's SwiGLU is as wide as the chosen and the shared experts together, 3 · 64 = 192.
+# In D1 a mixture recalled facts that a dense model of equal active size did not, in as many steps or in about as much time. Stories ask for little knowledge: the words and wordings of a small world. So what do the idle experts buy here? The rival's SwiGLU is as wide as the chosen and the shared experts together, 3 · 64 = 192.
 
 # %%
 predict("D4.p4", guess=None)  # the dense model's loss less the mixture's, nats?
@@ -580,18 +583,18 @@ print("though it copies names: their loss is below 0.02 nats:", late["told"] < 0
 truth("D4.p4", ", ".join(f"{gap:+.3f}" for gap in gaps) + " for seeds 0 to 2")
 
 # %% [markdown]
-# In two seeds of three the dense model reaches the mixture's loss to 0.002, with fewer weights, less memory and less time per step; equal time could only help it. In seed 1 it copies names and not yet colours, and 0.04 nats are all that the loss says of it. So the idle experts buy no better loss here: stories ask for rules of copying and for little knowledge. That is the contrast to D1's facts, and why a mixture pays where there is much to know.
+# In two seeds of three the dense model reaches the mixture's loss to 0.002, with fewer weights, less memory and less time per step; equal time could only help. In seed 1 it copies names and not yet colours, and in the loss that is 0.04 nats. So on two seeds of three the idle experts buy no better loss: stories ask for rules of copying and for little knowledge. That is the contrast to D1's facts, and why a mixture pays where there is much to know.
 
 # %% [markdown]
 # ## Memory, plainly · {section} minutes
 #
-# The study plan says "memory usage lower than standard transformer". Beside a standard transformer that computes as much per token, there are three answers: for the cache, for what rests between steps, for what the backward pass needs.
+# Does it need less memory than a standard transformer that computes as much per token? There are three answers: for the cache, for what rests between steps, for what the backward pass needs.
 
 # %%
 predict("D4.p5", guess=None)  # cache, at rest, kept for the backward pass: more or less, each?
 
 # %% [markdown]
-# Adam keeps two numbers for every weight, and there is a gradient for every weight, used by this token or not: an idle parameter costs 16 bytes in float32. That is the largest price of idle experts.
+# Adam keeps two numbers for every weight, and there is a gradient for every weight, used by this token or not: an idle parameter costs 16 bytes in float32. What the backward pass keeps grows by more here, and not because of idle experts, as the cell after the picture shows.
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
@@ -631,12 +634,12 @@ print("cache: under a third of a standard one:", latent_bytes < standard_bytes /
 truth("D4.p5", "cache less; at rest more; kept for the backward pass more")
 
 # %% [markdown]
-# So the criterion holds for the cache, and fails for training. The rest of what is kept, from its dense twin to a standard transformer, is MLA's: latents, and the keys and values that are expanded from them. Beside a transformer of equal *total* size the mixture holds as much at rest, and computes far less per token.
+# So the answer is yes for the cache, and no for training. What its dense twin keeps more than a standard transformer is the attention's part: the two differ in nothing else. Beside a transformer of equal *total* size the mixture holds as much at rest, and computes far less per token.
 
 # %% [markdown]
 # ## Your own text · {section} minutes, optional
 #
-# A second run on prose, code and stories together, by windows this time. Put a file of yours in: `Corpus.build([read_text("my.txt"), *python_prose()])`, both from `helpers.data.texts`. The map of the untrained model stands beside the trained one's: a router sends domains apart before it has learned anything, since their words differ.
+# A second run on prose, code and stories together, by windows this time. Put a file of yours in: `Corpus.build([read_text("my.txt"), *python_prose()])`, both from `helpers.data.texts`. The map of the untrained model stands beside the trained one's: its router, too, sends domains apart, since their words differ, but no expert is twice as busy in one domain as in another.
 
 # %% tags=["nbval-ignore-output"]
 corpus = Corpus.build()
@@ -677,7 +680,7 @@ print(check_deepseek_block.failure(known_mistakes("D4.1")[bug]))
 # %% [markdown]
 # ## Investigation 1: two tokens ahead · {section} minutes, optional
 #
-# V3 also learns to predict the token after next. Position i joins its hidden state with the embedding of token i + 1, passes one more block, and the same head reads token i + 2 (arXiv 2412.19437, section 2.2). Whether the hidden state is taken before or after the last norm the report does not say; transformers and vLLM feed the one after it, and so do you.
+# V3 also learns to predict the token after next. The hidden state of position i is joined with the embedding of token i + 1 and passes one more block, and from the result the same head predicts token i + 2 (arXiv 2412.19437, section 2.2). Whether the hidden state is taken before or after the last norm the report does not say; transformers and vLLM feed the one after it, and so do you.
 #
 # $$h^{1}_i = \mathrm{norm}\big(\mathrm{Block}\big(M\,[\mathrm{norm}(\mathrm{Emb}(t_{i+1}));\ \mathrm{norm}(h_i)]\big)\big)$$
 
@@ -688,7 +691,7 @@ from solutions.d4_deepseek import MultiTokenPrediction
 check_mtp(MultiTokenPrediction)
 
 # %% [markdown]
-# V3 trains it with the rest, its loss times 0.3, later 0.1 (section 4.2); you train it alone on the model you have. A second guess is accepted if the model, once it has the true next token, says the same: V3 reports 85 to 90%, and 1.8 times the tokens per second (p. 35).
+# V3 trains it with the rest, its loss times 0.3, later 0.1 (section 4.2); you train it alone on the model you have. Its prediction of the second token, the second guess, is accepted if the model, once it has the true next token, says the same: V3 reports 85 to 90%, and 1.8 times the tokens per second (p. 35).
 
 
 # %% tags=["nbval-ignore-output"]
@@ -749,7 +752,7 @@ print("fewer readings than tokens:", drafted.drafted < 79)
 truth("D4.p6", f"100 / (1 + 0.5) = {100 / 1.5:.0f}; V3's 0.85 to 0.9 give 1.85 to 1.9 per reading")
 
 # %% [markdown]
-# Whether that is faster is another matter. Here the drafting layer stands beside three others, and a reading of two tokens costs more than one of one, so with fewer than half of the drafts kept nothing is gained. V3's stands beside 61, and more of its drafts are kept.
+# Whether that is faster is another matter. The share accepted above is that of 200 held-out stories; the drafts here follow one text, which the model writes itself, and fewer of them are kept. The drafting layer stands beside only three others, and a reading of two tokens costs more than one of one, so nothing is gained. V3's stands beside 61, and more of its drafts are kept.
 
 # %% [markdown]
 # ## Investigation 2: what each part is worth · {section} minutes, optional
@@ -818,19 +821,20 @@ for name, (saved, error) in saves.items():
 # %%
 difference = whole - torch.tensor(table["standard attention"])
 print("better with standard attention, every seed:", bool((difference > 0).all()))
-print("the whole against itself, the control:", bool((whole - whole > 0).all()))
+bare = whole - torch.tensor(table["no shared expert"])
+print("better without the shared expert, the control:", bool((bare > 0).all()))
 truth("D4.p7", "MLA: standard attention has the lower loss")
 
 # %% [markdown]
-# At this size the model does better with standard attention, by about 0.05 nats after forty steps: in every seed, and by three to six errors, since another order of additions moves the error too. The rotary base is not the cause: with θ of 10,000 the difference is the same. MLA is bought for its cache. At 16 billion parameters V2's paper has it ahead of multi-head attention on MMLU, 50.0 to 48.7, and behind on C-Eval, 50.9 to 51.6 (arXiv 2405.04434, table 9).
+# At this size the model does better with standard attention, by about 0.05 nats on every seed after forty steps. That is three to six errors, depending on the machine's rounding, where three seeds ask for about four. The rotary base is not the cause: with θ of 10,000 the difference is the same. MLA is bought for its cache. At 16 billion parameters V2's paper has it ahead of multi-head attention on MMLU, 50.0 to 48.7, and behind on C-Eval, 50.9 to 51.6 (arXiv 2405.04434, table 9).
 
 # %% [markdown]
-# Forty steps show what learns fast, not what is best in the end, and three seeds leave wide errors. DeepSeekMoE's paper ablates fine experts, shared experts and their ratio, with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4); there, too, "no shared expert" means one more routed one. The bias came later, and is ablated in arXiv 2408.15664 and in V3's table 5.
+# Without the shared expert the loss is about 0.15 nats higher, the largest difference of the table. In D2, with another model and after 120 steps, it was lower on two seeds of three. Whether model or steps made the difference is not measured; forty steps show what learns fast. DeepSeekMoE's paper ablates fine and shared experts with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4); there, too, "no shared expert" means one more routed one. The bias is ablated in arXiv 2408.15664 and in V3's table 5.
 
 # %% [markdown]
 # ## Investigation 3: experts on several machines · {section} minutes, optional
 #
-# A mixture exists because its experts can lie on many devices. Put eight on two processes: process 0 holds experts 0 to 3, process 1 holds 4 to 7. A token of process 0 that chooses 1 and 6 runs expert 1 at home; a copy of its row goes to process 1, is run by 6, and comes back to be weighted and added.
+# A mixture as large as V3 can be trained because its experts lie on many devices. Put eight on two processes: process 0 holds experts 0 to 3, process 1 holds 4 to 7. A token of process 0 that chooses 1 and 6 runs expert 1 at home; a copy of its row goes to process 1, is run by 6, and comes back to be weighted and added.
 
 # %%
 three, two = torch.tensor([[1, 6], [5, 4], [0, 3]]), torch.tensor([[2, 7], [6, 1]])
@@ -839,7 +843,7 @@ exchanges([three, two], num_experts=8)
 # %% [markdown]
 # V3 trains with the 256 experts of a layer on 64 GPUs in 8 nodes, four on each GPU, and sends a token to at most 4 nodes (arXiv 2412.19437, sections 2.1.2 and 3.2). That is what groups are for. To decode, 320 GPUs hold one expert each, 64 of them redundant and shared ones (section 3.4).
 #
-# Below, a machine is a process of this one. `torch.distributed` joins them in a group: by gloo on CPUs, by nccl on GPUs. Process r of n is said to have rank r.
+# Below, each process stands for a machine. `torch.distributed` joins them in a group: by gloo on CPUs, by nccl on GPUs. Process r of n is said to have rank r.
 
 # %% [markdown]
 # Who goes where? Choices (1, 6) and (5, 4) of two tokens are 1, 6, 5, 4 in a row, numbered 0 to 3. By expert they leave in the order 0, 3, 2, 1, and the counts are (0, 1, 0, 0) for process 0 and (1, 1, 1, 0) for process 1.
@@ -992,7 +996,7 @@ print("even: simulated below 1.1, computed below 1.3:", costs[0.0][0] < 1.1, cos
 print("skewed: simulated and computed above 1.5:", costs[0.8][0] > 1.5, costs[0.8][1] > 1.5)
 
 # %% [markdown]
-# Over batch sizes: three exchanges have a cost of their own, however few rows they carry, so that a token of a small batch is dear. The time of travel includes waiting for the other process.
+# Over batch sizes: three exchanges have a cost of their own, however few rows they carry, so a token of a small batch is expensive. The time of travel includes waiting for the other process.
 
 # %% tags=["nbval-ignore-output"]
 per_token = {}
@@ -1011,7 +1015,9 @@ print("a token of 16 takes over twice as long as one of 4,096:", dear)
 print("and one of 4,096 as one of 16, the control:", per_token[4096] > 2 * per_token[16])
 
 # %% [markdown]
-# V3 on paper. A row goes out in FP8, 1 byte a number, and comes back in BF16, 2 bytes (section 3.3.3; scales left out). Sent once per node and forwarded inside over NVLink, it crosses InfiniBand at most 4 times: 160 and 50 GB/s (section 3.2.2). A step has 15,360 sequences of 4,096 on 2,048 GPUs, 128 of them per pipeline stage (sections 3.2, 4.2); a trillion tokens take 180,000 GPU hours (p. 5).
+# V3 on paper. A row goes out in FP8, 1 byte a number, and comes back in BF16, 2 bytes (section 3.3.3; scales left out). Sent once per node and forwarded inside over NVLink, it crosses InfiniBand at most 4 times: 160 and 50 GB/s (section 3.2.2). A step has 15,360 sequences of 4,096 on 2,048 GPUs, 128 of them per pipeline stage (sections 3.2, 4.2); a trillion tokens take 180,000 GPU hours (p. 5). Forward and backward, what a GPU sends over InfiniBand takes:
+#
+# $$\text{wire} = 2 \cdot \frac{\text{tokens of a step}}{128} \cdot \frac{58\ \text{layers}}{16\ \text{stages}} \cdot \frac{4 \cdot 7168 \cdot (1 + 2)\ \text{bytes}}{50 \cdot 10^9\ \text{bytes/s}}$$
 
 # %%
 row_bytes = V3.d_model * (1 + 2)
@@ -1073,7 +1079,7 @@ for name, width in {"FP8": 1, "BF16": 2}.items():
 # | what stays | | | fine experts, one shared expert, the balancing bias, multi-token prediction |
 
 # %% [markdown]
-# So D1 and D2 hold for V4 but for the affinity. D3's question, what to keep of the past, got another answer: MLA keeps fewer numbers per token, V4 keeps fewer tokens. transformers 5.23, which is pinned here, has `deepseek_v32` and `deepseek_v4` as judges for anyone who goes on.
+# So D1 and D2 hold for V4 but for the affinity, the groups, and the first three layers, where a hash of the token chooses. D3's question, what to keep of the past, got another answer: MLA keeps fewer numbers per token, V4 keeps fewer tokens. transformers 5.23, which is pinned here, has `deepseek_v32` and `deepseek_v4` as judges for anyone who goes on.
 
 # %% [markdown]
 # ## A released DeepSeek in your code · {section} minutes, optional
@@ -1089,12 +1095,12 @@ for gigabytes in (16, 32, 64):
     parts = [row.name for row in released if row.total and 2 * row.active < gigabytes * 1e9]
     streamed = [name for name in parts if name not in fits]
     print(
-        f"{gigabytes} GB: whole {', '.join(fits) or 'none'}; token by token {', '.join(streamed)}"
+        f"{gigabytes} GB: whole {', '.join(fits) or 'none'}; only what a token uses: {', '.join(streamed)}"
     )
 truth("D4.p8", ", ".join(fits))
 
 # %% [markdown]
-# Whatever is not in memory is read from the disk again for every token: such a model runs, at the disk's speed. Put the path of a folder in, or talk to it with `python3 course.py chat FOLDER`. Without one, the story model that you saved stands in; it has met neither code nor German.
+# Whatever is not in memory is read from the disk again for every token: such a model runs, at the disk's speed. Put the path of a folder in, or talk to it with `python3 course.py chat FOLDER`. Without one, the story model that you saved stands in; the pictures below route texts of several domains through it, and it has met neither code nor German.
 
 # %% tags=["nbval-ignore-output"]
 CHECKPOINT = ""  # the path of a folder with config.json, safetensors and tokenizer.json
@@ -1123,7 +1129,7 @@ print(f"V3 holds {counts['DeepSeek-V3'][0] / counts['DeepSeek-V3'][1]:.1f} times
 print(f"its active width: (8 + 1) · 2,048 = {9 * 2048:,}, its dense layers' {v3.dense_dim:,}")
 print(f"its cache: {v3.d_latent + v3.d_rope} numbers per token and layer, MHA's {2 * 128 * 128:,}")
 print(
-    f"absorbed: {128 * (512 + 64 + 512):,} products per head set and cached token, expanded keys: {128 * (192 + 128):,}"
+    f"absorbed: {128 * (512 + 64 + 512):,} products of all heads per cached token, expanded keys: {128 * (192 + 128):,}"
 )
 print(f"expanded anew each step: {512 * 128 * (128 + 128):,} more")
 print(f"CV by chance, 100 tokens, 8 of 256 experts: {chance_cv(256, 8, 100):.2f}")
@@ -1135,7 +1141,7 @@ print(f"and below 0.1 by chance from {int((1 - 8 / 256) / 0.01 / (8 / 256)):,} t
 # %% [markdown]
 # <details><summary>An answer</summary>
 #
-# Room for knowledge at the price of a small model's computation: V3 holds 17.9 times what a token uses (D4.2b), and in D1 a mixture recalls facts that the dense model of equal active size has no room for. It costs 16 bytes for every idle weight while Adam trains: 18.1 MB at rest beside 11.0 ("When a mixture wins, continued"). Where there is little to know it buys nothing: on stories the losses agree.
+# Room for knowledge at the price of a small model's computation: V3 holds 17.9 times what a token uses (D4.2b), and in D1 a mixture recalls facts that a dense model of equal active size does not, in as many steps or in about as much time. It costs 16 bytes for every idle weight while Adam trains: 18.1 MB at rest beside 11.0 ("When a mixture wins, continued"). Where there is little to know it buys little: on stories the losses agree on two seeds of three.
 #
 # </details>
 
@@ -1145,7 +1151,7 @@ print(f"and below 0.1 by chance from {int((1 - 8 / 256) / 0.01 / (8 / 256)):,} t
 # %% [markdown]
 # <details><summary>An answer</summary>
 #
-# It steers traffic, and says nothing about what an expert is worth to this token. In the gates it would change outputs by a number that depends on other tokens' load: after ten moves of the bias by the load of other tokens, tokens that keep their choice keep their gates exactly in the right router, and lose or gain up to 0.07 in the leaking one (D2, "Where the leak hurts"). What a text gets would depend on its neighbours in the batch.
+# It steers traffic, and says nothing about what an expert is worth to this token. In the gates it would change outputs by a number that depends on other tokens' load: after ten moves of the bias by the load of other tokens, tokens that keep their choice keep their gates exactly in the right router, and in the leaking one they do not: they move by up to 0.01 (D2, "Where the leak hurts"). What a text gets would depend on texts routed before it.
 #
 # </details>
 
@@ -1155,7 +1161,7 @@ print(f"and below 0.1 by chance from {int((1 - 8 / 256) / 0.01 / (8 / 256)):,} t
 # %% [markdown]
 # <details><summary>An answer</summary>
 #
-# What every token needs would otherwise be learned by every routed expert again. DeepSeekMoE's loss goes from 1.808 to 2.414 when the shared expert is switched off after training and one more routed expert is chosen (arXiv 2401.06066, p. 13). At the size of these lessons it helps early and buys nothing lasting. Forty steps with a third routed expert in its place end 0.15 nats higher (Investigation 2, "no shared expert"); after 120 steps the difference has no sign: -0.095, +0.023, -0.092 over three seeds (D2, "What the shared expert buys").
+# What every token needs would otherwise be learned by every routed expert again. DeepSeekMoE's loss goes from 1.808 to 2.414 when the shared expert is switched off after training and one more routed expert is chosen (arXiv 2401.06066, p. 13). Trained at equal budget, with a third routed expert in its place, our small models disagree: the loss is 0.15 higher after 40 steps (Investigation 2), and in another model after 120 steps 0.095 lower, 0.023 higher and 0.092 lower (D2, "What the shared expert buys").
 #
 # </details>
 
@@ -1185,7 +1191,7 @@ print(f"and below 0.1 by chance from {int((1 - 8 / 256) / 0.01 / (8 / 256)):,} t
 # %% [markdown]
 # <details><summary>An answer</summary>
 #
-# Whenever latents are expanded each step: 7,501 ms beside 227 for MHA and 98 absorbed, at 16,384 tokens on one CPU thread (README, "Speed"; D3, "Is it faster?"). Absorbed, it is slower while computing is the limit and not memory: on a GPU 1.46 ms beside 1.18 at 4,096 tokens, since it takes 139,264 products per cached token in place of 40,960. So V3 trains and prefills expanded, and decodes absorbed.
+# Whenever latents are expanded each step: 17.4 times as long after 8,192 tokens on our CPU, where absorbed it takes 0.46 times as long (D3, "Is it faster?"). Absorbed, it is slower in short contexts on a GPU: 1.46 ms beside 1.18 after 4,096 tokens, no longer after 16,384 (README's table; no lesson measures it). Where many tokens share what is read, products decide, 139,264 absorbed and 40,960 expanded: V3 prefills expanded, and decodes absorbed.
 #
 # </details>
 
@@ -1195,7 +1201,7 @@ print(f"and below 0.1 by chance from {int((1 - 8 / 256) / 0.01 / (8 / 256)):,} t
 # %% [markdown]
 # <details><summary>An answer</summary>
 #
-# Balance settles slowest in the first layer (arXiv 2401.06066, p. 15), and a dense layer has nothing to balance. It costs little: 3 of V3's 61 layers, as wide as nine experts, so a token computes as much there as elsewhere; what is given up is the idle room of three layers (D4.1, and the stack on the first screen). D2 saw it with Switch's loss, which leaves layer 1 less even than layer 2 on each of three seeds, and no longer with the bias ("Train five ways").
+# DeepSeekMoE's authors saw balance settle slowest in the first layer (arXiv 2401.06066, p. 15), and a dense layer has nothing to balance. It costs little: 3 of V3's 61 layers, as wide as nine experts; only the idle room of three layers is given up. D2, "Train five ways", shows it only in part: Switch's loss leaves a CV of 0.56 in layer 1 and 0.26 in layer 2, with the bias both are below 0.07, and without balancing layer 2 is the worse.
 #
 # </details>
 
@@ -1221,9 +1227,9 @@ progress()
 # ## What surprised us
 #
 # - V3's count comes out to the last parameter from twenty numbers.
-# - A mixture needs more memory, for weights and for training, than what computes as much.
-# - The loss hardly shows what coherence waits for: that one more sort of word is copied.
-# - On simple stories a dense rival is as good in less time: here experts are balanced, and hardly needed.
+# - A mixture needs more memory, for weights and for training, than a dense model that computes as much.
+# - The loss hardly shows what coherence waits for: that one more kind of word is copied.
+# - On simple stories a dense rival is as good in less time, on two seeds of three: here experts are balanced, and hardly needed.
 
 # %% [markdown]
 # ## Read next
