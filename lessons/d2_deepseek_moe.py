@@ -3,7 +3,7 @@
 #
 # At the end you have written DeepSeek-V3's feed-forward layer: shared experts, fine experts, and a load that is balanced by a bias instead of a loss. You can say what imbalance costs, what balance costs, and what each part buys, with numbers you measured.
 #
-# The picture under the set-up is the lesson in one: the lower left corner is an even load at no price. {lesson} in all.
+# {lesson}, without what is optional.
 #
 # {map}
 
@@ -98,10 +98,13 @@ def stored_frontier():
     return sweeps
 
 
+# %% [markdown]
+# The lesson in one picture. Each dot is a model: further right its load is less even, further up its loss higher; numbers say how hard it was pushed. Balance at no price would be at the lower left.
+
 # %% tags=["nbval-ignore-output"]
 plot_frontier(
     stored_frontier(),
-    "Balance against loss: 10 ways to steer one model, 3 seeds",
+    "Balance against loss: 9 ways to steer one model and none at all, 3 seeds",
     y="held-out loss less that of no balancing",
 )
 plt.show()
@@ -119,7 +122,7 @@ plt.show()
 # %% [markdown]
 # ## D2.1 Shared experts · {section} minutes
 #
-# Some knowledge every token needs. With routed experts alone, each of them has to learn it again. DeepSeekMoE's models keep 1 to 4 experts always on, so that the routed ones need not repeat each other, and adds them unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12.
+# Every token needs some of the same knowledge. With routed experts alone, each of them has to learn it again. DeepSeekMoE's models keep 1 to 4 experts always on, so that the routed ones need not repeat each other, and adds them unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12.
 
 # %%
 torch.manual_seed(0)
@@ -206,7 +209,7 @@ for m in (1, 2, 4):
     print(f" · {math.comb(n, k):,} combinations")
 
 # %% [markdown]
-# V3's numbers keep the invariant: 8 routed and 1 shared expert of width 2,048 are together as wide as its dense layers, 18,432.
+# The active width stays that of a dense layer: in V3 8 routed and 1 shared expert of width 2,048 are together as wide as its dense layers, 18,432.
 
 # %%
 active = (V3.experts.top_k + V3.experts.shared) * V3.experts.expert_dim
@@ -215,7 +218,7 @@ print(active, "active of", V3.dense_dim, "in a dense layer")
 # %% [markdown]
 # ## Why an even load · {section} minutes
 #
-# A router that nobody steers collapses: an expert that is chosen more learns more, gets better and is chosen more still, while others starve (DeepSeekMoE, p. 7; V2, p. 10).
+# A router that nobody steers tends to collapse: an expert that is chosen more learns more, gets better and is chosen more still, while others starve (DeepSeekMoE, p. 7; V2, p. 10).
 
 # %% [markdown]
 # And experts live on different devices, so that a layer is done when its busiest device is. Rows 8, 2, 2, 4 on four devices have mean 4: the step lasts 8 / 4 = 2 times an even one, and three devices wait.
@@ -281,7 +284,7 @@ truth("D2.p1", " and ".join(f"{times:.2f}" for times in lasts) + " times, layers
 
 # %%
 by_chance = torch.rand(13 * 1024, 16, generator=torch.Generator().manual_seed(0)).topk(2).indices
-print("8 devices wait for one, more than 1.3 times an even step:", max(lasts) > 1.3)
+print("a step on 8 devices lasts more than 1.3 times an even one:", max(lasts) > 1.3)
 print("with random routing:", batch_mean(lambda load: slowdown(load, 8), by_chance) > 1.3)
 
 # %% [markdown]
@@ -290,7 +293,7 @@ print("with random routing:", batch_mean(lambda load: slowdown(load, 8), by_chan
 # V3 trains with the 256 experts of a layer on 64 devices, in 8 nodes of 8 (p. 23). Inside a node a link carries 160 GB/s, between nodes 50 (section 3.2.2), so what counts is how many *nodes* a token visits.
 
 # %% [markdown]
-# V3's 8 groups are those nodes: a token may use 4, which bounds its all-to-all traffic (p. 10), and its 8 experts come from there. A group with scores 0.9, 0.1, 0.8 counts 0.9 + 0.8 = 1.7: the sum of its best two.
+# V3's 8 groups are those nodes: a token may use 4, which bounds what devices send each other (p. 10), and its 8 experts come from there. A group with scores 0.9, 0.1, 0.8 counts 0.9 + 0.8 = 1.7: the sum of its best two.
 
 # %%
 torch.manual_seed(3)
@@ -307,8 +310,9 @@ check_keep_top_groups(keep_top_groups)
 # %% [markdown]
 # ## D2.3b A router with a bias · {section} minutes
 #
-# Affinities 0.8, 0.7 and 0.2 with biases −0.2, 0 and 0: the choice sees 0.6, 0.7 and 0.2. Top-1 is now expert 1, and its gate is made from 0.7, never from the bias.
-#
+# DeepSeek-V3 scores each expert by itself: its *affinity* is the sigmoid of its logit. Affinities 0.8, 0.7 and 0.2 with biases −0.2, 0 and 0: the choice sees 0.6, 0.7 and 0.2. Top-1 is now expert 1, and its gate is made from 0.7, never from the bias.
+
+# %% [markdown]
 # bfloat16 cannot tell close affinities apart. So where x is narrower than float32, affinities, bias and choice are float32.
 
 # %%
@@ -323,7 +327,7 @@ bias_loop(
 )
 
 # %% [markdown]
-# An affinity is the sigmoid of an expert's logit, or its softmax over all. Groups and experts are chosen by affinity + bias; without `renormalise` a gate is scale · s. The bias is a buffer that a rule moves; no gradient reaches it.
+# With `affinity="softmax"` an affinity is the softmax over all experts. Groups and experts are chosen by affinity + bias; without `renormalise` a gate is scale · s. The bias is a buffer that a rule moves; no gradient reaches it.
 #
 # $$s_i = \sigma(w_i \cdot x), \quad \text{choose by } s_i + b_i, \quad g_i = \mathrm{scale} \cdot \frac{s_i}{\sum_{j\,\mathrm{chosen}} s_j}$$
 
@@ -376,7 +380,7 @@ for name, count in nodes.items():
     )
 
 # %% [markdown]
-# Groups cut what crosses between nodes by a quarter, and cap it: 4 nodes even for the worst token. Inside a node V3 forwards a token to its experts over the faster link.
+# Groups cut what crosses between nodes by a quarter, and cap it: 4 nodes even for the worst token. Inside a node V3 forwards a token to its experts over the faster link. (Counted in bfloat16 both ways; V3 sends out in FP8, and D4's third investigation counts that.)
 
 # %% [markdown]
 # Shift all biases alike and nothing changes; move one and choices change, while the gates of tokens that keep their choice stay what they were.
@@ -424,14 +428,14 @@ from solutions.d2_deepseek_moe import DeepSeekMoE
 check_deepseek_moe(DeepSeekMoE)
 
 # %% [markdown]
-# Four tokens, four slices each: the slices of one token go different ways, before anything is learned. They must, for they hold different numbers and share one router.
+# Four tokens, four slices each; row 1/2 is slice 2 of token 1. The slices of one token go different ways before anything is learned. That is no wonder: they hold different numbers.
 
 # %%
 torch.manual_seed(0)
 segmented = DeepSeekMoE(64, 8, 2, 16, 1, num_segments=4)
 gates, experts = segmented.router(segment_tokens(torch.randn(4, 64), 4))
-names = [f"token {t}, slice {s}" for t in range(4) for s in range(4)]
-plot_token_experts(names, gates.detach(), experts, 8, "Four tokens, four slices each, untrained")
+names = [f"{t}/{s}" for t in range(4) for s in range(4)]
+plot_token_experts(names, gates.detach(), experts, 8, "Rows are token/slice, untrained")
 plt.show()
 
 # %%
@@ -443,7 +447,7 @@ print("num_segments=1 is the ordinary layer:", torch.equal(plain(x), ordinary.vi
 # %% [markdown]
 # ## D2.3e One step per batch, real tokens only · {section} minutes
 #
-# Two sequences of 5 and 3 real tokens, padded to 5: two of the ten positions are padding. They are routed like any token, and all alike; counted, they would steer the bias towards a load that no text has.
+# Two sequences of 5 and 3 real tokens, padded to 5: two of the ten positions are padding. Padding is routed like any token, all of it the same way; if it counted, it would steer the bias by a load that no text has.
 
 # %% tags=["exercise"] exercise="D2.3e"
 from solutions.d2_deepseek_moe import rebalance
@@ -473,7 +477,7 @@ print("padding would steer experts", (signs[0] != signs[1]).nonzero().flatten().
 # Switch adds a loss E · Σ f·P, where f is an expert's share of the choices and P its mean affinity: 1 when both are even, more when the busy experts are also the liked ones. With two experts, shares 0.75 and 0.25 and the same affinities it is 2 · (0.5625 + 0.0625) = 1.25.
 
 # %% [markdown]
-# V3's small loss is the same within each sequence, with α = 0.0001; its equation 18 counts choices without the bias, the course those that were made.
+# V3's small loss is the same within each sequence, with α = 0.0001; its equation 18 counts the choices that affinities alone would make, `sequence_loss` those that were made with the bias.
 
 
 # %%
@@ -547,7 +551,7 @@ for way in ("bias + V3's loss", "leak"):
     trained(way)
 
 # %% [markdown]
-# The judgement is made on other stories, with the bias frozen, over so many tokens that chance alone gives a CV near 0.02. The paper of the bias gives MaxVio 0.72 with an auxiliary loss and 0.04 without for 1B models (arXiv 2408.15664, table 2).
+# The judgement is made on other stories, with the bias frozen, over so many tokens that chance alone gives a CV near 0.02. The paper of the bias gives MaxVio 0.72 with an auxiliary loss and 0.04 without for 1B models (arXiv 2408.15664, table 2). The table below is one seed; "Balance against loss" has three.
 
 # %% tags=["nbval-ignore-output"]
 ways = ("none", "Switch's loss", "bias", "bias + V3's loss", "leak")
@@ -589,14 +593,21 @@ plot_balance(
 plt.show()
 
 # %% [markdown]
-# Five losses drawn as such lie on one line. The batches are the same, so subtract: each run minus the one without balancing, step by step.
+# While learning starts, the unsteered router does collapse: at MaxVio 16 / 2 − 1 = 7 one expert is among every token's two. Later its load recovers by itself, but only in part.
+
+# %%
+peaks = {way: max(history[way]["max_violation"]) for way in ("none", "bias")}
+print("MaxVio exceeds 6.5 at some step:", {way: peak > 6.5 for way, peak in peaks.items()})
+
+# %% [markdown]
+# Drawn as they are, the five losses lie on one line. The batches are the same, so subtract: each run minus the one without balancing, step by step.
 
 # %% tags=["nbval-ignore-output"]
 plot_differences({w: trained(w)[1].losses for w in ways}, "none", "Loss less that of no balancing")
 plt.show()
 
 # %% [markdown]
-# Under a sign rule nothing comes to rest: nearly every bias moves by a step in nearly every batch. What settles is their spread, and annealing the step freezes it. Only differences matter, so the paths are centred.
+# Under a sign rule nothing comes to rest: nearly every bias moves a step up or down in nearly every batch. As the step is annealed the moves shrink, and at the end the biases stand still. Only differences matter, so the paths are centred.
 
 # %% tags=["nbval-ignore-output"]
 paths = trained("bias")[1].biases[:, 0]  # (steps, E), first layer
@@ -608,14 +619,14 @@ moves = (paths[1:] - paths[:-1]).abs().max(dim=1).values
 print("no move is larger than the step:", bool((moves <= STEP * 1.001).all()))
 quiet = {"last ten": moves[-10:], "first sixty": moves[:60]}
 print(
-    "batches without a move above a quarter of it:",
+    "every move is at most a quarter of the step:",
     {n: bool((m <= STEP / 4).all()) for n, m in quiet.items()},
 )
 
 # %% [markdown]
 # ## What imbalance costs · {section} minutes
 #
-# Four prices of the models you trained: experts that got under a tenth of their share and hardly learned; how long a step lasts on 8 devices; and, where each expert has room for 1.25 times its even share, the rows that are dropped. V3 drops none, in training or later (p. 10); it can afford that because its load is even.
+# Three prices of the models you trained, beside the CV: experts that get under a tenth of their share; how long a step lasts on 8 devices; and, where each expert has room for 1.25 times its even share, the rows that are dropped. V3 drops none, in training or later (p. 10); it can afford that because its load is even.
 
 
 # %%
@@ -678,7 +689,7 @@ print(
 )
 
 # %% [markdown]
-# In seconds, with V3's widths and an H800's stated speed: 989 TFLOP/s (NVIDIA's peak in bfloat16) and a link of 50 GB/s between nodes (V3, section 3.2.2). A row costs an expert 6 · D · F operations, a token 2 · D numbers on the way there and back. The choices are those of your small models: 1,024 tokens, 8 devices.
+# In microseconds, with V3's widths and an H800's stated speed: 989 TFLOP/s (NVIDIA's peak in bfloat16) and a link of 50 GB/s between nodes (V3, section 3.2.2). A row costs an expert 6 · D · F operations, a token 2 · D numbers on the way there and back. The choices are those of your small models: 1,024 tokens, 8 devices.
 
 # %% tags=["nbval-ignore-output"]
 print(f"{'microseconds':16}{'computing':>12}{'link':>8}{'together':>11}{'were it even':>14}")
@@ -693,7 +704,7 @@ for way in ("none", "Switch's loss", "bias"):
 # The link takes several times as long as the multiplications: that is why V3 hides one behind the other, and why groups bound the traffic. Both grow with the busiest device.
 
 # %% [markdown]
-# Balance over everything is not balance in a batch. The next cell reads the stored models of 64 experts and three domains, balanced by the bias, on mixed batches and on batches of one domain.
+# Balance over everything is not balance in a batch. The next cell reads the stored models of 64 experts and three domains, balanced by the bias, on mixed batches and on batches of one domain, for three seeds.
 
 # %%
 print(f"{'64 experts, layer 2':22}{'step on 8 devices':>22}{'dropped at 1.25':>24}")
@@ -717,7 +728,7 @@ for kind in ("none", "bias 0.02", "prose", "code", "stories"):
 # Push harder, and the load gets more even; push too hard, and the router sends tokens where they do not belong.
 
 # %% [markdown]
-# Sweep α of Switch's loss and the step of the bias, three seeds each. Seeds differ by 0.1 in loss, ways by less: each loss is taken less that of the same seed without balancing. Which way reaches a CV of 0.15 at the lower loss, and what does the largest step of the bias cost?
+# Sweep α of Switch's loss and the step of the bias, three seeds each. Seeds differ by 0.1 in loss, ways by less, so from each loss subtract that of the same seed without balancing. Which way reaches a CV of 0.15 at the lower loss, and what does the largest step of the bias cost?
 
 # %%
 predict("D2.p4", guess=None)
@@ -762,23 +773,26 @@ for setting, pairs in strong.items():
 truth("D2.p4", "the bias; step 0.1 costs " + ", ".join(f"{x:.3f}" for _, x in bias_at["0.1"]))
 evener = [b[0] < s[0] for pairs in switch_at.values() for b, s in zip(bias_at["0.02"], pairs)]
 print("step 0.02 is more even than every α, on every seed:", all(evener))
-print("so is step 0.005:", all(b[0] < s[0] for b, s in zip(bias_at["0.005"], switch_at["0.3"])))
+print(
+    "step 0.005 is more even than α = 0.3, on every seed:",
+    all(b[0] < s[0] for b, s in zip(bias_at["0.005"], switch_at["0.3"])),
+)
 print(
     "α = 0.3 and step 0.1 cost loss on every seed:",
     min(x for _, x in switch_at["0.3"] + bias_at["0.1"]) > 0,
 )
-print("so does step 0.02:", max(x for _, x in bias_at["0.02"]) > 0)
+print("step 0.02 costs loss on some seed:", max(x for _, x in bias_at["0.02"]) > 0)
 
 # %% [markdown]
 # There is a frontier: Switch's loss buys balance with loss once α is large; the bias at 0.02 lies below that curve, and too large a step of the bias costs more than the strongest α. Among the mild settings the losses differ by no more than seeds do.
 
 # %% [markdown]
-# V3 found the reason in the *scope* (section 4.5.3). For 1B models the validation loss is 2.258 with a loss within each sequence, 2.253 with the bias, and 2.253 with an auxiliary loss over the batch: evenness asked of each sequence costs, asked of the batch it does not.
+# The Switch loss above is asked of the whole batch, as the bias is. V3 compares the two *scopes* (section 4.5.3): for 1B models the validation loss is 2.258 with a loss within each sequence, 2.253 with the bias, and 2.253 with an auxiliary loss over the batch. Evenness asked of each sequence costs; asked of the batch, and not too hard, it need not.
 
 # %% [markdown]
 # ## Where the leak hurts · {section} minutes
 #
-# The leak makes gates from affinity + bias. It was shipped: vLLM mended it in pull request 12002, transformers in 39581. The model you trained with it balanced its load and its loss came down, which is how it survived. How much higher is the leak's loss on stories, and how much less do models with it recall of D1's facts?
+# The leak makes gates from affinity + bias. It was shipped: vLLM fixed it in pull request 12002, transformers in 39581. The model you trained with it balanced its load and its loss came down, which is how it survived. Below come loss and recall, and after them two tests of the gates. How much higher is the leak's loss on stories, and how many fewer of D1's facts do models with it recall?
 
 # %%
 predict("D2.p5", guess=None)
@@ -816,7 +830,7 @@ def gates_moved(router, ours, others, updates=10, step=0.01):
 
 
 def leak_differences():
-    """Leak less right, per stored seed: loss on stories, and recall of facts in percent points."""
+    """Leak less right, per stored seed: loss on stories, and recall of facts in percentage points."""
     leaks = stored_rows("d2_leak")
     right = {row["seed"]: row["settings"] for row in stored_rows("d2_frontier")}
     stories = {
@@ -848,7 +862,7 @@ plot_spread(
     live={"stories, step 0.02": here},
     ax=left,
 )
-plot_spread(on_facts, "Facts: recall, leak less right", "percent points", ax=right)
+plot_spread(on_facts, "Facts: recall, leak less right", "percentage points", ax=right)
 for ax in (left, right):
     ax.axvline(0, color="black", linewidth=0.8)
 plt.show()
@@ -867,7 +881,7 @@ print("facts, step 0.1: worse on every seed:", max(on_facts["facts, step 0.1"]) 
 print("the same at rate 0.022:", max(on_facts["facts, step 0.1, rate 0.022"]) < 0)
 
 # %% [markdown]
-# On stories no harm shows, at either step: the differences are as large as those between seeds. On facts a step of 0.1, ten times the usual, costs 2 to 4 points of recall at a rate of 0.01, and at 0.022 the leak comes out ahead. Loss and recall do not convict it: a model can learn around a wrong gate as long as it is always wrong alike.
+# On stories no harm shows: at either step the sign changes from seed to seed. On facts, whose models otherwise use a step of 0.01, a step of 0.1 costs 2.4 to 4.4 points of recall at a learning rate of 0.01, and at 0.022 the leak comes out ahead. Loss and recall do not give it away: a model can learn around a wrong gate as long as it is always wrong in the same way.
 
 
 # %% [markdown]
@@ -978,10 +992,10 @@ truth("D2.p6", ", ".join(f"{d:+.3f}" for d in instead) + " for seeds 0, 1, 2")
 print("the shared expert pays for its place on every seed:", min(instead) > 0)
 
 # %% [markdown]
-# At this size, after 120 steps, it buys nothing: on two seeds of three the rival is better.
+# At this size, after 120 steps, it buys nothing: on two seeds of three top-3 without it is better.
 
 # %% [markdown]
-# DeepSeekMoE's paper switches it off in the trained model and chooses one more routed expert: the loss on the Pile goes from 1.808 to 2.414 (arXiv 2401.06066, p. 13). That is your first measurement, not your second. With 2B parameters and 100B tokens there is common knowledge in quantity, and 63 experts that would each have to hold it; small runs neither show that it pays nor refute it.
+# DeepSeekMoE's paper switches it off in the trained model and chooses one more routed expert: the loss on the Pile goes from 1.808 to 2.414 (arXiv 2401.06066, p. 13). That is your first measurement, not your second; of the second kind is the paper's figure 3. With 2B parameters and 100B tokens there is common knowledge in quantity, and 63 experts that would each have to hold it; small runs neither show that it pays nor refute it.
 
 # %% [markdown]
 # ## The same budget, cut two ways · {section} minutes
@@ -1140,7 +1154,7 @@ for name, experts in (("trained", learned), ("untrained", start)):
         print(f"{name:10} expert {expert:2}: {share:4.0%} of its rows are {words}")
 
 # %% [markdown]
-# Every domain is free to have its favourites as long as the whole batch is even. And training made them: the untrained router's map is flatter, and with the domains shuffled nothing is left.
+# Every domain is free to have its favourites as long as the whole batch is even. And training made them: from domain to domain the untrained router's loads differ less, and with the domains shuffled nothing is left.
 
 # %% [markdown]
 # ## Explore · {section} minutes, optional
@@ -1163,7 +1177,7 @@ print(check_biased_router.failure(known_mistakes("D2.3b")[bug]))
 # %% [markdown]
 # ## Investigation 1: the step, over seeds · {section} minutes
 #
-# Write the control loop on affinities that stay as they are, so that only the bias moves. Each batch must be routed with the bias that the batches before it left. Two biases 0.3 apart move 0.01 each per batch, towards each other. How many batches do they need, and how many at 0.001?
+# Write the control loop on affinities that stay as they are, so that only the bias moves. Each batch must be routed with the bias that the batches before it left. The affinities of two experts are 0.3 apart; their biases start at 0 and move 0.01 each per batch, in opposite directions. After how many batches do the sums meet, and after how many at 0.001?
 
 # %%
 predict("D2.p8", guess=None)
@@ -1215,7 +1229,7 @@ print(
 # %% [markdown]
 # ## Investigation 2: how many experts until balance fails · {section} minutes
 #
-# A batch of 1,024 tokens and top-2 gives each of 64 experts 32 tokens: chance alone makes a CV of about 0.17 (the root of its mean square), a floor that no bias can remove. Solve the formula for E: up to how many experts is the floor at 0.1?
+# A batch of 1,024 tokens and top-2 gives each of 64 experts 32 tokens: chance alone makes a CV of about 0.17 (the root of its mean square), a floor that no bias can remove. Solve the formula for E: up to how many experts is the floor at or below 0.1?
 #
 # $$\mathrm{CV} = \sqrt{\frac{E - K}{K\,T}}$$
 
@@ -1239,7 +1253,7 @@ for num_experts in (8, 16, 32, 64):
     print(f"{num_experts:3} experts: CV {cv:.2f} · chance {chance_cv(num_experts, 2, 1024):.2f}")
 
 # %% [markdown]
-# The sign rule stays above the floor, so the real border is lower. Between which two rows does it lie, and does a step of 0.003 move it?
+# The sign rule stays above the floor, so the real border is lower: a CV of 0.1 lies between the rows of 8 and 16 experts. Put 0.003 in place of 0.01 in the cell above: does the border move?
 
 # %% [markdown]
 # ## What you built
@@ -1253,9 +1267,9 @@ progress()
 # ## What surprised us
 #
 # - The loss hardly tells a mild Switch loss from the bias; the price of imbalance is paid in time and dropped rows.
-# - A leak that hurts no loss still makes a text's gates depend on its neighbours in the batch.
+# - A leak that hurts no loss still lets the load of other texts, routed before, into a text's gates.
 # - At this size the shared expert buys nothing that a third routed one does not.
-# - A balanced mixture is made of unbalanced domains, and a batch of one domain is not balanced at all.
+# - A balanced mixture is made of unbalanced domains, and a batch of one domain is far less even.
 # - Padding is routed like text, and counted it moves the bias the wrong way.
 
 # %% [markdown]
