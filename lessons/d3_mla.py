@@ -2,6 +2,8 @@
 # # D3 · Multi-head Latent Attention
 #
 # You write the attention that lets DeepSeek-V3 keep 576 numbers per token and layer, where standard attention with its 128 heads keeps 32,768. At the end you can say what the smaller cache costs in quality, when it saves time and when it wastes it, and you have measured all three.
+#
+# In the picture MHA keeps a key and a value for every head, GQA a pair per group of heads, MQA one pair. MLA, yours, keeps a latent: a short vector from which all are made.
 
 # %% tags=["setup"] jupyter={"source_hidden": true}
 import helpers  # before torch: its threads then sleep while they wait
@@ -74,7 +76,7 @@ torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slow
 kept_by(num_heads=128, d_head=128, kv_heads=8, d_latent=512, d_rope=64)
 
 # %% [markdown]
-# About {lesson}. You need attention, RoPE is refreshed, and no part of D1 or D2 is used here.
+# About {lesson}. You should know attention; RoPE is reviewed, and nothing of D1 or D2 is used.
 #
 # {map}
 
@@ -94,13 +96,13 @@ resume("d3_mla", globals())
 # %% [markdown]
 # ## D3.1 Latent projections · {section} minutes
 #
-# To write token 5 a model compares it with the keys of tokens 1 to 4 and mixes their values. Those do not change when token 5 arrives, so they are kept rather than made again. Key and value of 2 heads of width 3 are 2 · 2 · 3 = 12 numbers per token, in each layer, until the text ends.
+# To write token 5 a model compares the query of token 4 with the keys of tokens 1 to 4 and mixes their values. For token 6 only a query, a key and a value of token 5 are new, so the earlier keys and values are kept rather than made again. Key and value of 2 heads of width 3 are 2 · 2 · 3 = 12 numbers per token, in each layer, until the text ends.
 
 # %% [markdown]
-# The idea of a latent: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers are kept in place of 64, a quarter. It can work because keys are made from one x by one matrix, and many of their directions hardly vary (Investigation 1 measures it).
+# The idea of a latent: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers are kept in place of 64, a quarter. It can work because many directions of the keys hardly vary on real text (Investigation 1 measures it).
 
 # %% [markdown]
-# The study plan has one latent for keys and one for values; you write this first.
+# As the study plan has it, there is one latent for keys and one for values; you write this first.
 #
 # $$k^{\mathrm{lat}} = W^{DK} x, \quad K = W^{UK} k^{\mathrm{lat}}, \quad v^{\mathrm{lat}} = W^{DV} x, \quad V = W^{UV} v^{\mathrm{lat}}$$
 
@@ -111,7 +113,7 @@ from solutions.d3_mla import LatentProjections
 check_latent_projections(LatentProjections)
 
 # %% [markdown]
-# At the study plan's sizes, 32 heads of 128 and two latents of 512: what is kept of three tokens, and what attention needs of them.
+# Take 32 heads of 128 and two latents of 512: what is kept of three tokens, and what attention needs of them.
 
 # %%
 at_plan_sizes = LatentProjections(d_model=4096, d_latent=512, num_heads=32, d_head=128)
@@ -128,12 +130,12 @@ print(f"compression: {numbers_needed / numbers_kept:.1f}x")
 # %% [markdown]
 # ## The bill of a conversation · {section} minutes
 #
-# The study plan counts LLaMA-70B with 64 key-value heads of 128 in 80 layers. As deployed, it shares each key and value among 8 query heads (GQA), an eighth of the bill. A ratio needs its baseline named.
+# With 64 key-value heads of 128 in 80 layers, LLaMA-70B would keep 10.7 GB for 4,096 tokens, the first row of the table below. As deployed, it shares each key and value among 8 query heads (GQA), an eighth of the bill. A ratio needs its baseline named.
 
 # %%
 as_planned = cache_bytes(2 * 64 * 128, layers=80, context=4096)
 deployed = cache_bytes(cached_numbers(LLAMA_2_70B.attention), layers=80, context=4096)
-print(f"64 key-value heads: {as_planned / 1e9:.2f} GB = {as_planned / 2**30:.2f} GiB (plan: 10.5)")
+print(f"64 key-value heads: {as_planned / 1e9:.2f} GB = {as_planned / 2**30:.2f} GiB")
 print(f"8 key-value heads, as deployed: {deployed / 1e9:.2f} GB\n")
 print(f"{'at 4,096 tokens, 2 bytes per number':36}{'per token':>10}{'cache':>10}{'ratio':>8}")
 for cached in cache_rows(4096):
@@ -199,7 +201,7 @@ from solutions.d3_mla import LatentCache
 check_latent_cache(LatentCache)
 
 # %% [markdown]
-# The study plan asks for a cache 5 to 10 times smaller. Count the bytes of the buffers: a prompt of 60 tokens, then four single ones, through two latents of 512. The control is a cache of the same class that holds the keys and values themselves.
+# Two latents of 512 should make the cache 8 times smaller. Count the bytes of the buffers: a prompt of 60 tokens, then four single ones, through two latents of 512. The control is a cache of the same class that holds the keys and values themselves.
 
 # %%
 projections = LatentProjections(d_model=4096, d_latent=512, num_heads=32, d_head=128)
@@ -211,7 +213,7 @@ with torch.no_grad():
         standard_cache.append(*(part.flatten(-2) for part in projections.up(*latents)))
 print(f"{len(latent_cache)} positions: {latent_cache.nbytes:,} bytes of latents")
 print(f"{len(standard_cache)} positions: {standard_cache.nbytes:,} bytes of keys and values")
-print(f"{standard_cache.nbytes / latent_cache.nbytes:.0f} times smaller; asked for: 5 to 10 times")
+print(f"{standard_cache.nbytes / latent_cache.nbytes:.0f} times smaller")
 try:
     latent_cache.append(*latents)
 except ValueError as error:
@@ -244,7 +246,7 @@ for (i, j), score in scores.items():
 # %% [markdown]
 # ## DeepSeek's attention, piece by piece
 #
-# Latents and RoPE do not go together well. A turn between the two matrices stands in the way of the fast decode that you write in D3.4, so DeepSeek leaves the content unturned and adds a small turned part beside it: every key has two parts, and so has every query.
+# Latents and RoPE do not go together well. The fast decode of D3.4 never expands a latent into keys: the query *absorbs* W_UK, the matrix that would expand it. A turn by position between query and matrix would forbid that. So DeepSeek leaves the content unturned and adds a small turned part beside it: every key has two parts, and so has every query.
 
 # %% [markdown]
 # Numbers small enough to check by hand: two heads, two content numbers each, two rotary ones. Head 0 scores 2 for content and 1 for position, 3 in all, and 3 / √4 = 1.5; head 1 gets 5 / √4 = 2.5. The rotary key (1, 2) is one for both heads; their queries differ.
@@ -263,7 +265,7 @@ two_part_key(
 # %% [markdown]
 # ## D3.3a The query path · {section} minutes
 #
-# Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 for head 0, 3 + 2 for head 1. Only the 2s are turned.
+# Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 for head 0, 3 + 2 for head 1. Only the last 2 of each head are rotated.
 
 # %% [markdown]
 # V3 and V2 first squeeze the query into a normed latent of 1,536. Queries are never cached, so this saves only activations in training. V2-Lite does without: `q_latent` is None (V2p, section 2.1.2 and appendix B).
@@ -297,7 +299,7 @@ check_joint_latent(JointLatent)
 # Position reaches attention through one small key per token, the same for all heads. One per head would cost 128 · 64 = 8,192 numbers per token at V3's sizes, sixteen latents of 512; one for all costs 64, and a token keeps 512 + 64 = 576.
 
 # %% [markdown]
-# The rotary key is made from x itself, not from the latent. V2's paper gives no reason: it is cached after its turn and never absorbed, so one made from the latent would do as well there.
+# The rotary key is made from x itself, not from the latent. V2's paper gives no reason. It is cached after its turn, ready for use, so no matrix has to be absorbed for it: one made from the latent would do as well there.
 
 # %% tags=["exercise"] exercise="D3.3c"
 from solutions.d3_mla import RotaryKey
@@ -308,7 +310,7 @@ check_rotary_key(RotaryKey)
 # %% [markdown]
 # ## D3.I2 Longer contexts with YaRN · {section} minutes
 #
-# V3 was trained on 4,096 positions; then its slow angles were divided by 40 and it was trained further at 32K and 128K (V3p, section 4.3). A pair that turns 100 times within 4,096 positions has shown every angle, and keeps its own. A pair that makes half a turn would show a longer text angles it has never seen; it gets a fortieth of its angle, and stays within its half turn.
+# Nothing else in this lesson needs this section; you can come back to it. V3 was trained on 4,096 positions; then its slow angles were divided by 40 and it was trained further at 32K and 128K (V3p, section 4.3). A pair that turns 100 times within 4,096 positions has shown every angle, and keeps its own. A pair that makes half a turn would meet new angles in a longer text; it gets a fortieth of its angle, and stays within its half turn.
 
 # %% tags=["exercise"] exercise="D3.I2"
 from solutions.d3_mla import yarn_frequencies
@@ -331,6 +333,8 @@ for i in (0, 8, 12, 16, 20, 24, 31):
 
 # %% [markdown]
 # What it is for: count the pairs that meet an angle at position 163,840, the limit in V3's `config.json`, that 4,096 positions never showed. The control is the angles as they were.
+#
+# YaRN also multiplies all scores, by (0.1 · ln 40 + 1)² = 1.87: over forty times as many positions the softmax would otherwise spread too thin.
 
 # %%
 whole_turn = 2 * math.pi
@@ -340,10 +344,12 @@ for name, angles in (("as they were", plain), ("with YaRN", stretched)):
     unseen = int((met > 1.0001 * trained_on).sum())
     print(f"{name}: {unseen} of 32 pairs meet angles that training at 4,096 never showed")
 sharper = (0.1 * math.log(40) + 1) ** 2  # and 192 is V3's d + r, 128 + 64
-print(f"softmax scale {192**-0.5:.4f} becomes {192**-0.5 * sharper:.4f}: attention stays sharp")
+print(
+    f"softmax scale {192**-0.5:.4f} becomes {192**-0.5 * sharper:.4f}, {sharper:.2f} times as large"
+)
 
 # %% [markdown]
-# The stretch costs no room: the cache keeps R + r numbers per token as before. V3's context is given as 128K. How large is the cache of V3's 61 layers at 163,840 tokens, in GB?
+# The stretch costs no room: the cache keeps R + r numbers per token as before. How large is the cache of V3's 61 layers at these 163,840 tokens, in GB? (DeepSeek states 128K, 131,072, as its context.)
 
 # %%
 predict("D3.p2", guess=None)
@@ -472,10 +478,10 @@ print("and with the latent's norm forgotten:", float((without_norm - judged).abs
 # %% [markdown]
 # ## D3.3f From keys to latents · {section} minutes
 #
-# DeepSeek trains its attention from the start; others convert trained models (TransMLA, arXiv 2502.07864). The study plan compares outputs with those of standard attention and asks for a cosine above 0.95.
+# DeepSeek trains its attention from the start; others convert trained models (TransMLA, arXiv 2502.07864). One can ask of such a conversion that the cosine between old and new outputs stays above 0.95.
 
 # %% [markdown]
-# That is a question for a conversion: train a standard model, replace its keys and values by latents, and see how far the outputs turn.
+# So train a standard model, replace its keys and values by latents, and see how far the outputs turn.
 
 # %% [markdown]
 # Keys (3, 0), (4, 0), (0, 1) lie mostly along one direction: the first axis keeps 25 of their 26 units of squared length. So one number per key, in place of two, loses a 26th. Keep the directions that hold most of the keys on real text; the down-projection reads them, the up-projection puts them back.
@@ -490,7 +496,7 @@ from solutions.d3_mla import latents_from_mha
 check_latents_from_mha(latents_from_mha)
 
 # %% [markdown]
-# A trained model to convert: four layers of eight heads on prose, code and stories. The training is cut in two cells that go on where the last one stopped; the first of the two begins anew.
+# A trained model to convert: four layers of eight heads on prose, code and stories. The training is cut in two cells: the first begins anew, the second goes on where it stopped.
 
 # %% tags=["nbval-ignore-output"]
 corpus = Corpus.build()
@@ -515,7 +521,7 @@ plot_attention_maps(maps[0], corpus.pieces(story), "Layer 2, heads 0 to 7")
 plt.show()
 
 # %% [markdown]
-# Four methods at ranks 16, 32, 51 and 64, which are 16x, 8x, 5x and 4x less cache. Independent latents know nothing of the model; the SVD of the weights is your function with the identity for activations, so that its keys are the weights; then yours, apart and joint.
+# Four methods at ranks 16, 32, 51 and 64, which are 16x, 8x, 5x and 4x less cache; rank 32 is two latents of 32 or a joint one of 64. Independent latents know nothing of the model. The SVD of the weights is your function with the identity as activations: its "keys" are then the weights themselves. Then comes yours on real text, which statisticians call PCA, apart and joint.
 
 # %%
 methods = {
@@ -589,7 +595,7 @@ print(
 )
 
 # %% [markdown]
-# One seed may be luck. Five others were stored, each a model of its own, converted at the same eighth of the cache.
+# One seed may be luck. Five are stored, each a model of its own; yours repeats the first. All are converted at the same eighth of the cache.
 
 # %% tags=["nbval-ignore-output"]
 stored_names = {
@@ -622,7 +628,7 @@ for name, found in worst_of_five.items():
 # So the criterion holds in this small model: an eighth of the directions keeps most of the squared length of its keys and values, and the cosine forgives the rest. Weights alone tell much of it, text the remainder, and a joint latent shares its numbers between keys and values, as DeepSeek's does.
 
 # %% [markdown]
-# What this conversion does not give is fast decode. RoPE turns its keys after they are expanded, all their numbers, so at every step they must be expanded again; the next section shows why. To move what the heads know of position into a small part of its own is the hard part of converting a trained model.
+# What this conversion does not give is fast decode. RoPE turns its keys after they are expanded, all their numbers, so at every step they must be expanded again; D3.4 shows why. To move what the heads know of position into a small part of its own is the hard part of converting a trained model.
 
 # %% [markdown]
 # ## What a smaller cache costs · {section} minutes
@@ -630,10 +636,10 @@ for name, found in worst_of_five.items():
 # A cosine is not a loss. Now the whole model that you trained is converted, all four layers, and asked for its held-out loss.
 
 # %% [markdown]
-# Latents meet the other way to a smaller cache: heads that share a key and a value, made as the GQA paper makes them, by the mean of those they replace (arXiv 2305.13245, section 2.1). Means of 2 and 4 are 3, whatever each head needed.
+# Latents meet the other way to a smaller cache: heads that share a key and a value, made as the GQA paper makes them, by the mean of those they replace (arXiv 2305.13245, section 2.1). The mean of 2 and 4 is 3, whatever each head needed.
 
 # %% [markdown]
-# One head of 32 for all eight keeps 64 numbers per token and layer, and so does a joint latent of 64. Both get the same 20 steps of fine-tuning. Which loses less against the 512 numbers of eight heads?
+# One head of 32 for all eight keeps 64 numbers per token and layer, and so does a joint latent of 64, rank 32 above. Both get the same 20 steps of fine-tuning. Which loses less against the 512 numbers of eight heads?
 
 # %%
 predict("D3.p4", guess=None)
@@ -651,7 +657,7 @@ def converted_by(model, inputs, make):
 
 
 # %% [markdown]
-# Your model is the seed run here. Run the training cells of D3.3f and its table first.
+# This uses the model of D3.3f, which repeats the first stored seed: run its training cells and its table first.
 
 # %% tags=["nbval-ignore-output"]
 smaller = {
@@ -701,7 +707,7 @@ print(
 for name, losses in tuned_loss.items():
     as_made = sum(row[name]["converted"] for row in stored) / len(stored)
     print(
-        f"{name:22}{kept_by_way[name]:8}{as_made:11.3f}{sum(losses) / len(losses):8.3f}"
+        f"{name.replace('1 heads', '1 head'):22}{kept_by_way[name]:8}{as_made:11.3f}{sum(losses) / len(losses):8.3f}"
         f"{min(losses):8.3f}{max(losses):9.3f}"
     )
 more = {
@@ -717,7 +723,7 @@ truth(
 )
 
 # %% [markdown]
-# At the same 64 numbers the merged head loses some 0.5 nats and the latent 0.02 at most. Merging fixes beforehand which directions go: the differences between heads. The latent keeps those that vary on real text, whichever head they belong to, so even 16 numbers, a 32nd, lose less than 0.1. Latents of 64 that know nothing lose more than a nat, so it is not the fine-tune that mends it.
+# At the same 64 numbers the merged head loses some 0.5 nats and the latent 0.02 at most. Merging always throws away the same directions, the differences between heads. The latent keeps those that vary on real text, whichever head they belong to, so even 16 numbers, a 32nd, lose less than 0.1. Latents of 64 that know nothing lose more than a nat, so the fine-tuning alone does not explain it.
 
 # %% [markdown]
 # This says what a trained attention can spare. A model that is trained with one shared head from the start learns to live with it, and the gap is smaller: that is what DeepSeek's ablations measure.
@@ -725,7 +731,7 @@ truth(
 # %% [markdown]
 # ## D3.4 Absorbed decode · {section} minutes
 #
-# After 16,384 tokens one more costs 16,384 expansions by a large matrix. Move the matrix to the other side, and it is used once: q · (W c) = (Wᵀ q) · c. With W = (2, 1)ᵀ, q = (1, 3) and c = 4: (1, 3) · (8, 4) = 20, and Wᵀq = 5, times 4 is 20.
+# After 16,384 tokens one more costs 16,384 expansions by a large matrix. Let the query absorb the matrix, and it is used once: q · (W c) = (Wᵀ q) · c. With W = (2, 1)ᵀ, q = (1, 3) and c = 4: (1, 3) · (8, 4) = 20, and Wᵀq = 5, times 4 is 20.
 
 # %%
 expand_or_absorb(num_heads=128, d_head=128, d_latent=512, positions=16_384)
@@ -759,7 +765,7 @@ for dtype, bound in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
     print(f"{dtype!s:14} expanded and absorbed differ by less than {bound}: {gap < bound}")
 
 # %% [markdown]
-# This is why the rotary key stands apart. If the content key were turned, a turn would stand between the two matrices, another one for each distance, and no single matrix could be absorbed. The converted attention of D3.3f is in this place. The control leaves the turn out.
+# This is why the rotary key stands apart. If the content key were turned, a turn would stand between the two matrices, another one for each distance, and no single matrix could be absorbed. The converted attention of D3.3f has exactly this problem. The control leaves the turn out.
 
 # %%
 torch.manual_seed(0)
@@ -774,10 +780,10 @@ print("without a turn it is W_UQᵀ W_UK:", torch.allclose(between[0], W_UQ.T @ 
 # %% [markdown]
 # ## Is it faster? · {section} minutes
 #
-# The study plan says so. Expanding costs R · H · 2d multiplications for each cached token, a million with 16 heads of 128 and a latent of 256.
+# A smaller cache is not yet a faster step. Expanding costs R · H · 2d multiplications for each cached token, a million with 16 heads of 128 and a latent of 256.
 
 # %% [markdown]
-# Standard attention is measured in two ways below. At a context of 8,192, is expanding at each step faster or slower than standard attention, and by how much?
+# Standard attention is measured twice below, by PyTorch's `scaled_dot_product_attention` (SDPA) and by two matrix products; the faster one counts. At a context of 8,192, is expanding at each step faster or slower than standard attention, and by how much?
 
 # %%
 predict("D3.p5", guess=None)
@@ -803,7 +809,7 @@ print("expanding at each step is slower than standard attention:", expanded > fa
 print("absorbing is at least 5 times faster than expanding:", expanded > 5 * absorbed)
 
 # %% [markdown]
-# The reason is in the bytes. Count those of the cache that one token must read, and divide by the time: so much of the machine's own copying speed is reached. Standard attention waits for memory; the absorbed one reads far less, and computes more with each byte.
+# Expanding is slow because it multiplies: 8.6 billion products a token beside 34 million. (It also writes the keys and values that it expands and reads them again.) Between the other two, bytes decide. Divide the bytes of cache that a token reads by its time, and compare with the speed at which this machine copies memory: standard attention comes near it, so it waits for memory. Absorbed decode reads far less, and computes more with each byte.
 
 # %% tags=["nbval-ignore-output"]
 reads = {
@@ -823,12 +829,15 @@ plt.show()
 
 # %%
 print(f"bytes read, MHA over absorbed: {reads['MHA'] / reads['latents absorbed']:.1f}x")
+products_of_mha = multiplied["MHA"]
+print(f"products, expanded over MHA: {multiplied['latents expanded'] / products_of_mha:.0f}x")
+print(f"products, absorbed over MHA: {multiplied['latents absorbed'] / products_of_mha:.2f}x")
 
 # %% tags=["nbval-ignore-output"]
 print(f"time, MHA over absorbed: {faster_mha / absorbed:.1f}x")
 
 # %% [markdown]
-# `python -m benchmarks decode` measures 32 heads of 128 with a latent of 512 up to 16,384 tokens. With few heads, short contexts or a slow processor the gain over standard attention shrinks, because absorbed decode trades bytes for multiplications. At V3's sizes a key has d + r = 192 numbers per head and a value 128; the next cell counts both sides of the trade.
+# `python -m benchmarks decode` measures 32 heads of 128 with a latent of 512 up to 16,384 tokens. The time falls less than the bytes, because the absorbed step above takes 75 million products in place of 34. With few heads, short contexts or a slow processor the gain shrinks further. At V3's sizes a key has d + r = 192 numbers per head and a value 128; the next cell counts the products beside those of such heads, and the bytes beside MHA's.
 
 # %%
 v3 = StepSizes(d_model=7168, num_heads=128, d_head=128, d_latent=512, d_rope=64)
@@ -843,7 +852,7 @@ print(f"and {fewer:.0f} times fewer bytes than MHA with 128 heads of 128")
 # %% [markdown]
 # ## Explore · {section} minutes, optional
 #
-# It starts at V3's sizes. Between which two numbers of key-value heads does GQA keep as little as MLA? The exact number is 576 / (2 · 128).
+# It starts at V3's sizes. Between which two numbers of key-value heads does GQA keep as little as MLA? Then compute the exact number: MLA keeps 576, a key-value head 2 · 128.
 
 # %% tags=["nbval-ignore-output"]
 cache_explorer()
@@ -894,7 +903,7 @@ print("and the cosine at 32 was above 0.95 all the same:", cosines["one joint la
 # %% [markdown]
 # ## What you built
 #
-# Two latents, a cache, DeepSeek's attention in four pieces and one, latents for a trained model, and the decode that never expands them. D4 stacks your layer with your DeepSeekMoE.
+# Two latents, a cache, DeepSeek's attention, in four pieces and as one layer, latents for a trained model, and the decode that never expands them. D4 stacks your layer with your DeepSeekMoE.
 
 # %% tags=["nbval-ignore-output"]
 progress()
@@ -906,7 +915,7 @@ progress()
 # - The rotary key is not in the latent, and not per head.
 # - Weights alone tell many of the directions that matter; only text tells the best ones.
 # - A converted attention keeps few numbers and still cannot be absorbed.
-# - "5 to 10 times smaller" is right for V2-Lite's 16 heads; with V3's 128 it is 57.
+# - The same latent makes the cache 7 times smaller beside V2-Lite's 16 heads, and 57 times beside V3's 128.
 
 # %% [markdown]
 # ## Read next
