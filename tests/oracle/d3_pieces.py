@@ -167,7 +167,9 @@ def at_queries(answer, b, l, d_model, sizes, options, start, dtype):  # noqa: E7
     def by_hand(weights, x):
         return queries_by_hand(weights, x, start, sizes, options)
 
-    return at_positions(path, rows_(b, l, d_model, dtype), start, by_hand, several_faults)
+    before = [weight.detach().clone() for weight in path.parameters()]
+    faults = at_positions(path, rows_(b, l, d_model, dtype), start, by_hand, several_faults)
+    return faults | unchanged(list(path.parameters()), before)
 
 
 def at_latent(answer, b, l, s, d_model, h, d, v, latent_width, dtype):  # noqa: E741

@@ -69,8 +69,7 @@ class ScaleIntoTheWeight(QueryPath):
     """The scale is multiplied into q_up in place: right once, and squared at the second call."""
 
     def forward(self, x, start=0):
-        with torch.no_grad():
-            self.q_up.weight.mul_(self.scale)
+        self.q_up.weight.data.mul_(self.scale)
         if self.q_latent is not None:
             x = self.q_norm(self.q_down(x))
         content, rotary = _parts(self, self.q_up(x))
