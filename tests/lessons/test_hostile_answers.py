@@ -2,7 +2,6 @@
 
 from tests.lessons.hostile import EVERY, GIVEN, OWN, RAISED, RETURNED, answering, raising, refused
 
-
 # Checks whose answers run in other processes, from where a line comes without its text.
 ELSEWHERE = ("D4.I3b", "D4.I3c")
 
