@@ -267,6 +267,28 @@ def chat(arguments):
     return hand_on(["-m", "checks", "chat", *arguments])
 
 
+def watch(arguments):
+    """Ends by Ctrl+C as JupyterLab does, without a word."""
+    prepare()
+    return serve(python("-m", "checks.learner.watch", *arguments), environment())
+
+
+def doctor(arguments):
+    """Makes and needs nothing: what is there is looked at by the Python that it belongs to."""
+    Parser(prog="course.py doctor", allow_abbrev=False, add_help=False).parse_args(arguments)
+    script = ROOT / "checks" / "learner" / "doctor" / "machine.py"
+    state = state_of_environment()
+    there = python()[0] if state in ("old", "pinned") else sys.executable
+    return call([sys.executable, str(script), state, there])
+
+
+def state_of_environment():
+    """One of none, broken, old (made for other pins or in another folder), pinned."""
+    if not runs("-c", ""):
+        return "broken" if VENV.exists() else "none"
+    return "pinned" if stamp() in (pins(), pins() + " dev") else "old"
+
+
 def build(arguments):
     return hand_on(["-m", "lessons.build", *arguments], dev=True)
 
@@ -290,8 +312,10 @@ COMMANDS = {
     "lab": ("[--no-browser] [--port N]", "opens the first lesson in JupyterLab", lab),
     "status": ("", "shows which exercises are done", checks("status")),
     "validate": ("[--all] [lesson ...]", "checks your notebooks in work/", checks("validate")),
+    "watch": ("LESSON", "checks a lesson again whenever you save its notebook", watch),
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
     "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
+    "doctor": ("", "says what this machine lacks, and how to mend it", doctor),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),
     "audit": (
         "[lesson ...] [--seeds N]",
