@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch) -> N
     real = machine.tempfile.TemporaryFile
     assert machine.folder(tmp_path)[1] is True
     monkeypatch.setattr(machine.tempfile, "TemporaryFile", refused)
-    word, good, text = machine.folder(tmp_path)
+    _, good, text = machine.folder(tmp_path)
     assert good is False and f"{tmp_path / 'work'} cannot be written to (Permission denied)" in text
 
 
@@ -120,7 +120,7 @@ def test_a_port_that_is_taken_and_none_at_all(monkeypatch) -> None:
     ("state", "good"), [("none", None), ("broken", None), ("old", None), ("pinned", True)]
 )
 def test_every_state_of_the_environment_has_its_sentence(state, good) -> None:
-    word, found, text = machine.environment(state)
+    _, found, text = machine.environment(state)
     assert (word, found) == ("environment", good)
     assert ("course.py lab" in text) == (good is None)
 

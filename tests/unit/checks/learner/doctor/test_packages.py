@@ -43,7 +43,7 @@ def test_a_builders_suffix_is_no_difference(root, monkeypatch) -> None:
 )
 def test_what_differs_from_the_pins_is_named(root, monkeypatch, versions, said) -> None:
     have(monkeypatch, versions)
-    word, good, text = packages.packages(root)
+    _, good, text = packages.packages(root)
     assert good is False and text.startswith(said) and "delete the folder .venv" in text
 
 
@@ -63,7 +63,7 @@ def test_modules_of_another_folder_are_named(tmp_path, monkeypatch) -> None:
 def test_torch_that_cannot_be_loaded_is_a_finding(monkeypatch) -> None:
     assert packages.torch_itself()[1] is True
     monkeypatch.setitem(sys.modules, "torch", None)
-    word, good, text = packages.torch_itself()
+    _, good, text = packages.torch_itself()
     assert good is False and "delete the folder .venv" in text.lower()
     monkeypatch.setattr(packages, "os", SimpleNamespace(name="nt"))
     assert "Visual C++" in packages.torch_itself()[2]
@@ -82,7 +82,7 @@ def test_a_processor_without_avx2_is_a_remark(monkeypatch, machine, features, go
 @pytest.mark.parametrize(("policy", "good"), [("PASSIVE", True), ("active", False), ("", None)])
 def test_threads_that_spin_are_named(monkeypatch, policy, good) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", policy)
-    word, found, text = packages.threads()
+    _, found, text = packages.threads()
     assert found is good
     assert ("unset it" in text) == (good is False)
 
@@ -107,7 +107,7 @@ def test_the_kernel_is_started_and_is_this_python() -> None:
 
 def test_a_kernel_that_is_another_python_is_named(monkeypatch) -> None:
     monkeypatch.setattr(packages, "asked", lambda client, code: "/elsewhere")
-    word, good, text = packages._kernel_is_this_python(object(), "/home/me/kernels/python3")
+    _, good, text = packages._kernel_is_this_python(object(), "/home/me/kernels/python3")
     assert good is False and "/home/me/kernels/python3" in text and "/elsewhere" in text
 
 
@@ -121,7 +121,7 @@ def test_a_kernelspec_that_is_missing_or_does_not_start(tmp_path, monkeypatch) -
     monkeypatch.setattr(packages, "KERNEL_SECONDS", 5)
     only = kernelspec.KernelSpec.from_resource_dir(str(folder))
     monkeypatch.setattr(kernelspec.KernelSpecManager, "get_kernel_spec", lambda self, name: only)
-    word, good, text = packages.kernel()
+    _, good, text = packages.kernel()
     assert good is False and f"{folder} does not start" in text
 
     def missing(self, name):

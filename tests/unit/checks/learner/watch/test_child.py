@@ -10,6 +10,9 @@ from checks.learner.watch.child import Child
 from checks.learner.watch.rerun import Job, Saying
 from checks.learner_files.notebook import CodeCell
 
+# From Python 3.12 on it warns of a copy of a process that has threads, as numpy's.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+
 SETUP = CodeCell("import torch\nfrom torch import nn", "setup", None)
 LOAD = """
 def expert_load(experts, num_experts):
