@@ -235,9 +235,9 @@ def lab_environment():
     return dict(environment(), JUPYTER_CONFIG_PATH=os.pathsep.join(paths))
 
 
-def serve(command, env):
-    """Runs JupyterLab to its end; the Ctrl+C that reaches this process has reached it as well."""
-    server = subprocess.Popen(command, cwd=str(ROOT), env=env)
+def serve(command, env, folder=ROOT):
+    """Runs it in `folder` to its end; the Ctrl+C that reaches this process has reached it too."""
+    server = subprocess.Popen(command, cwd=str(folder), env=env)
     try:
         return server.wait()
     except KeyboardInterrupt:
@@ -245,7 +245,7 @@ def serve(command, env):
 
 
 def end(server):
-    """Gives JupyterLab the time to stop its kernels."""
+    """Gives it the time to stop what it has started, as JupyterLab its kernels."""
     try:
         return server.wait(timeout=15)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -265,6 +265,13 @@ def chat(arguments):
     if arguments and not arguments[0].startswith("-"):
         arguments = [os.path.abspath(arguments[0]), *arguments[1:]]
     return hand_on(["-m", "checks", "chat", *arguments])
+
+
+def grade(arguments):
+    """Files and folders are meant as they are named from where the command is given."""
+    prepare()
+    command = python("-P", "-m", "checks.learner.class_report", *arguments)
+    return serve(command, environment(), os.getcwd())
 
 
 def build(arguments):
@@ -292,6 +299,11 @@ COMMANDS = {
     "validate": ("[--all] [lesson ...]", "checks your notebooks in work/", checks("validate")),
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
     "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
+    "grade": (
+        "FOLDER [--csv FILE] [--html FOLDER]",
+        "grades a class: a folder for each learner",
+        grade,
+    ),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),
     "audit": (
         "[lesson ...] [--seeds N]",
