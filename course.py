@@ -300,8 +300,8 @@ COMMANDS = {
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
     "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
     "grade": (
-        "FOLDER [--csv FILE] [--html FOLDER]",
-        "grades a class: a folder for each learner",
+        "FOLDER [--csv FILE] ...",
+        "grades a class, a folder for each learner, as a table and pages",
         grade,
     ),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),
