@@ -29,7 +29,8 @@ class Check:
 
     `draw` makes the cases of a run from a `random.Random`; each stage sees every case. `needs`
     are the checks of the parts that the answer is built from, by the names it uses them under.
-    `preload` names the modules that a stage makes torch import, so that no stage waits for them.
+    `preload` names modules that are imported before any stage's clock runs: those that a stage
+    makes torch import, or one that starts processes.
     """
 
     id: str

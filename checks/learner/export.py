@@ -24,6 +24,7 @@ HELPERS = {
     "helpers.measuring.traffic": ("layers_of",),
     "helpers.model.yarn": ("Yarn",),
     "helpers.model.deepseek_config": ("DeepSeekConfig",),
+    "helpers.model.small_sizes": ("SIZES",),
     "helpers.model.v2_router": ("V2Router",),
     "helpers.checkpoints.loading": ("use_v2_routers",),
     "helpers.model.attention_ways": (

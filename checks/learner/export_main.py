@@ -3,7 +3,7 @@
 """The end of `my_deepseek.py`: it trains a model on a text file, saves it, and writes with it.
 
 It is appended to the code of the model, whose names it uses: DeepSeek, DeepSeekConfig, train,
-generate, load_cv, expert_load, layers_of, masked_loss, optimiser_and_schedule.
+generate, load_cv, expert_load, layers_of, masked_loss, optimiser_and_schedule, SIZES.
 """
 
 import argparse
@@ -16,18 +16,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-SIZES = {
-    "num_layers": 4,
-    "d_model": 128,
-    "num_heads": 4,
-    "d_head": 32,
-    "d_latent": 32,
-    "d_rope": 16,
-    "num_experts": 8,
-    "top_k": 2,
-    "expert_dim": 128,
-    "num_shared": 1,
-}
 LENGTH, ROWS = 128, 16  # tokens per row and rows per batch
 FILES = {"weights": "model.safetensors", "sizes": "sizes.json", "tokenizer": "tokenizer.json"}
 

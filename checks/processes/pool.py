@@ -1,9 +1,7 @@
 """Four processes, started once, that run a learner's code together; one that hangs is replaced."""
 
-import linecache
 import multiprocessing
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +15,9 @@ import cloudpickle
 import psutil
 from torch import distributed as dist
 
-from checks.grading import traceback
 from checks.grading.result import Elsewhere, Wrong
-from checks.grading.source import codes_of
 from checks.processes import worker
+from checks.processes.travel import packed
 from checks.processes.worker import Outcome, Task
 
 MOST = 4
@@ -28,6 +25,7 @@ SECONDS = 8.0  # of computing, that a task may take in a process
 STILL = 3.0  # seconds in which nobody computes: they wait for each other
 NET = 120.0  # seconds on the wall clock
 LOOK = 0.25
+STARTED = ("checks.processes.started",)  # for a check's `preload`
 WAITS = (
     "Does every process of the group call every exchange and every `all_reduce`, in the same "
     "order, also the one without a token? Do the counts that one sends and another expects agree?"
@@ -142,6 +140,11 @@ class Pool:
         self.workers: list[_Worker] = []
         self.numbers = count()
 
+    def start(self) -> None:
+        """Afterwards all workers run, and have met once."""
+        if not self.workers:
+            self.run(None, MOST, _met, ())
+
     def run(
         self, answer: object, processes: int, work: Callable, arguments: Sequence[object]
     ) -> list[Outcome]:
@@ -150,9 +153,9 @@ class Pool:
         while len(self.workers) < everybody:
             self.workers.append(self._started())
         chosen = self.workers[:everybody]
-        sent = _with_carried_code(_Call(work, answer, tuple(arguments)))
+        sent, lines = packed(_Call(work, answer, tuple(arguments)))
         meeting = f"task {next(self.numbers)}"
-        more = self.store.port, meeting, SECONDS, _sources_of(answer)
+        more = self.store.port, meeting, SECONDS, lines
         for number, each in enumerate(chosen):
             each.connection.send(Task(sent, number, everybody, processes, *more))
         outcomes = self._outcomes(chosen)
@@ -208,12 +211,9 @@ class _Call:
         return self.work(self.answer, rank, group, *self.arguments)
 
 
-def _with_carried_code(call: _Call) -> bytes:
-    """The call, with the code of carried parts: their modules are in no other process."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("carried_"):
-            cloudpickle.register_pickle_by_value(module)
-    return cloudpickle.dumps(call)
+def _met(answer: object, rank: int, group: Any) -> int:
+    dist.barrier(group=group)
+    return rank
 
 
 def _received(rank: int, each: _Worker) -> Outcome:
@@ -223,10 +223,3 @@ def _received(rank: int, each: _Worker) -> Outcome:
         each.process.join(5)
         aborted = each.process.exitcode == -signal.SIGABRT
         return Outcome(rank, kind="sizes" if aborted else "died")
-
-
-def _sources_of(answer: object) -> dict[str, Any]:
-    files = {
-        code.co_filename for code in codes_of(answer) if traceback.is_learners(code.co_filename)
-    }
-    return {file: linecache.cache[file] for file in files if linecache.getlines(file)}

@@ -10,19 +10,8 @@ from typing import Any
 import torch
 
 from helpers.model.deepseek_config import DeepSeekConfig
+from helpers.model.small_sizes import SIZES
 
-SIZES = {
-    "num_layers": 4,
-    "d_model": 128,
-    "num_heads": 4,
-    "d_head": 32,
-    "d_latent": 32,
-    "d_rope": 16,
-    "num_experts": 8,
-    "top_k": 2,
-    "expert_dim": 128,
-    "num_shared": 1,
-}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

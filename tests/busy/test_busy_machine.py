@@ -14,8 +14,6 @@ from checks import CHECKS, LESSONS
 from course import ROOT
 
 LOOPS = 4
-# Checks that start processes: at a tenth, the net on the wall clock is shorter than their start.
-ELSEWHERE = {"D4.I3b": "expert_parallel_dispatch", "D4.I3c": "rebalance_together"}
 A_TENTH = """
 import checks.grading.check, checks.learner.shared_names
 checks.grading.check.SECONDS /= 10
@@ -26,8 +24,6 @@ EACH_CHECK = """
 import os, sys
 assert "torch._dynamo" not in sys.modules
 for check in checks.CHECKS.values():
-    if check.id in ("D4.I3b", "D4.I3c"):
-        continue
     process = os.fork()
     if process == 0:
         code = 1
@@ -84,22 +80,16 @@ def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedP
 
 def test_no_check_refuses_its_reference():
     lines = run(EACH_CHECK).stdout.splitlines()
-    assert lines == [f"{exercise} 0" for exercise in CHECKS if exercise not in ELSEWHERE]
+    assert lines == [f"{exercise} 0" for exercise in CHECKS]
 
 
 def test_carrying_takes_every_part_and_remembers_passes_only(work):
     done = run(IN_WORK + CARRY, str(work))
     assert done.returncode == 0, done.stderr
     origin = json.loads(done.stdout)
-    assert len(origin) == len(CHECKS)
-    here = {whose for name, whose in origin.items() if name not in ELSEWHERE.values()}
-    assert here == {"yours"}
+    assert len(origin) == len(CHECKS) and set(origin.values()) == {"yours"}
     assert set(json.loads((work / "verdicts.json").read_text()).values()) == {""}
-    again = json.loads(run(IN_WORK + CARRY, str(work)).stdout)
-    assert {**again, **dict.fromkeys(ELSEWHERE.values())} == {
-        **origin,
-        **dict.fromkeys(ELSEWHERE.values()),
-    }
+    assert json.loads(run(IN_WORK + CARRY, str(work)).stdout) == origin
 
 
 def test_an_export_is_wholly_the_learners(work):

@@ -12,7 +12,7 @@ from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Wrong
-from checks.processes.pool import Together, together
+from checks.processes.pool import STARTED, Together, together
 from solutions import d4_machines as reference
 from solutions.d1_moe import dispatch_combine
 
@@ -202,5 +202,6 @@ check_expert_parallel_dispatch = Check(
         inputs=lambda: (Spread((40, 30), 8, 2, 0, 0),),
         run=lambda answer, inputs: torch.cat([made["y"] for made in _run(answer, *inputs)]),
     ),
+    preload=STARTED,
     needs=(check_rows_to_send,),
 )

@@ -14,7 +14,7 @@ from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.seeded import seeded
-from checks.processes.pool import Together, together
+from checks.processes.pool import STARTED, Together, together
 from solutions import d4_machines as reference
 from solutions.d1_moe import expert_load
 from solutions.d2_deepseek_moe import DeepSeekMoE, update_bias
@@ -219,5 +219,6 @@ check_rebalance_together = Check(
         inputs=lambda: (Batch(Spread((40, 30), 8, 2, 0, 0), 1, 0.01),),
         run=lambda answer, inputs: torch.cat([made["bias"] for made in _run(answer, *inputs)]),
     ),
+    preload=STARTED,
     needs=(check_update_bias,),
 )

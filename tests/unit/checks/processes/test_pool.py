@@ -5,7 +5,8 @@ import sys
 import cloudpickle
 
 from checks.learner.shared_names import SharedNames
-from checks.processes.pool import _Call, _with_carried_code
+from checks.processes.pool import _Call
+from checks.processes.travel import packed
 
 
 def work(answer, rank, group):
@@ -16,6 +17,12 @@ def test_a_carried_part_travels_with_its_code(monkeypatch):
     names = SharedNames()
     source = "def twice(x):\n    return 2 * x\n\n\ndef thrice(x):\n    return twice(x) + x\n"
     assert names.run(source, "<part>", "carried_part") == ""
-    sent = _with_carried_code(_Call(work, names["thrice"], ()))
+    sent, _ = packed(_Call(work, names["thrice"], ()))
     monkeypatch.delitem(sys.modules, "carried_part")
     assert cloudpickle.loads(sent)(5, None) == 15
+
+
+def test_code_keeps_its_file_and_takes_its_lines_along():
+    sent, lines = packed(lambda: None)
+    assert cloudpickle.loads(sent).__code__.co_filename == __file__
+    assert "".join(lines[__file__][2]).startswith('"""What the pool sends')
