@@ -1,7 +1,7 @@
 # %% [markdown]
 # # D4 · A complete DeepSeek
 #
-# You assemble a DeepSeek from the parts you wrote. At V3's sizes it has V3's number of parameters to the last one, on the same weights transformers' logits, and trained it writes stories that hold together.
+# You assemble a DeepSeek from the parts you wrote. At V3's sizes it has exactly V3's number of parameters; on the same weights it gives transformers' logits; trained, it writes stories that hold together.
 
 # %% tags=["setup"] jupyter={"source_hidden": true}
 import helpers  # before torch: its threads then sleep while they wait

@@ -23,6 +23,7 @@ from checks.processes.worker import Outcome, Task
 MOST = 4
 SECONDS = 8.0  # of computing, that a task may take in a process
 STILL = 3.0  # seconds in which nobody computes: they wait for each other
+WAITING = 0.1  # seconds of processor time that all may use meanwhile, since gloo looks for rows
 NET = 120.0  # seconds on the wall clock
 LOOK = 0.25
 STARTED = ("checks.processes.started",)  # for a check's `preload`
@@ -183,7 +184,7 @@ class Pool:
             if any(outcome.kind for outcome in found.values()):
                 return found
             computed = sum(each.computed() for each in chosen)
-            if computed > seen + 0.02:
+            if computed > seen + WAITING:
                 seen, moved = computed, time.monotonic()
             elif time.monotonic() - moved > STILL:
                 return found
