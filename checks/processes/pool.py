@@ -18,14 +18,16 @@ from torch import distributed as dist
 from checks.grading.result import Elsewhere, Wrong
 from checks.processes import worker
 from checks.processes.travel import packed
-from checks.processes.worker import Outcome, Task
+from checks.processes.worker import MET, Meeting, Outcome, Task
 
 MOST = 4
 SECONDS = 8.0  # of computing, that a task may take in a process
-STILL = 3.0  # seconds in which nobody computes: they wait for each other
+LOOK = 0.25  # seconds from one look to the next
+STILL = 12  # looks at which nobody has computed: they wait for each other
 WAITING = 0.1  # seconds of processor time that all may use meanwhile, since gloo looks for rows
+LATER = 4  # looks for the failure that made another process lose its partner
 NET = 120.0  # seconds on the wall clock
-LOOK = 0.25
+TRIES = 3  # at meeting, before any of the learner's code runs
 STARTED = ("checks.processes.started",)  # for a check's `preload`
 WAITS = (
     "Does every process of the group call every exchange and every `all_reduce`, in the same "
@@ -151,20 +153,44 @@ class Pool:
     ) -> list[Outcome]:
         """The outcome of each rank; afterwards all workers are ready for the next task."""
         everybody = processes * (MOST // processes if processes > 1 else 2)
-        while len(self.workers) < everybody:
-            self.workers.append(self._started())
-        chosen = self.workers[:everybody]
         sent, lines = packed(_Call(work, answer, tuple(arguments)))
-        meeting = f"task {next(self.numbers)}"
-        more = self.store.port, meeting, SECONDS, lines
-        for number, each in enumerate(chosen):
-            each.connection.send(Task(sent, number, everybody, processes, *more))
+        chosen = self._together(everybody, processes)
+        for each in chosen:
+            each.connection.send(Task(sent, SECONDS, lines))
         outcomes = self._outcomes(chosen)
         for rank, each in enumerate(chosen):
             self._make_ready(rank, each, outcomes)
         return [
             outcomes.get(number) or Outcome(number, kind="waits") for number in range(everybody)
         ]
+
+    def _together(self, everybody: int, processes: int) -> list[_Worker]:
+        """So many workers that have met; Elsewhere("stopped") where this machine is too busy."""
+        for _ in range(TRIES):
+            while len(self.workers) < everybody:
+                self.workers.append(self._started())
+            chosen = self.workers[:everybody]
+            if self._meet(chosen, processes):
+                return chosen
+            for each in chosen:
+                _ended(each)
+            del self.workers[:everybody]
+        raise Elsewhere("stopped", "the processes of this check could not meet; run it once more")
+
+    def _meet(self, chosen: Sequence[_Worker], processes: int) -> bool:
+        place, end = f"task {next(self.numbers)}", time.monotonic() + NET
+        try:
+            for number, each in enumerate(chosen):
+                meeting = Meeting(number, len(chosen), processes, self.store.port, place)
+                each.connection.send(meeting)
+            for each in chosen:
+                if not each.connection.poll(end - time.monotonic()):
+                    return False
+                if each.connection.recv() != MET:
+                    return False
+        except (EOFError, OSError):  # a process is gone: its end of the pipe is closed
+            return False
+        return True
 
     def _started(self) -> _Worker:
         ours, theirs = self.context.Pipe()
@@ -176,19 +202,22 @@ class Pool:
     def _outcomes(self, chosen: Sequence[_Worker]) -> dict[int, Outcome]:
         """What the ranks gave, up to the first failure or until nobody computes any more."""
         found: dict[int, Outcome] = {}
-        end, seen, moved = time.monotonic() + NET, -1.0, time.monotonic()
+        end, seen, still, later = time.monotonic() + NET, -1.0, 0, 0
         while len(found) < len(chosen) and time.monotonic() < end:
+            waiting = [each.connection for rank, each in enumerate(chosen) if rank not in found]
+            wait(waiting, LOOK)
             for rank, each in enumerate(chosen):
                 if rank not in found and each.connection.poll():
                     found[rank] = _received(rank, each)
-            if any(outcome.kind for outcome in found.values()):
+            failed = [outcome for outcome in found.values() if outcome.kind]
+            later += bool(failed)
+            if later > LATER or not all(_lost(outcome) for outcome in failed):
                 return found
             computed = sum(each.computed() for each in chosen)
-            if computed > seen + WAITING:
-                seen, moved = computed, time.monotonic()
-            elif time.monotonic() - moved > STILL:
+            still = 0 if computed > seen + WAITING else still + 1
+            seen = computed if still == 0 else seen
+            if still > STILL:
                 return found
-            wait([each.connection for each in chosen], LOOK)
         return found
 
     def _make_ready(self, rank: int, each: _Worker, outcomes: dict[int, Outcome]) -> None:
@@ -196,10 +225,14 @@ class Pool:
         if rank in outcomes and outcomes[rank].kind not in ("died", "sizes"):
             each.connection.send("next")
             return
-        each.process.kill()
-        each.process.join()
-        each.connection.close()
+        _ended(each)
         self.workers[rank] = self._started()
+
+
+def _ended(each: _Worker) -> None:
+    each.process.kill()
+    each.process.join()
+    each.connection.close()
 
 
 @dataclass(frozen=True)

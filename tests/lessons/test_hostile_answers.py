@@ -20,7 +20,7 @@ def test_whatever_is_raised(check, subtests):
     for title, error in RAISED.items():
         with subtests.test(title):
             failed = refused(check, answering(check, raising(error)))
-            assert failed.state == "raised"
+            assert failed.state == "raised", failed.message
             name = "RecursionError" if error is None else type(error).__name__
             assert failed.message.startswith(f"your code raised {name}")
             assert "in fail: " in failed.lines[0]

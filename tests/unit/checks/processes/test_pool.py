@@ -5,7 +5,7 @@ import sys
 import cloudpickle
 
 from checks.learner.shared_names import SharedNames
-from checks.processes.pool import _Call
+from checks.processes.pool import _Call, pool
 from checks.processes.travel import packed
 
 
@@ -26,3 +26,12 @@ def test_code_keeps_its_file_and_takes_its_lines_along():
     sent, lines = packed(lambda: None)
     assert cloudpickle.loads(sent).__code__.co_filename == __file__
     assert "".join(lines[__file__][2]).startswith('"""What the pool sends')
+
+
+def test_a_process_that_dies_between_two_tasks_counts_for_nobody():
+    pool().start()
+    for each in pool().workers[1:3]:
+        each.process.kill()
+        each.process.join()
+    outcomes = pool().run(lambda rank: rank, 2, work, ())
+    assert [cloudpickle.loads(outcome.value) for outcome in outcomes] == [0, 1, 0, 1]
