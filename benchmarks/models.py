@@ -11,6 +11,8 @@ from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions.d4_deepseek import DeepSeek
 
+EXPERTS = ("eager", "batched_mm", "grouped_mm")  # transformers' ways
+MOST_COPIED = 4e9  # bytes
 STORIES_THETA = 200.0  # of the rotary angles, in D4's lesson
 FIELDS = {
     "vocab_size": "vocabulary",
@@ -33,6 +35,17 @@ SIZES: dict[str, dict[str, Any]] = json.loads(
 def fields_of(name: str) -> dict[str, Any]:
     """The fields of `DeepSeekConfig` with these sizes."""
     return {field: SIZES[name][size] for field, size in FIELDS.items()}
+
+
+def expert_ways(name: str, tokens: int) -> tuple[str, ...]:
+    """transformers' ways, without `batched_mm` where its copies of weights take over 4 GB.
+
+    It copies the weights of every chosen expert for every token.
+    """
+    size = SIZES[name]
+    weights = 3 * size["d_model"] * size["expert_dim"] * size["layers"]
+    copied = 4 * tokens * size["top_k"] * weights
+    return EXPERTS if copied <= MOST_COPIED else tuple(w for w in EXPERTS if w != "batched_mm")
 
 
 def ours(name: str) -> DeepSeek:

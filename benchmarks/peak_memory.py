@@ -16,8 +16,8 @@ import helpers  # noqa: F401  # isort: skip  # before torch: its threads then sl
 import torch
 
 from benchmarks.compared import Compared, of_pairs
-from benchmarks.models import SIZES, ours, theirs
-from benchmarks.side_by_side import EXPERTS, training_step
+from benchmarks.models import SIZES, expert_ways, ours, theirs
+from benchmarks.side_by_side import training_step
 
 TURNS = 5
 STEPS = 4
@@ -27,7 +27,8 @@ def rows() -> Iterator[Compared]:
     """A row for each of the two sizes that are trained; at least as little is asked."""
     for name in ("d4", "wide"):
         own = [_measured(name, "ours") for _ in range(TURNS)]
-        others = {way: [_measured(name, way) for _ in range(TURNS)] for way in EXPERTS}
+        ways = expert_ways(name, SIZES[name]["batch"] * SIZES[name]["length"])
+        others = {way: [_measured(name, way) for _ in range(TURNS)] for way in ways}
         way = min(others, key=lambda w: statistics.median(others[w]))
         what = f"peak memory of a training step, {SIZES[name]['what']}"
         pairs = list(zip(own, others[way], strict=True))

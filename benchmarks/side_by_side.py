@@ -5,6 +5,7 @@ Both have the same weights, the same optimiser with the same flags, and the same
 
 import tempfile
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from transformers import DynamicCache
 from transformers.utils import logging
 
 from benchmarks.compared import Compared, compared
-from benchmarks.models import SIZES, ours, theirs
+from benchmarks.models import SIZES, expert_ways, ours, theirs
 from solutions.d4_deepseek import DeepSeek, generate
 
-EXPERTS, ATTENTIONS = ("eager", "batched_mm", "grouped_mm"), ("eager", "sdpa")
+ATTENTIONS = ("eager", "sdpa")
 ASKED = {"d4": 1.0, "wide": 1.25, "generation": 2.0, "prefill": 1.0, 4096: 5.0, 16_384: 10.0}
+PART = 1024  # tokens of a long text that transformers reads at once
 STEPS = 8  # tokens of a decode that are timed together
 
 
@@ -37,21 +39,21 @@ def rows() -> Iterator[Compared]:
             yield _decode(context, threads)
 
 
-def _pair(name: str) -> tuple[Any, dict[str, nn.Module]]:
-    """Ours, and transformers' model of the same weights by each of its ways."""
+def _pair(name: str, tokens: int) -> tuple[Any, dict[str, nn.Module]]:
+    """Ours, and transformers' model of the same weights by each way of so many tokens at once."""
     model = ours(name)
     with tempfile.TemporaryDirectory() as folder:
         model.to_hf(folder)
         models = {
             f"{experts}, {attention}": theirs(Path(folder), experts, attention)
-            for experts in EXPERTS
+            for experts in expert_ways(name, tokens)
             for attention in ATTENTIONS
         }
     return model, models
 
 
 def _training(name: str, threads: int) -> Compared:
-    model, others = _pair(name)
+    model, others = _pair(name, SIZES[name]["batch"] * SIZES[name]["length"])
     calls = {way: training_step(name, other) for way, other in others.items()}
     what = f"training step, {SIZES[name]['what']}"
     return compared(what, threads, ASKED[name], training_step(name, model), calls)
@@ -82,7 +84,7 @@ def _their_logits(model: Any, ids: Tensor) -> Tensor:
 def _generation(threads: int) -> Compared:
     sizes = SIZES["generation"]
     prompt, new = torch.arange(sizes["prompt"])[None], sizes["new"]
-    model, others = _pair("d4")
+    model, others = _pair("d4", sizes["prompt"])
 
     def of(other: Any) -> Callable[[], object]:
         options = {"max_new_tokens": new, "min_new_tokens": new, "do_sample": False}
@@ -102,11 +104,10 @@ def _generation(threads: int) -> Compared:
 @torch.no_grad()
 def _prefill(threads: int) -> Compared:
     ids = torch.arange(4096)[None] % SIZES["long"]["vocabulary"]
-    model, others = _pair("long")
+    model, others = _pair("long", ids.shape[1])
     calls = {
         way: torch.no_grad()(lambda other=other: other(ids, logits_to_keep=1))
         for way, other in others.items()
-        if not way.startswith("batched_mm")  # which copies an expert for every token
     }
 
     @torch.no_grad()
@@ -120,7 +121,7 @@ def _prefill(threads: int) -> Compared:
 @torch.no_grad()
 def _decode(context: int, threads: int) -> Compared:
     """A few tokens after a long text, the cache cut back before each turn."""
-    model, others = _pair("long")
+    model, others = _pair("long", 1)
     ids = torch.arange(context)[None] % SIZES["long"]["vocabulary"]
     new = torch.tensor([[1]])
     caches = model.new_caches(1, context + STEPS)
@@ -133,19 +134,23 @@ def _decode(context: int, threads: int) -> Compared:
         for _ in range(STEPS):
             model(new, caches)
 
-    calls = {}
-    for way, other in others.items():
-        if way.startswith("eager"):
-            calls[way] = _their_decode(other, ids, new)
+    cache = _read(others["eager, sdpa"], ids)
+    calls = {way: _their_decode(other, deepcopy(cache), new) for way, other in others.items()}
     what = f"decode after {context:,} tokens"
     return compared(what, threads, ASKED[context], own, calls)
 
 
 @torch.no_grad()
-def _their_decode(model: Any, ids: Tensor, new: Tensor) -> Callable[[], None]:
-    cache, context = DynamicCache(), ids.shape[1]
-    for part in ids.split(1024, dim=1):  # all scores at once take gigabytes
+def _read(model: Any, ids: Tensor) -> DynamicCache:
+    """The cache after a text, in parts: all scores at once take gigabytes."""
+    cache = DynamicCache()
+    for part in ids.split(PART, dim=1):
         model(part, past_key_values=cache, logits_to_keep=1)
+    return cache
+
+
+def _their_decode(model: Any, cache: DynamicCache, new: Tensor) -> Callable[[], None]:
+    context = cache.get_seq_length()
 
     @torch.no_grad()
     def step() -> None:
