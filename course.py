@@ -203,8 +203,16 @@ def copy_notebooks():
             original = lesson.read_bytes()
             write(ROOT / "work" / ".course" / "base" / lesson.name, original)
             write(mine, original)
-        elif mine.exists() and mine.stat().st_mtime < lesson.stat().st_mtime:
-            say(f"work/{lesson.name} is kept as it is; notebooks/{lesson.name} is newer.")
+        elif is_newer(lesson, mine):
+            say(f"There is a newer {lesson.name}: python3 course.py update merges it into yours.")
+
+
+def is_newer(lesson, mine):
+    """Whether the lesson has changed since it was copied, or merged, into `mine`."""
+    base = ROOT / "work" / ".course" / "base" / lesson.name
+    if base.is_file():
+        return base.read_bytes() != lesson.read_bytes()
+    return mine.exists() and mine.stat().st_mtime < lesson.stat().st_mtime
 
 
 def lab_command(no_browser=False, port=None):
@@ -260,6 +268,10 @@ def checks(command):
     return lambda arguments: hand_on(["-m", "checks", command, *arguments])
 
 
+def updating(command):
+    return lambda arguments: hand_on(["-m", "checks.learner.updating", command, *arguments])
+
+
 def chat(arguments):
     """A folder is meant as it is named from where the command is given."""
     if arguments and not arguments[0].startswith("-"):
@@ -290,6 +302,9 @@ COMMANDS = {
     "lab": ("[--no-browser] [--port N]", "opens the first lesson in JupyterLab", lab),
     "status": ("", "shows which exercises are done", checks("status")),
     "validate": ("[--all] [lesson ...]", "checks your notebooks in work/", checks("validate")),
+    "update": ("[--undo]", "merges newer lessons into your notebooks", updating("update")),
+    "reset": ("EXERCISE", "gives a fresh cell for one, such as D1.3", updating("reset")),
+    "restart": ("LESSON", "begins a lesson anew, such as d1", updating("restart")),
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
     "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),

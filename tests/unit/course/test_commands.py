@@ -114,6 +114,9 @@ def test_what_stops_it_from_outside_is_one_sentence(course, capsys, monkeypatch,
         (["status"], ["-m", "checks", "status"]),
         (["validate", "--all", "d1_moe"], ["-m", "checks", "validate", "--all", "d1_moe"]),
         (["audit", "d1", "--json"], ["-m", "checks", "audit", "d1", "--json"]),
+        (["update", "--undo"], ["-m", "checks.learner.updating", "update", "--undo"]),
+        (["reset", "D1.3"], ["-m", "checks.learner.updating", "reset", "D1.3"]),
+        (["restart", "d1"], ["-m", "checks.learner.updating", "restart", "d1"]),
         (["build", "--check"], ["-m", "lessons.build", "--check"]),
     ],
 )
@@ -240,8 +243,18 @@ def test_missing_notebooks_are_copied_and_others_never_touched(course, capsys):
     assert [path.name for path in base.iterdir()] == ["d2_deepseek_moe.ipynb"]
     assert (base / "d2_deepseek_moe.ipynb").read_bytes() == b"the lesson d2_deepseek_moe"
     assert capsys.readouterr().out.splitlines() == [
-        "work/d1_moe.ipynb is kept as it is; notebooks/d1_moe.ipynb is newer."
+        "There is a newer d1_moe.ipynb: python3 course.py update merges it into yours."
     ]
+
+
+def test_a_lesson_is_newer_where_it_is_not_what_was_copied(course, capsys):
+    course.copy_notebooks()
+    os.utime(course.ROOT / "work" / "d1_moe.ipynb", (1, 1))
+    course.copy_notebooks()
+    assert capsys.readouterr().out == ""
+    (course.ROOT / "notebooks" / "d2_deepseek_moe.ipynb").write_bytes(b"a newer lesson")
+    course.copy_notebooks()
+    assert capsys.readouterr().out.startswith("There is a newer d2_deepseek_moe.ipynb: ")
 
 
 def test_a_copy_that_breaks_off_leaves_no_half_notebook(course, monkeypatch):
