@@ -27,7 +27,8 @@ def restart(word: str) -> int:
     write_atomically(lessons.of_the_learner(stem), data)
     write_base(stem)
     _put_on_the_board({e: {} for e in board})
-    print(f"{stem}.ipynb is as at the start. {BACKUP.format(backups.shown(folder))}")
+    print(f"{stem}.ipynb is as at the start.")
+    print(BACKUP.format(backups.shown(folder)))
     return 0
 
 
@@ -44,9 +45,8 @@ def reset(word: str) -> int:
     write_atomically(lessons.of_the_learner(stem), data)
     _renew_in_base(stem, exercise, exercises(new)[exercise])
     _put_on_the_board({e: _hints(entry) for e, entry in board.items()})
-    print(
-        f"{exercise} {name} in {stem}.ipynb is as at the start. {BACKUP.format(backups.shown(folder))}"
-    )
+    print(f"{exercise} {name} in {stem}.ipynb is as at the start.")
+    print(BACKUP.format(backups.shown(folder)))
     _tell_others(stem, exercise, name)
     return 0
 
