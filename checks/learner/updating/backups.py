@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -39,9 +40,11 @@ def keep(backup: Backup) -> Path:
 
     Raises `Refused` where it cannot be written; then nothing is left of it.
     """
-    folder = _folder() / f"{_next_number():04d}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
     try:
-        (folder / "base").mkdir(parents=True)
+        folder = _made()
+    except OSError as error:
+        raise Refused(_no_backup(error)) from None
+    try:
         for stem in backup.stems:
             for path, copy in _copies(folder, stem):
                 if path.is_file():
@@ -49,9 +52,21 @@ def keep(backup: Backup) -> Path:
         _write_what(folder, backup)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        why = error.strerror or error
-        raise Refused(f"No backup could be written ({why}), so nothing was changed.") from None
+        raise Refused(_no_backup(error)) from None
     return folder
+
+
+def _made() -> Path:
+    """A folder of this process alone: of two at once, the second takes the next number."""
+    while True:
+        folder = _folder() / f"{_next_number():04d}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+        with suppress(FileExistsError):
+            (folder / "base").mkdir(parents=True)
+            return folder
+
+
+def _no_backup(error: OSError) -> str:
+    return f"No backup could be written ({error.strerror or error}), so nothing was changed."
 
 
 def undo() -> list[str]:

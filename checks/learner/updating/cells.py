@@ -1,5 +1,6 @@
 """A notebook's cells as merging sees them: what they say, and by which marks they are known."""
 
+import ast
 import hashlib
 import re
 import uuid
@@ -11,9 +12,10 @@ import nbformat
 from nbformat import NotebookNode as Cell
 
 from checks.learner_files import notebook
-from checks.learner_files.notebook import UnreadableNotebook
+from checks.learner_files.notebook import CodeCell, UnreadableNotebook
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 PART_ID = re.compile(r"(exercise|check)-([A-Z]\d+)-(\w+)")
 
 
@@ -32,7 +34,7 @@ def load(path: Path) -> Cell:
     return loaded
 
 
-def code_cells(path: Path) -> list[notebook.CodeCell]:
+def code_cells(path: Path) -> list[CodeCell]:
     """What `notebook.read` returns, silent about ids that lack or come twice."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,6 +103,15 @@ def untouched(cell: Cell) -> bool:
     """
     digest = hashlib.sha256(cell.source.encode("utf-8", "replace")).hexdigest()[:12]
     return any(each.split("--")[0] == digest for each in ids(cell))
+
+
+def defines_only(cell: Cell) -> str:
+    """The name of the one function or class that the cell defines, "" if it does more, or less."""
+    code = CodeCell(cell.source, "plain", None)
+    if cell.cell_type != "code" or not code.only_defines:
+        return ""
+    names = [node.name for node in code.tree.body if isinstance(node, DEFINITIONS)]
+    return names[0] if len(names) == 1 else ""
 
 
 def exercises(cells: Iterable[Cell]) -> dict[str, Cell]:

@@ -8,8 +8,7 @@ from copy import deepcopy
 
 from nbformat.v4 import new_markdown_cell
 
-from checks.learner.updating.cells import Cell, is_exercise, part, said, same, tags
-from checks.learner_files.notebook import CodeCell
+from checks.learner.updating.cells import Cell, defines_only, is_exercise, part, said, same, tags
 
 OF_THE_COURSE = ("exercise", "nbgrader")  # the metadata that is not the learner's to change
 Fate = tuple[list[Cell], str]  # the cells that stand there then, and in a word what happened
@@ -57,9 +56,10 @@ def note(stub: Cell) -> Cell:
     """The text above an answer to an exercise that asks something else since."""
     exercise = (part(stub) or ("", ""))[1]
     return new_markdown_cell(
-        f"**{exercise} has changed since you wrote your answer.** Your cell is as it was. The "
-        f"exercise is now:\n\n```python\n{stub.source}\n```\n\n`python3 course.py reset {exercise}`"
-        " puts this in the place of your cell, and keeps yours in a backup."
+        id=f"changed-{exercise.replace('.', '-')}",
+        source=f"**{exercise} has changed since you wrote your answer.** Your cell is as it was. "
+        f"The exercise is now:\n\n```python\n{stub.source}\n```\n\n`python3 course.py reset "
+        f"{exercise}` puts this in the place of your cell, and keeps yours in a backup.",
     )
 
 
@@ -78,7 +78,7 @@ def _marked(mine: Cell, base: Cell, new: Cell) -> Cell:
     A cell that holds an answer among other things, and is not marked as the exercise's, stays so.
     """
     cell = deepcopy(mine)
-    if is_exercise(new) and not part(mine) and not CodeCell(mine.source, "", None).only_defines:
+    if is_exercise(new) and not part(mine) and not defines_only(mine):
         return cell
     cell.id = new.id
     cell.metadata = Cell()

@@ -6,14 +6,22 @@ from hashlib import sha256
 
 from checks.learner.updating import backups, lessons
 from checks.learner.updating.backups import Backup
-from checks.learner.updating.cells import Cell, as_bytes, code_cells, exercises, load, part
+from checks.learner.updating.cells import (
+    Cell,
+    as_bytes,
+    code_cells,
+    defines_only,
+    exercises,
+    load,
+    part,
+)
 from checks.learner.updating.lessons import Refused
 from checks.learner.updating.order import Key, woven
 from checks.learner.updating.pairing import pairs
 from checks.learner.updating.update import BACKUP, write_base
 from checks.learner_files import paths, progress
 from checks.learner_files.answers import answers
-from checks.learner_files.notebook import CodeCell, UnreadableNotebook
+from checks.learner_files.notebook import UnreadableNotebook
 from helpers.atomic_file import write_atomically
 
 
@@ -85,11 +93,9 @@ def _with_stub_added(cells: list[Cell], new: list[Cell], stub: Cell) -> list[Cel
 
 def _answers_it(cell: Cell, exercise: str, name: str) -> bool:
     """Whether it is the exercise's, or unmarked and there only to define what is asked."""
-    if part(cell) or cell.cell_type != "code":
+    if part(cell):
         return part(cell) == ("exercise", exercise)
-    code = CodeCell(cell.source, "plain", None)
-    defined = {node.name for node in code.tree.body if isinstance(node, lessons.DEFINITIONS)}
-    return code.only_defines and defined == {name}
+    return defines_only(cell) == name
 
 
 def _renew_in_base(stem: str, exercise: str, stub: Cell) -> None:

@@ -4,10 +4,8 @@ import ast
 from collections.abc import Iterable
 from pathlib import Path
 
-from checks.learner.updating.cells import Cell, exercises
+from checks.learner.updating.cells import DEFINITIONS, Cell, exercises
 from checks.learner_files import paths
-
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Refused(ValueError):

@@ -1,7 +1,7 @@
 """A newer lesson merged into a learner's notebook, cell by cell."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from checks.learner.updating.cells import Cell, exercises, part, said, same, title
@@ -36,15 +36,16 @@ def merge(
     """
     sides = _sides(base, mine, new, answered)
     worked_on = touched(base, mine, answered)
+    old_notes = _old_notes(base, mine, new, worked_on)
     cells: list[Cell] = []
     changes: list[tuple[str, str]] = []
     for key in ordered(list(sides.mine), list(sides.new)):
         one, own, other = sides.base.get(key), sides.mine.get(key), sides.new.get(key)
         named = other or own or one or Cell()
         stands, word = fate(one, own, other, _exercise(named) in worked_on)
-        cells += stands
+        cells += [cell for cell in stands if not any(cell is old for old in old_notes)]
         changes += [(word, _name(named))] if word else []
-    return Merged(_without_old_notes(cells, base, changes), changes)
+    return Merged(cells, changes)
 
 
 def _sides(
@@ -79,13 +80,14 @@ def _name(cell: Cell) -> str:
     return f"{which[1]}, its {which[0]} cell" if which else title(cell)
 
 
-def _without_old_notes(
-    cells: list[Cell], base: Sequence[Cell], changes: Sequence[tuple[str, str]]
+def _old_notes(
+    base: Sequence[Cell], mine: Sequence[Cell], new: Sequence[Cell], worked_on: Collection[str]
 ) -> list[Cell]:
-    """Without the notes of earlier updates that a new one takes the place of."""
-    renewed = [what for word, what in changes if word == "asks"]
-    old = [said(note(cell)) for cell in exercises(base).values() if _name(cell) in renewed]
-    return [cell for cell in cells if said(cell) not in old]
+    """The learner's cells that are notes of earlier updates, and get another in their place."""
+    old, stubs = exercises(base), exercises(new)
+    renewed = [e for e in worked_on if e in old and e in stubs and not same(old[e], stubs[e])]
+    notes = [said(note(stub)) for e in renewed for stub in (old[e], stubs[e])]
+    return [cell for cell in mine if said(cell) in notes]
 
 
 def missing(base: Sequence[Cell], mine: Sequence[Cell], merged: Sequence[Cell]) -> list[str]:

@@ -4,11 +4,17 @@ import ast
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
-from checks.learner.updating.cells import Cell, is_exercise, part, said, same, untouched
+from checks.learner.updating.cells import (
+    DEFINITIONS,
+    Cell,
+    is_exercise,
+    part,
+    said,
+    same,
+    untouched,
+)
 from checks.learner.updating.order import woven
 from checks.learner.updating.pairing import pairs, with_answers
-
-SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def fits(base: Sequence[Cell], mine: Sequence[Cell]) -> bool:
@@ -51,7 +57,7 @@ def asks_the_same(answer: str, stub: str) -> bool:
 
 def _asked(source: str) -> dict[str, tuple[str, str | None]]:
     """Signature and docstring of each function and class, by its name."""
-    scopes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, SCOPES)]
+    scopes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, DEFINITIONS)]
     return {node.name: (_signature(node), ast.get_docstring(node)) for node in scopes}
 
 

@@ -160,7 +160,7 @@ def elsewhere(cells: list) -> list:
 
 
 def both_in_one(cells: list) -> list:
-    return [*cells[:3], exercise("D1.1", f"{MY_ONE}\n\n\n{MY_TWO}"), *cells[4:7], *cells[8:]]
+    return [*cells[:3], new_code_cell(f"{MY_ONE}\n\n\n{MY_TWO}"), *cells[4:7], *cells[8:]]
 
 
 def half_written(cells: list) -> list:
