@@ -58,10 +58,12 @@ def keep(backup: Backup) -> Path:
 
 def _made() -> Path:
     """A folder of this process alone: of two at once, the second takes the next number."""
+    _folder().mkdir(parents=True, exist_ok=True)
     while True:
         folder = _folder() / f"{_next_number():04d}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
         with suppress(FileExistsError):
-            (folder / "base").mkdir(parents=True)
+            folder.mkdir()
+            (folder / "base").mkdir()
             return folder
 
 

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 
+KERNEL = {"display_name": "Python 3", "name": "python3"}
+
 
 def jupyter_of_old(file: bytes) -> bytes:
     """Format 4.4 has no ids."""
@@ -18,7 +20,7 @@ def vs_code(file: bytes) -> bytes:
     whole = json.loads(file)
     for cell in whole["cells"]:
         cell["metadata"]["vscode"] = {"languageId": "python"}
-    whole["metadata"]["kernelspec"] = {"display_name": ".venv", "name": "python3"}
+    whole["metadata"]["kernelspec"] = {**KERNEL, "display_name": ".venv"}
     return json.dumps(whole, indent=4, ensure_ascii=True).encode()
 
 
@@ -26,7 +28,7 @@ def colab(file: bytes) -> bytes:
     """It writes format 4.0, with ids in the metadata, and names outputs; lines may be one text."""
     whole = json.loads(file)
     whole["nbformat_minor"] = 0
-    whole["metadata"] = {"colab": {"provenance": []}, "kernelspec": {"name": "python3"}}
+    whole["metadata"] = {"colab": {"provenance": []}, "kernelspec": KERNEL}
     for cell in whole["cells"]:
         cell["metadata"]["id"] = cell.pop("id")
         cell["metadata"]["outputId"] = "0123"

@@ -8,7 +8,7 @@ import pytest
 
 from checks.learner.updating import __main__ as command
 from checks.learner.updating import backups, update
-from tests.unit.checks.learner.updating.small_course import MY_TWO, first, second
+from tests.unit.checks.learner.updating.small_course import MY_TWO, first, second, text
 
 CONFLICT = b"<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> newer\n"
 
@@ -105,7 +105,7 @@ def test_a_notebook_saved_during_the_update_is_as_it_was_saved(newer, capsys, mo
 
     def planned(stem):
         plan = right(stem)
-        newer.save([*first(), *first()[:1]])
+        newer.save([*first(), text("Saved meanwhile.")])
         saved.append(newer.mine.read_bytes())
         return plan
 

@@ -21,7 +21,7 @@ def test_a_text_is_known_by_its_id_and_an_exercise_by_its_name(stem):
 
 @pytest.mark.parametrize("stem", checks.STEMS)
 def test_a_solved_notebook_without_a_base_keeps_every_answer(stem, tmp_path, monkeypatch):
-    """Of version 0.1.0, from before bases were kept; `planned` itself holds that nothing is lost."""
+    """Of version 0.1.0, before bases were kept; `planned` itself raises if anything is lost."""
     monkeypatch.setattr(paths, "WORK", tmp_path)
     shutil.copyfile(ROOT / "tests" / "old_notebooks" / f"{stem}.ipynb", tmp_path / f"{stem}.ipynb")
     plan = update.planned(stem)

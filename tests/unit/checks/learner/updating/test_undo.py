@@ -7,7 +7,7 @@ import pytest
 
 from checks.learner.updating import __main__ as command
 from checks.learner.updating import backups
-from tests.unit.checks.learner.updating.small_course import MY_ONE, first, second
+from tests.unit.checks.learner.updating.small_course import MY_ONE, first, second, text
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_an_update_after_it_does_the_same_again(updated):
 
 
 def test_what_was_written_since_is_kept_and_named(updated, capsys):
-    updated.save([*updated.cells(), *first()[:1]])
+    updated.save([*updated.cells(), text("Written since.")])
     since = updated.mine.read_bytes()
     capsys.readouterr()
     undo()
@@ -93,12 +93,12 @@ def test_a_clock_set_back_changes_no_order(updated, monkeypatch):
 
 def test_a_backup_that_broke_off_is_none(updated):
     """Killed while it was written: `what.json` is the last file, and nothing was changed yet."""
-    for number, text in (("0002", None), ("0003", "{"), ("0004", '{"other": 1}')):
+    for number, what in (("0002", None), ("0003", "{"), ("0004", '{"other": 1}')):
         folder = updated.work / ".course" / "backups" / f"{number}-2026-01-01-00-00-00"
         folder.mkdir()
         (folder / "d1_moe.ipynb").write_bytes(b"half")
-        if text:
-            (folder / "what.json").write_text(text, encoding="utf-8")
+        if what:
+            (folder / "what.json").write_text(what, encoding="utf-8")
     undo()
     assert updated.mine.read_bytes() == updated.before[0]
 
