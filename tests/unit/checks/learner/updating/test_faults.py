@@ -1,6 +1,7 @@
 """Faults that `update` meets: one sentence each, and the learner's file is what it was."""
 
 import errno
+import itertools
 import os
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from checks.learner.updating import __main__ as command
 from checks.learner.updating import backups, update
+from checks.learner.updating.fates import note
+from checks.learner_files import paths
 from tests.unit.checks.learner.updating.small_course import MY_TWO, first, second, text
 
 CONFLICT = b"<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> newer\n"
@@ -95,9 +98,40 @@ def test_a_base_that_cannot_be_written_costs_only_itself(newer, capsys, monkeypa
     failing(monkeypatch, update, lambda path: path == newer.base, errno.ENOSPC)
     assert command.main(["update"]) == 1
     assert one_sentence(capsys.readouterr().err)
-    after = newer.mine.read_bytes()
+    assert MY_TWO in newer.sources() and second()[2].source in newer.sources()
+
+
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+@pytest.mark.parametrize("survivors", range(6))
+def test_killed_at_any_write_the_next_update_ends_as_if_nothing_had_been(
+    newer, monkeypatch, survivors
+):
+    before, count = newer.mine.read_bytes(), itertools.count()
+    for module in (backups, update):
+        right = module.write_atomically
+
+        def write(path, data, right=right):
+            if next(count) == survivors:
+                raise Killed
+            right(path, data)
+
+        monkeypatch.setattr(module, "write_atomically", write)
+    try:
+        command.main(["update"])
+    except Killed:
+        assert survivors < 5
+    copies = [folder / "d1_moe.ipynb" for folder in newer.backups()]
+    assert before in [path.read_bytes() for path in (newer.mine, *copies) if path.is_file()]
     monkeypatch.undo()
-    assert MY_TWO in newer.sources() and newer.mine.read_bytes() == after
+    monkeypatch.setattr(paths, "ROOT", newer.root)
+    monkeypatch.setattr(paths, "WORK", newer.work)
+    assert command.main(["update"]) == 0
+    expected = [cell.source for cell in second()]
+    expected[8:9] = [note(second()[8]).source, MY_TWO]
+    assert newer.sources() == expected
 
 
 def test_a_notebook_saved_during_the_update_is_as_it_was_saved(newer, capsys, monkeypatch):
