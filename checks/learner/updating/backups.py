@@ -79,8 +79,18 @@ def undo() -> list[str]:
     name, backup = _last()
     edited = [stem for stem in backup.stems if _edited(name, backup, stem)]
     now = keep(Backup("undo", backup.stems))
+    _put_back(_folder() / name, backup)
+    _write_what(now, Backup("undo", backup.stems, undoes=name))
+    files = ", ".join(f"{stem}.ipynb" for stem in backup.stems)
+    lines = [f"The last {backup.command} is undone: {files} as before it."]
+    lines += [f"What you changed in {stem}.ipynb since is in {shown(now)}." for stem in edited]
+    return lines
+
+
+def _put_back(folder: Path, backup: Backup) -> None:
+    """A notebook that was not there before stays; a base that was not there goes."""
     for stem in backup.stems:
-        for path, copy in _copies(_folder() / name, stem):
+        for path, copy in _copies(folder, stem):
             if copy.is_file():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, copy.read_bytes())
@@ -88,11 +98,6 @@ def undo() -> list[str]:
                 path.unlink(missing_ok=True)
     for exercise, entry in backup.board.items():
         progress.keep(exercise, **entry)
-    _write_what(now, Backup("undo", backup.stems, undoes=name))
-    files = ", ".join(f"{stem}.ipynb" for stem in backup.stems)
-    lines = [f"The last {backup.command} is undone: {files} as before it."]
-    lines += [f"What you changed in {stem}.ipynb since is in {shown(now)}." for stem in edited]
-    return lines
 
 
 def _write_what(folder: Path, backup: Backup) -> None:
