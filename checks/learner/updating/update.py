@@ -27,6 +27,7 @@ WORDS = {
     "asks": "changed, and your answer stays below a note of what is asked now",
 }
 COUNTED = {**WORDS, "beside": "changed", "asks": "changed"}
+MOST = 20  # lines of the report for a lesson, beside those on what the learner has changed too
 NO_BASE = (
     "work/.course/base has no copy that it was made from, so the course's texts are known by "
     "their cells' ids, and whatever else differs is kept beside the new"
@@ -179,4 +180,12 @@ def _report(plan: Plan) -> list[str]:
         return [*notes, f"{name}: nothing new{mended}."]
     counts = Counter(COUNTED[word] for word, _ in plan.changes)
     counted = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return [*notes, f"{name}: {counted}", *(f"  {WORDS[w]}: {what}" for w, what in plan.changes)]
+    return [*notes, f"{name}: {counted}", *_told(plan.changes)]
+
+
+def _told(changes: list[tuple[str, str]]) -> list[str]:
+    """A line for each change, those first that meet the learner's own; of many not every one."""
+    own = [change for change in changes if change[0] in ("beside", "asks")]
+    rest = [change for change in changes if change not in own]
+    more = [f"  and {len(rest) - MOST} more"] if len(rest) > MOST else []
+    return [*(f"  {WORDS[word]}: {what}" for word, what in [*own, *rest[:MOST]]), *more]

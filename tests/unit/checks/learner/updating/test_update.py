@@ -69,6 +69,16 @@ def test_what_the_learner_wrote_stays_and_what_is_new_arrives(course, capsys):
     assert "work/.course/backups/0001-" in said[-1]
 
 
+def test_of_many_changes_those_that_meet_the_learners_own_are_told_first(course, capsys):
+    course.save(solved())
+    course.release([*(text(f"A new text {number}.") for number in range(30)), *second()])
+    update()
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].startswith("  changed, and your answer stays below")
+    assert said[2:4] == ["  new: A new text 0.", "  new: A new text 1."]
+    assert said[22] == "  and 14 more" and len(said) == 24
+
+
 def test_a_second_update_finds_nothing_new_and_writes_nothing(course, capsys):
     course.save(solved())
     course.release(second())
