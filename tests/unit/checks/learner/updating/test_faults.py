@@ -1,4 +1,16 @@
-"""Faults that `update` meets: one sentence each, and the learner's file is what it was."""
+"""Faults that `update` meets: one sentence each, and the learner's file is what it was.
+
+| fault | what happens |
+|---|---|
+| broken JSON, conflict markers, half a letter, a folder of that name | it stays; others are merged |
+| full disk, read-only folder, no permission, at the backup | nothing is changed |
+| the same at a notebook | it is as it was, and named |
+| killed at any write | the next update ends as if nothing had been |
+| saved by JupyterLab meanwhile | it is as it was saved |
+| linked `work/`, linked notebook, Cyrillic letters and spaces | links stay links |
+| clock set back, two at once (`test_undo.py`) | backups are numbered, each has its own |
+| saved by VS Code, Colab, an old Jupyter (`test_update.py`) | merged; tags and ids are back |
+"""
 
 import errno
 import itertools
