@@ -2,7 +2,7 @@
 
 | fault | what happens |
 |---|---|
-| broken JSON, conflict markers, half a letter, a folder of that name | it stays; others are merged |
+| broken JSON, conflict markers, half a letter | it stays, and the others are merged |
 | full disk, read-only folder, no permission, at the backup | nothing is changed |
 | the same at a notebook | it is as it was, and named |
 | killed at any write | the next update ends as if nothing had been |
