@@ -279,6 +279,28 @@ def chat(arguments):
     return hand_on(["-m", "checks", "chat", *arguments])
 
 
+def watch(arguments):
+    """Ends by Ctrl+C as JupyterLab does, without a word."""
+    prepare()
+    return serve(python("-m", "checks.learner.watch", *arguments), environment())
+
+
+def doctor(arguments):
+    """Makes and needs nothing: what is there is looked at by the Python that it belongs to."""
+    Parser(prog="course.py doctor", allow_abbrev=False, add_help=False).parse_args(arguments)
+    script = ROOT / "checks" / "learner" / "doctor" / "machine.py"
+    state = state_of_environment()
+    there = python()[0] if state in ("old", "pinned") else sys.executable
+    return call([sys.executable, str(script), state, there])
+
+
+def state_of_environment():
+    """One of none, broken, old (made for other pins or in another folder), pinned."""
+    if not runs("-c", ""):
+        return "broken" if VENV.exists() else "none"
+    return "pinned" if stamp() in (pins(), pins() + " dev") else "old"
+
+
 def build(arguments):
     return hand_on(["-m", "lessons.build", *arguments], dev=True)
 
@@ -305,8 +327,10 @@ COMMANDS = {
     "update": ("[--undo]", "merges newer lessons into your notebooks", updating("update")),
     "reset": ("EXERCISE", "gives a fresh cell for one, such as D1.3", updating("reset")),
     "restart": ("LESSON", "begins a lesson anew, such as d1", updating("restart")),
+    "watch": ("LESSON", "checks a lesson again whenever you save its notebook", watch),
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
     "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
+    "doctor": ("", "says what this machine lacks, and how to mend it", doctor),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),
     "audit": (
         "[lesson ...] [--seeds N]",
