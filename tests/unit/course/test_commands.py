@@ -74,7 +74,13 @@ def test_an_unknown_command_is_named_and_the_list_shown(course, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["lab", "--nobrowser"], ["lab", "d1"], ["lab", "--port", "many"], ["test", "--ful"]],
+    [
+        ["lab", "--nobrowser"],
+        ["lab", "d1"],
+        ["lab", "--port", "many"],
+        ["test", "--ful"],
+        ["doctor", "d1"],
+    ],
 )
 def test_what_is_not_understood_is_one_sentence(course, capsys, arguments):
     assert course.run(arguments) == 1
@@ -129,6 +135,46 @@ def test_the_exit_code_of_what_was_handed_on_is_its_own(course, monkeypatch):
     course.prepare()
     monkeypatch.setattr(course, "call", lambda command: 3)
     assert course.run(["validate"]) == 3
+
+
+# watch and doctor
+
+
+def test_watch_is_handed_on_and_ends_by_ctrl_c_as_the_lab_does(course):
+    assert course.run(["watch", "d1"]) == 0
+    assert course.served.command == course.python("-m", "checks.learner.watch", "d1")
+    assert course.served.env["PYTHONUTF8"] == "1"
+    assert len(pip_calls(course)) == 1
+
+
+def doctored(course):
+    """What doctor says of the environment, and the Python that it asks about the packages."""
+    assert course.run(["doctor"]) == 0
+    here, script, *said = course.calls[-1]
+    assert here == sys.executable
+    assert script == str(course.ROOT / "checks" / "learner" / "doctor" / "machine.py")
+    return said
+
+
+def test_doctor_makes_nothing_where_nothing_is(course):
+    assert doctored(course) == ["none", sys.executable]
+    assert len(course.calls) == 1
+    assert not course.VENV.exists()
+
+
+def test_doctor_knows_an_environment_that_is_made_old_or_broken(course, monkeypatch):
+    course.prepare(dev=True)
+    assert doctored(course) == ["pinned", course.python()[0]]
+    with (course.ROOT / "requirements.txt").open("a", encoding="utf-8") as file:
+        file.write("six==1.17.0\n")
+    assert doctored(course) == ["old", course.python()[0]]
+    monkeypatch.setattr(course, "runs", lambda *arguments: False)
+    assert doctored(course) == ["broken", sys.executable]
+
+
+def test_the_exit_code_of_the_doctor_is_its_own(course, monkeypatch):
+    monkeypatch.setattr(course, "call", lambda command: 1)
+    assert course.run(["doctor"]) == 1
 
 
 # The environment
