@@ -134,7 +134,7 @@ def of_packages(command: list[str]) -> list[Finding]:
         return [(word, good, text) for word, good, text in json.loads(run.stdout.splitlines()[-1])]
     except (OSError, subprocess.TimeoutExpired) as error:
         return [("packages", False, f"{error}: {advice}")]
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, TypeError):  # nothing, or something else, on its last line
         said = (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
         return [("packages", False, f"the environment does not answer ({said}): {advice}")]
 

@@ -120,7 +120,7 @@ def test_a_port_that_is_taken_and_none_at_all(monkeypatch) -> None:
     ("state", "good"), [("none", None), ("broken", None), ("old", None), ("pinned", True)]
 )
 def test_every_state_of_the_environment_has_its_sentence(state, good) -> None:
-    _, found, text = machine.environment(state)
+    word, found, text = machine.environment(state)
     assert (word, found) == ("environment", good)
     assert ("course.py lab" in text) == (good is None)
 
