@@ -11,7 +11,7 @@ import checks
 from checks.grading.check import Check
 from checks.grading.result import BOLD, RED, CheckFailed, State
 from checks.learner.shared_names import SharedNames
-from checks.learner.watch.steps import Step, digests, steps
+from checks.learner.watch.steps import Digest, Step, digests, steps
 from checks.learner_files import progress
 from checks.learner_files.answers import Answer, answers
 from checks.learner_files.board import SYMBOLS
@@ -32,8 +32,8 @@ class Job:
     lesson: str
     cells: Sequence[CodeCell]
     elsewhere: str = ""
-    before: Mapping[str, str] = field(default_factory=dict)
-    passed: frozenset[str] = frozenset()
+    before: Mapping[str, Digest] = field(default_factory=dict)
+    passed: frozenset[Digest] = frozenset()
     at: str = ""
 
 
@@ -44,14 +44,14 @@ class Saying:
     kind: Literal["note", "running", "passed", "failed", "lost", "end"]
     lines: tuple[str, ...]
     exercise: str = ""
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, Digest] = field(default_factory=dict)
 
 
 Say = Callable[[Saying], None]
 
 
 def rerun(job: Job, say: Say) -> None:
-    """Judges what changed, then what was shown last, then the rest; the board learns each verdict.
+    """Judges the exercises `in_turn`; the board learns each verdict.
 
     Before the first verdict set-up, definitions and answers run from top to bottom.
     """
@@ -69,14 +69,24 @@ def rerun(job: Job, say: Say) -> None:
         say(Saying("end", (progress_line(job.lesson),), digests=now))
 
 
-def in_turn(graded: Sequence[Check], now: Mapping[str, str], job: Job) -> list[Check]:
-    """The lesson's checks: those of changed code first, then the one shown last, then the rest."""
-    changed = [c for c in graded if job.before and now.get(c.id) != job.before.get(c.id)]
-    last = [c for c in graded if c.id == job.at and c not in changed]
-    return [*changed, *last, *(c for c in graded if c not in changed and c not in last)]
+def in_turn(graded: Sequence[Check], now: Mapping[str, Digest], job: Job) -> list[Check]:
+    """The lesson's checks: edited, passed until what they use changed, shown last, then the rest.
+
+    At the first save of a watch nothing counts as edited.
+    """
+
+    def turn(check: Check) -> int:
+        new, old = now.get(check.id), job.before.get(check.id)
+        if job.before and new and (old is None or old.own != new.own):
+            return 0
+        if old in job.passed and new != old:
+            return 1
+        return 2 if check.id == job.at else 3
+
+    return sorted(graded, key=turn)
 
 
-def _judge_all(notebook: "_Notebook", queue: Sequence[Check], now: Mapping[str, str]) -> bool:
+def _judge_all(notebook: "_Notebook", queue: Sequence[Check], now: Mapping[str, Digest]) -> bool:
     """Whether all of the queue pass; it ends at the first that does not."""
     for check in queue:
         notebook.say(Saying("running", (f"{check.id} {check.name}",), check.id))
@@ -96,7 +106,7 @@ def progress_line(lesson: str) -> str:
     kept = progress.read()
     states = [kept.get(check.id, {}).get("state", "") for check in checks.LESSONS[lesson]]
     signs = "".join(SYMBOLS.get(state, "·") for state in states)
-    return f"{lesson[:2].upper()} {signs} · {str(checks.progress()).partition(chr(10))[0]}"
+    return f"{lesson[:2].upper()} {signs}   {str(checks.progress()).partition(chr(10))[0]}"
 
 
 class _Notebook:

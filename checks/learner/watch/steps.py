@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from checks.learner_files.answers import SCOPES, Answer, definitions
 from checks.learner_files.notebook import CodeCell
@@ -50,10 +51,18 @@ def steps(cells: Sequence[CodeCell], found: Mapping[str, Answer]) -> list[Step]:
     return made
 
 
-def digests(run: Sequence[Step], elsewhere: str) -> dict[str, str]:
-    """Of each answered exercise a digest of all the code that its verdict depends on.
+class Digest(NamedTuple):
+    """Of an exercise's own code, and of all the code that its verdict depends on."""
 
-    That is its own, every set-up, `elsewhere`, and what defines the names that it reads, and so on.
+    own: str
+    all: str
+
+
+def digests(run: Sequence[Step], elsewhere: str) -> dict[str, Digest]:
+    """The digests of each answered exercise.
+
+    A verdict depends on the exercise's own code, every set-up, `elsewhere`, and what defines the
+    names that these read, and so on.
     """
     setup = [step for step in run if step.is_setup]
     made = {}
@@ -61,9 +70,12 @@ def digests(run: Sequence[Step], elsewhere: str) -> dict[str, str]:
         if step.exercise:
             read = _read_by([step, *setup], run)
             code = [elsewhere, *(other.source for other in run if other in read)]
-            text = "\0".join([step.exercise, *code])
-            made[step.exercise] = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+            made[step.exercise] = Digest(_digest(step.source), _digest(step.exercise, *code))
     return made
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()
 
 
 def _read_by(first: Sequence[Step], run: Iterable[Step]) -> list[Step]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from checks.learner.watch.child import Child
 from checks.learner.watch.rerun import Job, Saying
 from checks.learner.watch.saved import Saved
+from checks.learner.watch.steps import Digest
 from checks.learner_files.notebook import UnreadableNotebook, read
 
 LOOK = 0.2  # seconds between two looks at the files
@@ -23,8 +24,8 @@ class Watcher:
         tell(f"Watching work/{lesson}.ipynb: it is checked whenever you save it. Ctrl+C ends this.")
         self._child = start(lesson)
         self._broken: tuple[float, str] | None = None
-        self._before: dict[str, str] = {}
-        self._passed: set[str] = set()
+        self._before: dict[str, Digest] = {}
+        self._passed: set[Digest] = set()
         self._running = self._at = ""
 
     def watch(self) -> None:

@@ -10,6 +10,7 @@ from checks import LESSONS
 from checks.learner import shared_names
 from checks.learner.watch import rerun
 from checks.learner.watch.rerun import Job, Saying
+from checks.learner.watch.steps import Digest
 from checks.learner_files import paths
 from checks.learner_files.notebook import CodeCell
 
@@ -103,6 +104,16 @@ def test_what_changed_is_judged_first_and_what_passed_not_again(work) -> None:
     assert told(heard, "failed") == ["D1.3 dispatch_combine: not written yet."]
 
 
+def test_a_part_not_written_yet_waits_for_its_turn_where_it_only_uses_what_changed(work) -> None:
+    layer = (
+        "class MoELayer(nn.Module):\n    def __init__(self, *sizes):\n        TopKRouter(*sizes)"
+    )
+    cells = [exercise("D1.1", "TopKRouter = None"), exercise("D1.5", layer)]
+    first = said(cells)
+    heard = said([*RIGHT, cells[1]], before=first[-1].digests, at="D1.1")
+    assert told(heard, "running") == ["D1.1 TopKRouter", "D1.2 ExpertArray"]
+
+
 def test_an_edit_below_a_part_judges_what_is_built_from_it_too(work) -> None:
     first = said(RIGHT)
     passed = frozenset(d for s in first if s.kind == "passed" for d in s.digests.values())
@@ -173,9 +184,16 @@ def test_a_module_of_ones_own_is_found(work, monkeypatch) -> None:
 
 
 def test_the_turn_is_changed_then_shown_last_then_the_rest() -> None:
-    graded = LESSONS["d1_moe"][:4]
-    now = {check.id: "new" for check in graded}
-    before = {check.id: "new" for check in graded} | {graded[3].id: "old"}
-    job = Job("d1_moe", [], before=before, at=graded[2].id)
-    turn = rerun.in_turn(graded, now, job)
-    assert turn == [graded[3], graded[2], graded[0], graded[1]]
+    rest, depends, last, passed_before, edited = graded = LESSONS["d1_moe"][:5]
+    same, other = Digest("own", "all"), Digest("own", "before")
+    now = {check.id: same for check in graded} | {passed_before.id: Digest("this", "all")}
+    before = {rest.id: same, depends.id: other, last.id: same, edited.id: Digest("old", "all")}
+    before[passed_before.id] = Digest("this", "before")
+    job = Job("d1_moe", [], before=before, at=last.id, passed=frozenset([before[passed_before.id]]))
+    assert rerun.in_turn(graded, now, job) == [edited, passed_before, last, rest, depends]
+
+
+def test_at_the_first_save_the_turn_is_the_lessons() -> None:
+    graded = list(LESSONS["d1_moe"])
+    now = {check.id: Digest(check.id, check.id) for check in graded}
+    assert rerun.in_turn(graded, now, Job("d1_moe", [])) == graded

@@ -24,7 +24,9 @@ CELLS = [SETUP, DEEPER, HELPER, ROUTER, SHOWN, ARRAY, LAYER]
 
 
 def of(cells: list[CodeCell], elsewhere: str = "") -> dict[str, str]:
-    return digests(steps(cells, answers(cells, NAMES)), elsewhere)
+    """The digest of all that each verdict depends on."""
+    found = digests(steps(cells, answers(cells, NAMES)), elsewhere)
+    return {exercise: digest.all for exercise, digest in found.items()}
 
 
 def changed(cell: CodeCell, source: str) -> set[str]:
@@ -65,6 +67,16 @@ def test_what_an_exercise_is_built_from_makes_its_verdict_new(cell, expected) ->
 
 def test_a_syntax_error_is_of_its_own_exercise_only() -> None:
     assert changed(ARRAY, "def array(x:") == {"D1.2"}
+
+
+def test_an_edit_of_another_part_is_none_of_its_own() -> None:
+    edited = [*CELLS[:-1], exercise("D1.5", LAYER.source + "# edited")]
+    other = [SETUP, DEEPER, HELPER, exercise("D1.1", ROUTER.source + "# edited"), *CELLS[4:]]
+    before, own, built_on = (
+        digests(steps(cells, answers(cells, NAMES)), "")["D1.5"] for cells in (CELLS, edited, other)
+    )
+    assert before.own == built_on.own != own.own
+    assert len({before.all, own.all, built_on.all}) == 3
 
 
 def test_another_file_makes_every_verdict_new() -> None:
