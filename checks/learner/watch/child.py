@@ -15,6 +15,7 @@ from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import checks
 from checks.learner.watch.rerun import Job, Saying, rerun
@@ -80,7 +81,7 @@ class Child:
     def __init__(self, lesson: str, method: str = METHOD, serve: Serve = serve):
         if method == "fork":
             warm(lesson)
-        context = multiprocessing.get_context(method)
+        context: Any = multiprocessing.get_context(method)
         self._ours, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(lesson, theirs, self._ours))
         _start_deaf(self._process)
