@@ -243,9 +243,9 @@ def lab_environment():
     return dict(environment(), JUPYTER_CONFIG_PATH=os.pathsep.join(paths))
 
 
-def serve(command, env):
-    """Runs JupyterLab to its end; the Ctrl+C that reaches this process has reached it as well."""
-    server = subprocess.Popen(command, cwd=str(ROOT), env=env)
+def serve(command, env, folder=ROOT):
+    """Runs it in `folder` to its end; the Ctrl+C that reaches this process has reached it too."""
+    server = subprocess.Popen(command, cwd=str(folder), env=env)
     try:
         return server.wait()
     except KeyboardInterrupt:
@@ -253,7 +253,7 @@ def serve(command, env):
 
 
 def end(server):
-    """Gives JupyterLab the time to stop its kernels."""
+    """Gives it the time to stop what it has started, as JupyterLab its kernels."""
     try:
         return server.wait(timeout=15)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -301,6 +301,13 @@ def state_of_environment():
     return "pinned" if stamp() in (pins(), pins() + " dev") else "old"
 
 
+def grade(arguments):
+    """Files and folders are meant as they are named from where the command is given."""
+    prepare()
+    command = python("-P", "-m", "checks.learner.class_report", *arguments)
+    return serve(command, environment(), os.getcwd())
+
+
 def build(arguments):
     return hand_on(["-m", "lessons.build", *arguments], dev=True)
 
@@ -331,6 +338,11 @@ COMMANDS = {
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
     "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
     "doctor": ("", "says what this machine lacks, and how to mend it", doctor),
+    "grade": (
+        "FOLDER [--csv FILE] [--html FOLDER]",
+        "grades a class: a folder for each learner",
+        grade,
+    ),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),
     "audit": (
         "[lesson ...] [--seeds N]",

@@ -37,8 +37,8 @@ def course(tmp_path, monkeypatch):
         module.calls.append(command)
         return 0
 
-    def serve(command, env):
-        module.served = SimpleNamespace(command=command, env=env)
+    def serve(command, env, folder=module.ROOT):
+        module.served = SimpleNamespace(command=command, env=env, folder=folder)
         return 0
 
     monkeypatch.setattr(module, "call", call)
