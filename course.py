@@ -339,8 +339,8 @@ COMMANDS = {
     "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
     "doctor": ("", "says what this machine lacks, and how to mend it", doctor),
     "grade": (
-        "FOLDER [--csv FILE] [--html FOLDER]",
-        "grades a class: a folder for each learner",
+        "FOLDER [--csv FILE] ...",
+        "grades a class, a folder for each learner, as a table and pages",
         grade,
     ),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),

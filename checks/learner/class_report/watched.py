@@ -210,7 +210,7 @@ class _Learner:
 
 
 def _lines_of(stream: IO[bytes] | None) -> "queue.Queue[bytes]":
-    """The lines of a stream as they come, none longer than ours are, and an empty one at the end."""
+    """The lines of a stream as they come, and an empty one at the end; longer ones come in parts."""
     lines: queue.Queue[bytes] = queue.Queue(1000)
 
     def read() -> None:
