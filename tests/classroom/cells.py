@@ -74,10 +74,8 @@ def _kept(node: ast.stmt, wanted: set[str], others: set[str]) -> ast.stmt | None
     if not isinstance(node, ast.Import | ast.ImportFrom):
         return node
     gone = others if getattr(node, "module", "") and _is_solution(node) else set()
-    names = [
-        alias for alias in node.names if (alias.asname or alias.name).partition(".")[0] in wanted
-    ]
-    node.names = [alias for alias in names if alias.name not in gone]
+    named = {(alias.asname or alias.name).partition(".")[0]: alias for alias in node.names}
+    node.names = [alias for name, alias in named.items() if name in wanted and name not in gone]
     return node if node.names else None
 
 

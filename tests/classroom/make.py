@@ -23,7 +23,7 @@ Wanted = dict[str, str]  # for an exercise right, wrong, unwritten or hostile
 
 
 def main(folder: Path) -> None:
-    made = {name: wanted for name, wanted in made_class(folder)}
+    made = dict(made_class(folder))
     (folder.parent / f"{folder.name}.json").write_text(json.dumps(made, indent=1))
     print(f"{len(made)} learners in {folder}; what they wrote is in {folder.name}.json beside it")
 

@@ -80,6 +80,7 @@ class _Learner:
     rows: dict[str, Row] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     fatal: dict[str, list[str]] = field(default_factory=dict)
+    rest: str = "This learner's processes ended too often"  # why some of it did not run
     step: str = ""
     step_end: float = 0.0
 
@@ -92,12 +93,12 @@ class _Learner:
                 return
             self.fatal.setdefault(self.step, []).append(why)
             if self.step == "start":
-                self.notes.append(f"A process for this learner {why} before it began.")
+                self.rest = f"A process for this learner {why} before it began"
                 return
 
     def finished_rows(self) -> Iterator[Row]:
         """The rows in the course's order, and of what is left that it did not run."""
-        why = "The learner's time was over" if self._time_is_over() else "Its process ended often"
+        why = "The learner's time was over" if self._time_is_over() else self.rest
         for exercise in checks.CHECKS:
             row = self.rows.get(exercise) or Row(exercise, "not run", message=f"{why}.")
             hints = self.submission.hints.get(exercise, 0)
@@ -210,7 +211,7 @@ class _Learner:
 
 
 def _lines_of(stream: IO[bytes] | None) -> "queue.Queue[bytes]":
-    """The lines of a stream as they come, and an empty one at the end; longer ones come in parts."""
+    """The lines of a stream as they come, long ones in parts, and an empty one at the end."""
     lines: queue.Queue[bytes] = queue.Queue(1000)
 
     def read() -> None:
