@@ -25,6 +25,7 @@ from checks.learner_files import paths
 
 STEP, SETUP = 120.0, 300.0  # seconds on the wall clock; within a check, code is stopped after 8
 MOST_PROCESSES = 64  # of one learner at once
+MOST_NOTES = 200
 MOST_ENDED = 20  # after so many processes that ended, the rest is not run
 UNHEARD = 60.0  # seconds after which nobody listens any more
 LOOK = 1.0  # seconds between two looks at what a process takes
@@ -186,7 +187,7 @@ class _Learner:
         """Whether all is done. What says nothing that makes sense is passed over."""
         if isinstance(news.get("begin"), str):
             self._begin(news["begin"])
-        if isinstance(news.get("note"), str):
+        if isinstance(news.get("note"), str) and len(self.notes) < MOST_NOTES:
             self.notes.append(news["note"][:500])
         if isinstance(news.get("row"), dict):
             self._keep(news["row"])
