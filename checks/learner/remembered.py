@@ -11,11 +11,11 @@ from helpers.atomic_file import write_atomically
 
 def digest(told: Sequence[str], source: str, origin: Mapping[str, str]) -> str:
     """A digest of what a verdict depends on: the cells, whose the other parts are, the course."""
-    everything = [*told, source, json.dumps(origin), course()]
+    everything = [*told, source, json.dumps(origin), _course()]
     return hashlib.sha256("\0".join(everything).encode("utf-8", "replace")).hexdigest()
 
 
-def course() -> str:
+def _course() -> str:
     """A digest of the code of the course, without the bank of answers."""
     folders = (paths.ROOT / name for name in ("checks", "solutions", "helpers"))
     files = sorted(file for folder in folders for file in folder.rglob("*.py"))

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -17,7 +18,7 @@ from checks.grading.check import Check
 from checks.grading.result import BOLD, RED, State
 from checks.learner.dead_kernel import DIED
 from checks.learner_files import paths, progress
-from checks.learner_files.answers import answers, deciding
+from checks.learner_files.answers import Answer, answers, definitions
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook, read
 
 CELL_SECONDS = 300
@@ -64,12 +65,24 @@ def _grade(lesson: str, cells: list[CodeCell]) -> int:
     found = answers(cells, {check.id: check.name for check in graded})
     for exercise, answer in found.items():
         print(f"  {exercise}: {answer.choice}\n" if answer.choice else "", end="")
-    run = [*deciding(cells, found).values(), *map(_check_cell, graded)]
+    run = [*_defining(cells, found), *map(_check_cell, graded)]
     failures = _failures(lesson, run)
     for check, failure in zip(graded, failures[-len(graded) :], strict=True):
         if check.id in found and failure not in (DIED, NOT_RUN):
             progress.record_saved(check.id, _state(failure), found[check.id].code)
     return sum(map(_told, run, failures))
+
+
+def _defining(cells: list[CodeCell], found: Mapping[str, Answer]) -> list[CodeCell]:
+    """Set-up, definitions and exercises in their order, and of other cells the answers in them."""
+    elsewhere = {answer.cell: answer.source for answer in found.values()}
+    around = definitions(cells, found)
+    return [
+        cell if cell.role == "exercise" or cell.only_defines else replace(cell, source=source)
+        for i, cell in enumerate(cells)
+        for source in [elsewhere.get(i, cell.source)]
+        if i in around or i in elsewhere or cell.role == "exercise"
+    ]
 
 
 def _state(failure: str) -> State:

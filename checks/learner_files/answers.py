@@ -8,7 +8,7 @@ before it in their order.
 import ast
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from checks.learner_files.notebook import CodeCell
 
@@ -44,18 +44,6 @@ def definitions(cells: Sequence[CodeCell], found: Mapping[str, Answer]) -> dict[
         i: cell
         for i, cell in enumerate(cells)
         if cell.role == "setup" or (cell.role == "plain" and cell.only_defines and i not in taken)
-    }
-
-
-def deciding(cells: Sequence[CodeCell], found: Mapping[str, Answer]) -> dict[int, CodeCell]:
-    """Set-up, definitions and exercises by index, and of other cells the answers in them."""
-    elsewhere = {answer.cell: answer.source for answer in found.values()}
-    around = definitions(cells, found)
-    return {
-        i: cell if cell.role == "exercise" or cell.only_defines else replace(cell, source=source)
-        for i, cell in enumerate(cells)
-        for source in [elsewhere.get(i, cell.source)]
-        if i in around or i in elsewhere or cell.role == "exercise"
     }
 
 

@@ -21,11 +21,12 @@ from checks.grading.check import Check
 from checks.grading.result import CheckFailed
 from checks.learner.class_report import confinement
 from checks.learner.class_report.channel import Channel
+from checks.learner.class_report.deciding import deciding
 from checks.learner.class_report.handed_in import HandedIn
 from checks.learner.class_report.rows import Row
 from checks.learner.shared_names import SharedNames
 from checks.learner_files import paths
-from checks.learner_files.answers import Answer, answers, deciding
+from checks.learner_files.answers import Answer, answers
 from checks.learner_files.notebook import CodeCell, UnreadableNotebook
 
 FOLLOWS = "What is built from it ran with the reference's part."

@@ -8,10 +8,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from checks import LESSONS
 from checks.learner import validate
+from checks.learner.class_report.deciding import deciding
 from checks.learner.class_report.handed_in import HandedIn
 from checks.learner.class_report.one_learner import grade
 from checks.learner.class_report.rows import Row
 from checks.learner_files import paths
+from checks.learner_files.answers import answers
 from checks.learner_files.notebook import read
 
 SETUP = "import torch\nfrom torch import nn"
@@ -42,7 +44,9 @@ WRONG = """
 def dispatch_combine(x, gates, experts, expert_array):
     return x
 """
-BORROWED = "from checks.d1_moe import check_load\nexpert_load = check_load.reference()"
+BORROWED = (
+    "from checks.d1_moe import check_expert_load\nexpert_load = check_expert_load.reference()"
+)
 RAISES = "def load_cv(load):\n    return undefined"
 BROKEN = "def max_violation(load:"
 D1 = [check.id for check in LESSONS["d1_moe"]]
@@ -121,6 +125,13 @@ def test_validation_finds_the_same_states(work, first_six, capsys):
     assert passed == {e for e, row in rows.items() if row.done}
     (unwritten,) = (line for line in lines if line.endswith("not written yet."))
     assert "D1.2" in unwritten
+
+
+def test_the_cells_are_those_that_validation_runs(work, first_six):
+    (work / "d1_moe.ipynb").write_bytes(first_six)
+    cells = read(work / "d1_moe.ipynb")
+    found = answers(cells, {check.id: check.name for check in LESSONS["d1_moe"]})
+    assert list(deciding(cells, found).values()) == validate._defining(cells, found)
 
 
 def test_what_ended_a_process_is_not_run_again(work):
