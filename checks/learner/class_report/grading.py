@@ -1,8 +1,8 @@
 """Grades a class: several learners at once, each as it comes, and goes on where it stopped."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from checks.learner import remembered
 from checks.learner.class_report.kept import Kept
 from checks.learner.class_report.rows import Graded
 from checks.learner.class_report.submissions import Submission
-from checks.learner.class_report.watched import Rules, graded
+from checks.learner.class_report.watched import Rules, Stopped, graded
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,19 @@ class Class:
         with ThreadPoolExecutor(self.processes) as pool:
             running = {pool.submit(graded, s, self.rules): s for s in left}
             while running and not self.rules.stop.is_set():
-                for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
+                ready = wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done
+                yield from _finished({future: running.pop(future) for future in ready})
             pool.shutdown(wait=True, cancel_futures=True)
-        for future, submission in running.items():
-            if not future.cancelled() and not future.exception():
-                yield submission, future.result()
+        yield from _finished(running)
+
+
+def _finished(
+    ended: Mapping[Future[Graded], Submission],
+) -> Iterator[tuple[Submission, Graded]]:
+    """The results of those that were not stopped before they had one."""
+    for future, submission in ended.items():
+        if not future.cancelled() and not isinstance(future.exception(), Stopped):
+            yield submission, future.result()
 
 
 def _rules(rules: Rules) -> str:
