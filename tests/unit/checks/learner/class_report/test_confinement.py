@@ -74,6 +74,15 @@ except MemoryError:
     assert run(program) == (["refused"] if sys.platform == "linux" else ["900000000"])
 
 
+def test_where_nothing_takes_the_network_away_it_is_graded_all_the_same(monkeypatch):
+    monkeypatch.setattr(confinement, "WAYS", (("no-such-command",), ("false",)))
+    confinement.namespaces.cache_clear()
+    try:
+        assert confinement.namespaces() == ()
+    finally:
+        confinement.namespaces.cache_clear()
+
+
 def test_the_report_says_what_was_forbidden(monkeypatch):
     monkeypatch.setattr(confinement, "landlock_version", lambda: 3)
     strict = confinement.described(confinement.WAYS[0])
