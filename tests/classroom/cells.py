@@ -17,9 +17,25 @@ def cell_of(answer: Callable, check: Check) -> str:
     wanted = _needed(answer.__name__, named)
     others = {each.name for each in _lesson_of(check)} - {check.name}
     nodes = [_kept(node, wanted, others) for node in tree.body if wanted & set(_names(node))]
-    pieces = [ast.unparse(ast.fix_missing_locations(node)) for node in nodes if node is not None]
+    kept = [node for node in nodes if node is not None]
+    if answer.__name__ != check.name:
+        kept = [_Renamed(check.name).visit(node) for node in kept]
+    pieces = [ast.unparse(ast.fix_missing_locations(node)) for node in kept]
     pieces += [] if answer.__name__ == check.name else [f"{check.name} = {answer.__name__}"]
     return "\n\n".join(pieces)
+
+
+class _Renamed(ast.NodeTransformer):
+    """The reference under another name, where an answer is built from it: else it calls itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.other = name, f"reference_{name}"
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(self.other, node.ctx) if node.id == self.name else node
+
+    def visit_alias(self, node: ast.alias) -> ast.alias:
+        return ast.alias(node.name, self.other) if node.name == self.name else node
 
 
 def is_in_its_module(answer: Callable) -> bool:
