@@ -167,7 +167,9 @@ def judged(check: Check, part: object, seed: int) -> Row:
     try:
         check(part, seed=seed)
     except CheckFailed as failed:
-        stage = "" if failed.state == "unwritten" else failed.stage or "signature"
+        if failed.state == "unwritten":
+            return Row(check.id, "unwritten", seed=seed)
+        stage = failed.stage or "signature"
         lines = [failed.message, *failed.lines, *([FOLLOWS] if failed.state == "stopped" else [])]
         return Row(check.id, failed.state, stage, "\n".join(lines), seed=seed)
     except BaseException as error:

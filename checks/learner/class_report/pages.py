@@ -14,6 +14,8 @@ from helpers.atomic_file import write_atomically
 
 SYMBOLS = {"passed": "✓", "borrowed": "◐", "unwritten": "·", "missing": "·", "not run": "·"}
 FAILED = "✗"
+LEGEND = "✓ passed, ◐ borrowed from the reference, · nothing that was judged, ✗ not passed."
+GAPS = {WORDS[state] for state in ("unwritten", "missing", "not run")}
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Report:
         }
         passed = sum(row.done for row in of.values())
         stops = [graded for graded, row in of.items() if graded.stops_at == row]
-        bar = f'<meter max="{len(of)}" value="{passed}"></meter> {passed} of {len(of)}'
+        share = f"{passed}&nbsp;of&nbsp;{len(of)}"
+        bar = f'<meter max="{len(of)}" value="{passed}"></meter> {share}'
         where = "".join(_stage(*at, stops) for at in _by_stage(of).items())
         name = html.escape(f"{exercise} {checks.CHECKS[exercise].name}")
         return _line("td", [name, bar, str(len(stops) or ""), f"<ul>{where}</ul>" if where else ""])
@@ -60,8 +63,7 @@ class Report:
         heads = [f'<th class="tall"><span>{html.escape(e)}</span></th>' for e in checks.CHECKS]
         head = f"<tr><th>learner</th><th>passed</th>{''.join(heads)}</tr>"
         lines = [_learners_line(graded) for graded in self.grades]
-        legend = " ".join(f"{SYMBOLS.get(s, FAILED)} {word}," for s, word in WORDS.items())
-        title = _element("h2", "Everybody") + _element("p", legend.rstrip(",") + ".")
+        title = _element("h2", "Everybody") + _element("p", LEGEND)
         return f'{title}<div class="wide">{_table([head, *lines])}</div>'
 
 
@@ -131,11 +133,13 @@ def _by_stage(of: Mapping[Graded, Row]) -> dict[str, list[Graded]]:
 
 
 def _stage(stage: str, learners: Sequence[Graded], stops: Sequence[Graded]) -> str:
-    """One stage with everybody whom it holds up; of those who only come later, how many."""
+    """One stage with everybody who fails there; of gaps only those whom they stop, and how many."""
     here = [graded for graded in learners if graded in stops]
     others = [graded for graded in learners if graded not in stops]
-    names = [f"<b>{_link(graded)}</b>" for graded in here] + [_link(graded) for graded in others]
-    return f"<li>{html.escape(stage)} ({len(learners)}): {', '.join(names)}</li>"
+    names = [f"<b>{_link(graded)}</b>" for graded in here]
+    names += [] if stage in GAPS else [_link(graded) for graded in others]
+    said = f"{html.escape(stage)} ({len(learners)})"
+    return f"<li>{said}{': ' if names else ''}{', '.join(names)}</li>"
 
 
 def _link(graded: Graded) -> str:

@@ -16,7 +16,8 @@ th { color: var(--soft); font-weight: 600; }
 tr:target { outline: 2px solid var(--link); }
 td ul { margin: 0; padding-left: 1.1em; } td p { margin: .2em 0; }
 pre { color: var(--soft); margin: .3em 0; overflow-wrap: anywhere; white-space: pre-wrap; }
-meter { width: 7em; }
+meter { width: 6em; } th:nth-child(2) { min-width: 11em; }
+.wide th:nth-child(2) { min-width: 0; }
 .wide { overflow-x: auto; } .wide th, .wide td { padding: .2em .35em; }
 .tall span { writing-mode: vertical-rl; }
 .mark { text-align: center; } .mark a:hover { text-decoration: none; }
