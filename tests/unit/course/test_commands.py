@@ -384,3 +384,19 @@ def test_ctrl_c_waits_for_jupyterlab_to_end(tmp_path, monkeypatch):
     assert course.serve([sys.executable, "-c", ""], dict(os.environ)) == 0
     assert waits[0] is None
     assert waits[1] is not None
+
+
+# grade
+
+
+def test_a_class_is_graded_from_where_the_command_is_given(course, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert course.run(["grade", "class", "--csv", "a.csv"]) == 0
+    module = course.served.command[1:4]
+    assert module == [
+        "-P",
+        "-m",
+        "checks.learner.class_report",
+    ]  # no file of the folder is imported
+    assert course.served.command[4:] == ["class", "--csv", "a.csv"]
+    assert course.served.folder == str(tmp_path)
