@@ -48,8 +48,8 @@ def _grade(options: argparse.Namespace) -> int:
     grades = Class(handed_in, rules, options.processes, kept).grade(_say)
     _write(options, grades, how)
     if len(grades) < len(handed_in):
-        left = len(handed_in) - len(grades)
-        print(f"Stopped with {left} learners left: the same command goes on with them.")
+        left = _learners(len(handed_in) - len(grades))
+        print(f"Stopped with {left} left: the same command goes on there.")
         return 1
     return 0
 
@@ -63,12 +63,16 @@ def _rules(options: argparse.Namespace) -> Rules:
 
 def _how(handed_in: Sequence[Submission], rules: Rules) -> list[str]:
     """In sentences, what is graded and under which rules."""
-    graded = f"{len(handed_in)} learners, by version {table.version()} of the course."
+    graded = f"{_learners(len(handed_in))}, by version {table.version()} of the course."
     allowed = f"{rules.seconds / 60:g} minutes and {rules.memory / 1e9:g} GB of memory"
     return [
         f"{graded} Every check ran with seed={rules.seed}.",
         f"{confinement.described(rules.way)} It had {allowed}.",
     ]
+
+
+def _learners(count: int) -> str:
+    return f"{count} learner{'' if count == 1 else 's'}"
 
 
 def _write(options: argparse.Namespace, grades: Sequence[Graded], how: Sequence[str]) -> None:
