@@ -48,8 +48,9 @@ class Row:
         if not fits or not isinstance(seed, int | None):
             raise ValueError(f"no row: {kept!r:.100}")
         hints = kept.get("hints", 0)
-        texts = (str(kept.get(name, ""))[:LONGEST] for name in ("stage", "message"))
-        return cls(str(exercise), str(state), *texts, hints if hints in (1, 2, 3) else 0, seed)
+        stage, message = (str(kept.get(name, ""))[:LONGEST] for name in ("stage", "message"))
+        seen = hints if hints in (1, 2, 3) else 0
+        return cls(str(exercise), str(state), stage, message, seen, seed)
 
 
 @dataclass(frozen=True)

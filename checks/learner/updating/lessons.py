@@ -42,7 +42,7 @@ def base(stem: str) -> Path:
 
 def names(cells: Iterable[Cell]) -> dict[str, str]:
     """What each exercise asks to define, by its id: the last definition in its stub."""
-    found = {}
+    found: dict[str, str] = {}
     for exercise, stub in exercises(cells).items():
         tree = ast.parse(stub.source)
         defined = [node.name for node in tree.body if isinstance(node, DEFINITIONS)]

@@ -136,7 +136,7 @@ class _Notebook:
         problem = self._problems.get(check.id, "")
         if not problem and names.get(check.name) is None:
             problem = f"its cell defines no {check.name}"
-        state, lines = ("wrong", _told(check, problem)) if problem else _judged(check, names)
+        state, lines = _refused(check, problem) if problem else _judged(check, names)
         progress.record_saved(check.id, state, answer.code)
         return state, lines
 
@@ -170,6 +170,10 @@ def _judged(check: Check, names: SharedNames) -> tuple[State, list[str]]:
         return check(names[check.name]).state, []
     except CheckFailed as failed:
         return failed.state, failed._render_traceback_()
+
+
+def _refused(check: Check, problem: str) -> tuple[State, list[str]]:
+    return "wrong", _told(check, problem)
 
 
 def _told(check: Check, problem: str) -> list[str]:
