@@ -203,8 +203,16 @@ def copy_notebooks():
             original = lesson.read_bytes()
             write(ROOT / "work" / ".course" / "base" / lesson.name, original)
             write(mine, original)
-        elif mine.exists() and mine.stat().st_mtime < lesson.stat().st_mtime:
-            say(f"work/{lesson.name} is kept as it is; notebooks/{lesson.name} is newer.")
+        elif is_newer(lesson, mine):
+            say(f"There is a newer {lesson.name}: python3 course.py update merges it into yours.")
+
+
+def is_newer(lesson, mine):
+    """Whether the lesson has changed since it was copied, or merged, into `mine`."""
+    base = ROOT / "work" / ".course" / "base" / lesson.name
+    if base.is_file():
+        return base.read_bytes() != lesson.read_bytes()
+    return mine.exists() and mine.stat().st_mtime < lesson.stat().st_mtime
 
 
 def lab_command(no_browser=False, port=None):
@@ -235,9 +243,9 @@ def lab_environment():
     return dict(environment(), JUPYTER_CONFIG_PATH=os.pathsep.join(paths))
 
 
-def serve(command, env):
-    """Runs JupyterLab to its end; the Ctrl+C that reaches this process has reached it as well."""
-    server = subprocess.Popen(command, cwd=str(ROOT), env=env)
+def serve(command, env, folder=ROOT):
+    """Runs it in `folder` to its end; the Ctrl+C that reaches this process has reached it too."""
+    server = subprocess.Popen(command, cwd=str(folder), env=env)
     try:
         return server.wait()
     except KeyboardInterrupt:
@@ -245,7 +253,7 @@ def serve(command, env):
 
 
 def end(server):
-    """Gives JupyterLab the time to stop its kernels."""
+    """Gives it the time to stop what it has started, as JupyterLab its kernels."""
     try:
         return server.wait(timeout=15)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -260,11 +268,44 @@ def checks(command):
     return lambda arguments: hand_on(["-m", "checks", command, *arguments])
 
 
+def updating(command):
+    return lambda arguments: hand_on(["-m", "checks.learner.updating", command, *arguments])
+
+
 def chat(arguments):
     """A folder is meant as it is named from where the command is given."""
     if arguments and not arguments[0].startswith("-"):
         arguments = [os.path.abspath(arguments[0]), *arguments[1:]]
     return hand_on(["-m", "checks", "chat", *arguments])
+
+
+def watch(arguments):
+    """Ends by Ctrl+C as JupyterLab does, without a word."""
+    prepare()
+    return serve(python("-m", "checks.learner.watch", *arguments), environment())
+
+
+def doctor(arguments):
+    """Makes and needs nothing: what is there is looked at by the Python that it belongs to."""
+    Parser(prog="course.py doctor", allow_abbrev=False, add_help=False).parse_args(arguments)
+    script = ROOT / "checks" / "learner" / "doctor" / "machine.py"
+    state = state_of_environment()
+    there = python()[0] if state in ("old", "pinned") else sys.executable
+    return call([sys.executable, str(script), state, there])
+
+
+def state_of_environment():
+    """One of none, broken, old (made for other pins or in another folder), pinned."""
+    if not runs("-c", ""):
+        return "broken" if VENV.exists() else "none"
+    return "pinned" if stamp() in (pins(), pins() + " dev") else "old"
+
+
+def grade(arguments):
+    """Files and folders are meant as they are named from where the command is given."""
+    prepare()
+    command = python("-P", "-m", "checks.learner.class_report", *arguments)
+    return serve(command, environment(), os.getcwd())
 
 
 def build(arguments):
@@ -290,8 +331,18 @@ COMMANDS = {
     "lab": ("[--no-browser] [--port N]", "opens the first lesson in JupyterLab", lab),
     "status": ("", "shows which exercises are done", checks("status")),
     "validate": ("[--all] [lesson ...]", "checks your notebooks in work/", checks("validate")),
+    "update": ("[--undo]", "merges newer lessons into your notebooks", updating("update")),
+    "reset": ("EXERCISE", "gives a fresh cell for one, such as D1.3", updating("reset")),
+    "restart": ("LESSON", "begins a lesson anew, such as d1", updating("restart")),
+    "watch": ("LESSON", "checks a lesson again whenever you save its notebook", watch),
     "export": ("", "writes your parts as one file, work/my_deepseek.py", checks("export")),
     "chat": ("FOLDER [--prompt TEXT] ...", "talks to a checkpoint through your parts", chat),
+    "doctor": ("", "says what this machine lacks, and how to mend it", doctor),
+    "grade": (
+        "FOLDER [--csv FILE] ...",
+        "grades a class, a folder for each learner, as a table and pages",
+        grade,
+    ),
     "test": ("[--full]", "tests the course itself; --full takes up to an hour", test),
     "audit": (
         "[lesson ...] [--seeds N]",

@@ -37,8 +37,8 @@ def course(tmp_path, monkeypatch):
         module.calls.append(command)
         return 0
 
-    def serve(command, env):
-        module.served = SimpleNamespace(command=command, env=env)
+    def serve(command, env, folder=module.ROOT):
+        module.served = SimpleNamespace(command=command, env=env, folder=folder)
         return 0
 
     monkeypatch.setattr(module, "call", call)
@@ -74,7 +74,13 @@ def test_an_unknown_command_is_named_and_the_list_shown(course, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["lab", "--nobrowser"], ["lab", "d1"], ["lab", "--port", "many"], ["test", "--ful"]],
+    [
+        ["lab", "--nobrowser"],
+        ["lab", "d1"],
+        ["lab", "--port", "many"],
+        ["test", "--ful"],
+        ["doctor", "d1"],
+    ],
 )
 def test_what_is_not_understood_is_one_sentence(course, capsys, arguments):
     assert course.run(arguments) == 1
@@ -114,6 +120,9 @@ def test_what_stops_it_from_outside_is_one_sentence(course, capsys, monkeypatch,
         (["status"], ["-m", "checks", "status"]),
         (["validate", "--all", "d1_moe"], ["-m", "checks", "validate", "--all", "d1_moe"]),
         (["audit", "d1", "--json"], ["-m", "checks", "audit", "d1", "--json"]),
+        (["update", "--undo"], ["-m", "checks.learner.updating", "update", "--undo"]),
+        (["reset", "D1.3"], ["-m", "checks.learner.updating", "reset", "D1.3"]),
+        (["restart", "d1"], ["-m", "checks.learner.updating", "restart", "d1"]),
         (["build", "--check"], ["-m", "lessons.build", "--check"]),
     ],
 )
@@ -126,6 +135,46 @@ def test_the_exit_code_of_what_was_handed_on_is_its_own(course, monkeypatch):
     course.prepare()
     monkeypatch.setattr(course, "call", lambda command: 3)
     assert course.run(["validate"]) == 3
+
+
+# watch and doctor
+
+
+def test_watch_is_handed_on_and_ends_by_ctrl_c_as_the_lab_does(course):
+    assert course.run(["watch", "d1"]) == 0
+    assert course.served.command == course.python("-m", "checks.learner.watch", "d1")
+    assert course.served.env["PYTHONUTF8"] == "1"
+    assert len(pip_calls(course)) == 1
+
+
+def doctored(course):
+    """What doctor says of the environment, and the Python that it asks about the packages."""
+    assert course.run(["doctor"]) == 0
+    here, script, *said = course.calls[-1]
+    assert here == sys.executable
+    assert script == str(course.ROOT / "checks" / "learner" / "doctor" / "machine.py")
+    return said
+
+
+def test_doctor_makes_nothing_where_nothing_is(course):
+    assert doctored(course) == ["none", sys.executable]
+    assert len(course.calls) == 1
+    assert not course.VENV.exists()
+
+
+def test_doctor_knows_an_environment_that_is_made_old_or_broken(course, monkeypatch):
+    course.prepare(dev=True)
+    assert doctored(course) == ["pinned", course.python()[0]]
+    with (course.ROOT / "requirements.txt").open("a", encoding="utf-8") as file:
+        file.write("six==1.17.0\n")
+    assert doctored(course) == ["old", course.python()[0]]
+    monkeypatch.setattr(course, "runs", lambda *arguments: False)
+    assert doctored(course) == ["broken", sys.executable]
+
+
+def test_the_exit_code_of_the_doctor_is_its_own(course, monkeypatch):
+    monkeypatch.setattr(course, "call", lambda command: 1)
+    assert course.run(["doctor"]) == 1
 
 
 # The environment
@@ -240,8 +289,18 @@ def test_missing_notebooks_are_copied_and_others_never_touched(course, capsys):
     assert [path.name for path in base.iterdir()] == ["d2_deepseek_moe.ipynb"]
     assert (base / "d2_deepseek_moe.ipynb").read_bytes() == b"the lesson d2_deepseek_moe"
     assert capsys.readouterr().out.splitlines() == [
-        "work/d1_moe.ipynb is kept as it is; notebooks/d1_moe.ipynb is newer."
+        "There is a newer d1_moe.ipynb: python3 course.py update merges it into yours."
     ]
+
+
+def test_a_lesson_is_newer_where_it_is_not_what_was_copied(course, capsys):
+    course.copy_notebooks()
+    os.utime(course.ROOT / "work" / "d1_moe.ipynb", (1, 1))
+    course.copy_notebooks()
+    assert capsys.readouterr().out == ""
+    (course.ROOT / "notebooks" / "d2_deepseek_moe.ipynb").write_bytes(b"a newer lesson")
+    course.copy_notebooks()
+    assert capsys.readouterr().out.startswith("There is a newer d2_deepseek_moe.ipynb: ")
 
 
 def test_a_copy_that_breaks_off_leaves_no_half_notebook(course, monkeypatch):
@@ -325,3 +384,19 @@ def test_ctrl_c_waits_for_jupyterlab_to_end(tmp_path, monkeypatch):
     assert course.serve([sys.executable, "-c", ""], dict(os.environ)) == 0
     assert waits[0] is None
     assert waits[1] is not None
+
+
+# grade
+
+
+def test_a_class_is_graded_from_where_the_command_is_given(course, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert course.run(["grade", "class", "--csv", "a.csv"]) == 0
+    module = course.served.command[1:4]
+    assert module == [
+        "-P",
+        "-m",
+        "checks.learner.class_report",
+    ]  # no file of the folder is imported
+    assert course.served.command[4:] == ["class", "--csv", "a.csv"]
+    assert course.served.folder == str(tmp_path)

@@ -1,0 +1,1 @@
+"""The learner's notebooks brought up to date, or begun anew, with a backup of what was there."""
