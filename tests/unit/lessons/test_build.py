@@ -60,7 +60,8 @@ def course(tmp_path):
     files = {
         "lessons/d1_tiny.py": LESSON,
         "solutions/d1_tiny.py": SOLUTION,
-        "requirements.txt": "numpy\n",
+        "requirements.txt": "numpy==2.4.6\nnbval==0.11.0\n-e .\n",
+        "pyproject.toml": '[project.urls]\nHomepage = "https://example.org/us/tiny"\n',
     }
     for name, text in files.items():
         path = tmp_path / name
