@@ -1,4 +1,4 @@
-"""Makes `notebooks/` and `solutions/*.ipynb` from the lessons: `python -m lessons.build`."""
+"""Makes `notebooks/`, `colab/` and `solutions/*.ipynb`: `python -m lessons.build`."""
 
 import argparse
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from lessons.execute import execute
-from lessons.freshness import digest, stale_learner, stale_solved, stale_studies, stems
-from lessons.notebooks import as_text, learner_notebook, solved_notebook, write
+from lessons.freshness import LEARNERS, digest, stale_learner, stale_solved, stale_studies, stems
+from lessons.notebooks import as_text, solved_notebook, write
 from lessons.percent import LessonError, read_lesson
 from lessons.sections import seconds_by_section
 
@@ -18,8 +18,9 @@ MAX_BYTES = 2_000_000
 
 
 def build_learner(root: Path, stem: str) -> None:
-    """`notebooks/<stem>.ipynb` is what the lesson makes."""
-    write(learner_notebook(root, stem), root / "notebooks" / f"{stem}.ipynb")
+    """`notebooks/<stem>.ipynb` and `colab/<stem>.ipynb` are what the lesson makes."""
+    for folder, make in LEARNERS.items():
+        write(make(root, stem), root / folder / f"{stem}.ipynb")
 
 
 def build_solved(root: Path, stem: str) -> None:
@@ -59,8 +60,8 @@ def check(root: Path, chosen: list[str]) -> list[str]:
     lines = []
     for stem in chosen:
         lines += _of_other_sources(root, stem)
-        if stale_learner(root, stem):
-            made = f"notebooks/{stem}.ipynb is not what lessons/{stem}.py makes"
+        for folder in stale_learner(root, stem):
+            made = f"{folder}/{stem}.ipynb is not what lessons/{stem}.py makes"
             lines.append(f"{made}: run python -m lessons.build --stubs {stem}")
         if why := stale_solved(root, stem):
             lines.append(f"solutions/{stem}.ipynb {why}: run python -m lessons.build {stem}")

@@ -7,8 +7,12 @@ import nbformat
 from nbformat import NotebookNode
 
 from lessons import closure
+from lessons.colab import colab_notebook
 from lessons.notebooks import as_text, learner_notebook, solved_notebook
 from lessons.stored_studies import is_stale, read_by
+
+# What learners get, by folder: to run at home, and in Google Colab.
+LEARNERS = {"notebooks": learner_notebook, "colab": colab_notebook}
 
 
 def digest(root: Path, stem: str) -> str:
@@ -46,13 +50,17 @@ def stale_studies(root: Path, stem: str) -> list[str]:
     return [path.stem for path in read_by(root, stem) if is_stale(path.stem, root)]
 
 
-def stale_learner(root: Path, stem: str) -> bool:
-    """Whether `notebooks/<stem>.ipynb` is not what its lesson makes now."""
-    wanted = as_text(learner_notebook(root, stem))
+def stale_learner(root: Path, stem: str) -> list[str]:
+    """The folders whose `<stem>.ipynb` is not what its lesson makes now."""
+    made = {folder: as_text(make(root, stem)) for folder, make in LEARNERS.items()}
+    return [folder for folder, text in made.items() if _text(root / folder, stem) != text]
+
+
+def _text(folder: Path, stem: str) -> str:
     try:
-        return (root / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8") != wanted
+        return (folder / f"{stem}.ipynb").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return True
+        return ""
 
 
 def stale_solved(root: Path, stem: str) -> str | None:

@@ -19,6 +19,17 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 
+# nbgrader's, of a check: a test that it restores and grades. An exercise has none: nbgrader would
+# empty the whole cell, and the halves of a split one would be two of the same id.
+GRADED = {
+    "grade": True,
+    "locked": True,
+    "points": 1,
+    "schema_version": 3,
+    "solution": False,
+    "task": False,
+}
+
 
 def learner_notebook(root: Path, stem: str) -> NotebookNode:
     """The notebook a learner gets: fences emptied, `solution-only` cells left out."""
@@ -45,16 +56,17 @@ def _notebook(root: Path, cells: list[Cell], fill: Callable[[str], str]) -> Note
 
 def _node(root: Path, cell: Cell, id: str, fill: Callable[[str], str]) -> NotebookNode:
     if cell.kind == "markdown":
-        return new_markdown_cell(cell.source, id=id, metadata=_metadata(cell))
+        return new_markdown_cell(cell.source, id=id, metadata=_metadata(cell, id))
     source = made_of(root, cell, fill) if "exercise" in cell.tags else cell.source
-    return new_code_cell(source, id=id, metadata=_metadata(cell))
+    return new_code_cell(source, id=id, metadata=_metadata(cell, id))
 
 
-def _metadata(cell: Cell) -> dict:
+def _metadata(cell: Cell, id: str) -> dict:
     named = {
         "tags": list(cell.tags),
         "exercise": cell.exercise,
         "jupyter": dict(FOLDED) if cell.folded else None,
+        "nbgrader": {**GRADED, "grade_id": id} if "check" in cell.tags else None,
     }
     return {key: value for key, value in named.items() if value}
 

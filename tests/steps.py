@@ -1,8 +1,8 @@
 """The steps of `course.py test`, two at a time; the summary says which failed and the minutes.
 
-`--full` judges everything and runs seed studies, trainings on several processes and the browser as
-well; without it, audit, checks, oracle and notebooks are judged only of lessons whose sources
-changed since they last were.
+`--full` judges everything and runs seed studies, trainings on several processes, a lesson without
+network and the browser as well; without it, audit, checks, oracle and notebooks are judged only of
+lessons whose sources changed since they last were.
 """
 
 import os
@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))  # run as a script by course.py
 from lessons.freshness import stems  # noqa: E402
 from tests import judged  # noqa: E402
 from tests.chromium import has_chromium  # noqa: E402
+from tests.namespaces import has_namespaces  # noqa: E402
 
 AT_ONCE = 2
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MKL_NUM_THREADS": "1"}
@@ -105,6 +106,7 @@ def full_steps() -> list[Step]:
     return [
         *(Step(f"study {name}", ("pytest", "-q", path)) for name, path in named),
         Step("processes", ("pytest", "-q", "tests/processes")),
+        Step("offline", ("pytest", "-q", "tests/offline"), has_namespaces),
         Step("browser", ("pytest", "-q", "tests/browser"), has_chromium),
     ]
 
@@ -119,6 +121,7 @@ LONGEST = [
     "audit d4",
     "browser",
     "processes",
+    "offline",
     "audit d3",
     "nbval",
     "checks",

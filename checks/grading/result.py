@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from checks.learner_files import under_nbgrader
+
 Built = Any  # what an answer makes or returns: anything, until a stage has looked at it
 State = Literal["passed", "unwritten", "wrong", "raised", "stopped", "borrowed"]
 
@@ -44,6 +46,10 @@ class CheckResult:
         word = "borrowed from the reference, and it passes" if self.borrowed else "passed"
         head = f"✓ {self.exercise} {self.name}: {word} ({self.cases} cases per stage)"
         return "\n".join([head, *(f"  ✓ {stage}" for stage in self.stages)])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython shows as text: `repr`, and to nbgrader the points."""
+        printer.text(str(under_nbgrader.POINTS) if under_nbgrader.is_grading() else repr(self))
 
     @property
     def borrowed(self) -> bool:

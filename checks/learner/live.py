@@ -100,7 +100,7 @@ class LiveTraffic:
 
     def _image(self) -> Image:
         png = self._frame.png(self._steps, self._losses, self._loads)
-        return Image(png, alt=self._frame.alternative)
+        return Image(png, metadata={"alt": self._frame.alternative})
 
     def __repr__(self) -> str:
         return f"LiveTraffic: {self._frame.alternative}"

@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 import checks
 from checks.grading.check import Check
 from checks.grading.result import BOLD, RED, State
+from checks.learner import job_summary
 from checks.learner.dead_kernel import DIED
 from checks.learner_files import paths, progress
 from checks.learner_files.answers import Answer, answers, definitions
@@ -38,20 +39,23 @@ def validate(lessons: Sequence[str], *, everything: bool = False) -> int:
         print(lesson)
         try:
             cells = read(paths.WORK / f"{lesson}.ipynb")
-            failed += _run_all(lesson, cells) if everything else _grade(lesson, cells)
+            lines, wrong = _run_all(lesson, cells) if everything else _grade(lesson, cells)
         except UnreadableNotebook as error:
-            print(f"  {error}.")
-            failed += 1
+            lines, wrong = [f"{error}."], 1
+        for line in lines:
+            print(f"  {line}")
+        job_summary.add(lesson, lines)
+        failed += wrong
     return 1 if failed else 0
 
 
-def _run_all(lesson: str, cells: list[CodeCell]) -> int:
-    """Runs all cells and prints a line for each check and each failure; how many failed."""
-    return sum(map(_told, cells, _failures(lesson, cells)))
+def _run_all(lesson: str, cells: list[CodeCell]) -> tuple[list[str], int]:
+    """Runs all cells: a line for each check and each failure, and how many failed."""
+    return _told(cells, _failures(lesson, cells))
 
 
-def _grade(lesson: str, cells: list[CodeCell]) -> int:
-    """Runs what decides, prints a line for each exercise and writes the board; how many failed.
+def _grade(lesson: str, cells: list[CodeCell]) -> tuple[list[str], int]:
+    """Runs what decides and writes the board: a line for each exercise, and how many failed.
 
     A check runs as the lesson has it, even if its cell was changed, and after all definitions: the
     last one counts.
@@ -63,14 +67,14 @@ def _grade(lesson: str, cells: list[CodeCell]) -> int:
         )
     graded = checks.LESSONS[lesson]
     found = answers(cells, {check.id: check.name for check in graded})
-    for exercise, answer in found.items():
-        print(f"  {exercise}: {answer.choice}\n" if answer.choice else "", end="")
+    chosen = [f"{exercise}: {answer.choice}" for exercise, answer in found.items() if answer.choice]
     run = [*_defining(cells, found), *map(_check_cell, graded)]
     failures = _failures(lesson, run)
     for check, failure in zip(graded, failures[-len(graded) :], strict=True):
         if check.id in found and failure not in (DIED, NOT_RUN):
             progress.record_saved(check.id, _state(failure), found[check.id].code)
-    return sum(map(_told, run, failures))
+    lines, wrong = _told(run, failures)
+    return [*chosen, *lines], wrong
 
 
 def _defining(cells: list[CodeCell], found: Mapping[str, Answer]) -> list[CodeCell]:
@@ -95,11 +99,11 @@ def _check_cell(check: Check) -> CodeCell:
     return CodeCell(f"import checks\nchecks.CHECKS[{check.id!r}]({check.name})", "check", check.id)
 
 
-def _told(cell: CodeCell, failure: str) -> bool:
-    """Whether the cell failed; prints a line for a check and for a failure."""
-    if cell.role == "check" or failure:
-        print(f"  {_line(cell, failure)}")
-    return bool(failure)
+def _told(cells: list[CodeCell], failures: list[str]) -> tuple[list[str], int]:
+    """A line for each check and each failure, and how many cells failed."""
+    both = list(zip(cells, failures, strict=True))
+    lines = [_line(cell, failure) for cell, failure in both if cell.role == "check" or failure]
+    return lines, sum(bool(failure) for failure in failures)
 
 
 def _failures(lesson: str, cells: list[CodeCell]) -> list[str]:

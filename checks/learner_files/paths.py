@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import helpers
+from checks.learner_files import under_nbgrader
 
 ROOT = Path(helpers.__file__).resolve().parent.parent
-WORK = ROOT / "work"
+WORK = Path.cwd() if under_nbgrader.is_grading() else ROOT / "work"
 CHECKS = ROOT / "checks"
 BANK = CHECKS / "audit" / "bank"  # the answers that the checks are audited with
 

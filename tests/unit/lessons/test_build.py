@@ -11,7 +11,7 @@ from lessons import stored_studies
 from lessons.build import MAX_BYTES, main, stems
 from lessons.execute import execute
 from lessons.freshness import digest
-from lessons.notebooks import as_text, learner_notebook, solved_notebook
+from lessons.notebooks import GRADED, as_text, learner_notebook, solved_notebook
 from lessons.percent import LessonError
 from tests.conftest import snapshot
 
@@ -60,7 +60,8 @@ def course(tmp_path):
     files = {
         "lessons/d1_tiny.py": LESSON,
         "solutions/d1_tiny.py": SOLUTION,
-        "requirements.txt": "numpy\n",
+        "requirements.txt": "numpy==2.4.6\nnbval==0.11.0\n-e .\n",
+        "pyproject.toml": '[project.urls]\nHomepage = "https://example.org/us/tiny"\n',
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -200,7 +201,11 @@ def test_the_notebooks_differ_in_the_exercise_only(course):
     assert differing == ["exercise-D1-1"]
     assert [cell.metadata for cell in mine.cells[2:4]] == [
         {"tags": ["exercise"], "exercise": "D1.1"},
-        {"tags": ["check"], "exercise": "D1.1"},
+        {
+            "tags": ["check"],
+            "exercise": "D1.1",
+            "nbgrader": {**GRADED, "grade_id": "check-D1-1"},
+        },
     ]
     assert mine.cells[3].source == "check_double(double)\n# check_double.hint()"
 
@@ -252,7 +257,7 @@ def test_a_build_executes_once_and_keeps_the_last_state_of_a_bar(course):
     assert shown == ["True", "step 2", "same"]
     assert set(notebook.metadata) == {"kernelspec", "language_info", "course"}
     assert notebook.metadata.language_info == {"name": "python"}
-    assert all(set(cell.metadata) <= {"tags", "exercise"} for cell in notebook.cells)
+    assert all(set(cell.metadata) <= {"tags", "exercise", "nbgrader"} for cell in notebook.cells)
     assert main(["--check"], course) == 0
     written = path.stat().st_mtime_ns
     assert main(["d1_tiny"], course) == 0
