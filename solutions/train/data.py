@@ -11,7 +11,7 @@ from helpers.data.corpus import train_tokenizer
 from helpers.data.story_batches import StoryBatches
 from helpers.data.story_rows import StoryRows
 from helpers.data.token_file import TokenWindows, write_tokens
-from solutions.train.loop import Batches
+from helpers.training_loops.loop import Batches
 
 SAMPLE = 1 << 24  # characters of each text that the tokenizer learns from
 HELD_OUT = 64  # stories of which the loss is told
