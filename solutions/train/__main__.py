@@ -47,7 +47,7 @@ def _parts(chosen: Namespace, say: Callable[..., None]) -> dict[str, Any]:
     from checks.learner import parts_to_train  # what judges needs more than torch
 
     parts, told = parts_to_train.learners()
-    say(told)
+    say(told, flush=True)
     return parts
 
 
