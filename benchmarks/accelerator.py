@@ -17,7 +17,8 @@ from helpers.measuring.decode_steps import StepSizes, copy_bandwidth
 from helpers.measuring.story_measures import held_out, sample_stories, story_scores
 from helpers.measuring.timing import median_milliseconds
 from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.training_loops.story_run import StoryRun, Train
+from helpers.training_loops.loop import Train
+from helpers.training_loops.story_run import StoryRun
 from solutions.d4_deepseek import DeepSeek, generate, train
 
 STEPS = 800

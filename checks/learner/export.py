@@ -35,7 +35,19 @@ HELPERS = {
         "can_absorb",
         "attended_in_blocks",
     ),
+    "helpers.model.device": ("device_of",),
+    "helpers.data.corpus": ("END_OF_TEXT", "SMALLEST_VOCABULARY", "train_tokenizer"),
+    "helpers.data.shuffled": ("Shuffled",),
+    "helpers.data.token_file": ("TokenWindows",),
     "helpers.training_loops.optimiser": ("optimiser_and_schedule", "warm_up_then_decay"),
+    "helpers.training_loops.loop": (
+        "ANNEALED",
+        "Batch",
+        "BiasStep",
+        "Train",
+        "Batches",
+        "TrainingLoop",
+    ),
 }
 MAIN = "checks.learner.export_main"  # what the file does when it is run
 PARTS = {
@@ -81,8 +93,10 @@ HEAD = '''\
 """
 
 import argparse
+import hashlib
 import json
 import math
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -106,7 +120,7 @@ class Shape:
         return Tensor
 
 
-Bool = Complex = Float = Int = Shape
+Bool = Complex = Float = Int = Integer = Shape
 '''
 
 

@@ -3,34 +3,23 @@
 """The end of `my_deepseek.py`: it trains a model on a text file, saves it, and writes with it.
 
 It is appended to the code of the model, whose names it uses: DeepSeek, DeepSeekConfig, train,
-generate, load_cv, expert_load, layers_of, masked_loss, optimiser_and_schedule, SIZES.
+generate, load_cv, expert_load, layers_of, masked_loss, TrainingLoop, TokenWindows, train_tokenizer,
+device_of, SIZES.
 """
 
 import argparse
 import json
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
-LENGTH, ROWS = 128, 16  # tokens per row and rows per batch
+LENGTH, ROWS, VOCABULARY = 128, 16, 1024  # tokens per row, rows per batch, different tokens
 FILES = {"weights": "model.safetensors", "sizes": "sizes.json", "tokenizer": "tokenizer.json"}
-
-
-def make_tokenizer(text, vocab_size=1024):
-    """A byte-level BPE tokenizer trained on `text`."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator([text], trainer)
-    return tokenizer
 
 
 def read_and_split(path):
@@ -39,7 +28,7 @@ def read_and_split(path):
         sys.exit(f"There is no file {path}.")
     text = path.read_text(encoding="utf-8", errors="replace")
     cut = len(text) * 9 // 10
-    tokenizer = make_tokenizer(text[:cut])
+    tokenizer = train_tokenizer([text[:cut]], VOCABULARY)
     parts = [torch.tensor(tokenizer.encode(t).ids) for t in (text[:cut], text[cut:])]
     for ids, name in zip(parts, ("first nine tenths", "last tenth"), strict=True):
         if len(ids) <= LENGTH:
@@ -50,23 +39,18 @@ def read_and_split(path):
     return tokenizer, *parts
 
 
-def windows(ids, starts):
-    """Rows of LENGTH + 1 tokens, and that all of them are real."""
-    rows = torch.stack([ids[start : start + LENGTH + 1] for start in starts])
-    return rows, torch.ones_like(rows, dtype=torch.bool)
+def windows(ids, seed):
+    """Batches of ROWS windows of `ids`, or of as many as there are."""
+    return TokenWindows(ids, LENGTH, min(ROWS, (len(ids) - 1) // LENGTH), seed)
 
 
-def train_on(model, ids, held, steps, device):
-    """Trains `model` on random windows of `ids`, and tells ten times how it does on `held`."""
-    optimizer, schedule = optimiser_and_schedule(model, 2e-3, steps)
+def train_on(model, ids, held, steps, seed):
+    """Trains `model` on windows of `ids`, and tells ten times how it does on `held`."""
+    loop = TrainingLoop(model, windows(ids, seed), steps)
     for step in range(1, steps + 1):
-        starts = torch.randint(len(ids) - LENGTH, (ROWS,)).tolist()
-        batch = [part.to(device) for part in windows(ids, starts)]
-        bias_step = 0.01 * min(1.0, (steps - step) / (0.3 * steps))
-        (loss,) = train(model, [batch], optimizer, lambda by=bias_step: by)
-        schedule.step()
+        (loss,) = loop.step(train)
         if step % max(1, steps // 10) == 0 or step == steps:
-            held_loss, cv = measured(model, held, device)
+            held_loss, cv = measured(model, held)
             print(
                 f"step {step} of {steps}: loss {loss:.3f}, held out {held_loss:.3f} nats per "
                 f"token, CV of the busiest layer {cv:.2f}",
@@ -75,11 +59,10 @@ def train_on(model, ids, held, steps, device):
 
 
 @torch.no_grad()
-def measured(model, held, device):
+def measured(model, held):
     """The loss on windows of `held`, and the largest CV of the experts' load there."""
-    count = min(ROWS, len(held) // (LENGTH + 1)) or 1
-    starts = [i * (len(held) - LENGTH - 1) // count for i in range(count)]
-    rows, real = (part.to(device) for part in windows(held, starts))
+    where = device_of(model)
+    rows, real = (part.to(where) for part in windows(held, 0).batch(0))
     loss = masked_loss(model(rows[:, :-1]), rows[:, 1:], real[:, 1:])
     layers = layers_of(model)
     cvs = [load_cv(expert_load(layer.last_experts, len(layer.experts))) for layer in layers]
@@ -93,6 +76,7 @@ def save(folder, model, tokenizer):
     save_file(weights, folder / FILES["weights"])
     sizes = {name: value for name, value in asdict(model.config).items() if value is not None}
     (folder / FILES["sizes"]).write_text(json.dumps(sizes, indent=2), encoding="utf-8")
+    shutil.copymode(folder / FILES["sizes"], folder / FILES["weights"])  # for others to read, too
     tokenizer.save(str(folder / FILES["tokenizer"]))
 
 
@@ -162,7 +146,7 @@ def main(words=None):
         tokenizer, ids, held = read_and_split(chosen.text)
         config = DeepSeekConfig(vocab_size=tokenizer.get_vocab_size(), **SIZES)
         model = DeepSeek(config).to(chosen.device)
-        train_on(model, ids, held, chosen.steps, chosen.device)
+        train_on(model, ids, held, chosen.steps, chosen.seed)
     if chosen.save:
         save(chosen.save, model, tokenizer)
     prompt = torch.tensor([tokenizer.encode(chosen.prompt).ids], device=chosen.device)

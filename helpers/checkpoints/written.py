@@ -1,6 +1,7 @@
 """A model of ours as a folder in the layout of released checkpoints, which transformers opens."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def write_folder(
     on_host = {name: weight.cpu() for name, weight in named.items()}
     save_file(on_host, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors lets only the owner read
 
 
 def _whole(tokenizer: Tokenizer, end: str | None) -> PreTrainedTokenizerFast:

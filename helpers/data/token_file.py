@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -47,25 +47,31 @@ def _pieces(path: Path) -> Iterator[str]:
             yield piece + file.readline()
 
 
+def read_tokens(path: Path) -> Integer[Tensor, " tokens"]:
+    """The tokens that `write_tokens` wrote, mapped: only what is looked at is read."""
+    size = path.stat().st_size // torch.uint32.itemsize
+    return torch.from_file(str(path), size=size, dtype=torch.uint32)
+
+
 class TokenWindows:
-    """Batches of windows over a file of tokens; which rows a batch has depends on its step alone.
+    """Batches of windows of `tokens`; which rows a batch has depends on its step alone.
 
     A window is L + 1 tokens, the first of them the last of the window before. Each pass over the
-    file has an order of its own, by `seed`; nothing but the windows of a batch is read. `share` is
-    the part of the file that they are taken from, such as (0.9, 1.0) for its last tenth.
+    tokens has an order of its own, by `seed`; nothing but the windows of a batch is read. `share`
+    is the part that they are taken from, such as (0.9, 1.0) for the last tenth.
     """
 
     def __init__(
         self,
-        path: Path,
+        tokens: Integer[Tensor, " tokens"],
         length: int,
         batch: int,
         seed: int,
         share: tuple[float, float] = (0.0, 1.0),
     ):
-        self.tokens = np.memmap(path, dtype=KIND, mode="r")
+        self.tokens = tokens
         self.length, self.batch_size, self.seed = length, batch, seed
-        windows = (len(self.tokens) - 1) // length
+        windows = (len(tokens) - 1) // length
         self.first, end = (int(part * windows) for part in share)
         self.count = end - self.first
         if self.count < batch:
@@ -87,4 +93,4 @@ class TokenWindows:
         turn, place = divmod(i, self.count)
         window = self.first + Shuffled(self.count, self.seed + turn)[place]
         start = window * self.length
-        return torch.from_numpy(self.tokens[start : start + self.length + 1].astype(np.int64))
+        return self.tokens[start : start + self.length + 1].long()

@@ -13,17 +13,9 @@ from typing import Any
 
 import torch
 
-from helpers.data.corpus import END_OF_TEXT
-from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.training_loops.optimiser import optimiser_and_schedule
-from solutions.d4_deepseek import DeepSeek
-from solutions.train import arguments, checkpoints, data
-from solutions.train.local_experts import keep_local_experts
-from solutions.train.loop import train
-from solutions.train.parts import learners_parts, reference_parts
+from solutions.train import arguments, training
+from solutions.train.parts import reference_parts
 from solutions.train.processes import Processes, processes
-from solutions.train.sharding import shard
-from solutions.train.telling import Telling
 
 
 def main(words: list[str] | None = None) -> int:
@@ -41,49 +33,22 @@ def main(words: list[str] | None = None) -> int:
 
 
 def run(chosen: Namespace, group: Processes) -> None:
-    """Trains from the newest checkpoint in the folder on, and writes the model at the end."""
-    say = print if group.rank == 0 else _silent
+    """Says whose parts it trains, and trains them."""
     if chosen.batch < group.count:
         raise ValueError(f"--batch must be at least the {group.count} processes")
-    read, parts = data.read(chosen), _parts(chosen, say)
-    config = DeepSeekConfig(vocab_size=read.tokenizer.get_vocab_size(), **chosen.sizes)
-    torch.manual_seed(chosen.seed)
-    model = parts["DeepSeek"](config).to(group.device)
-    say(f"{sum(p.numel() for p in model.parameters()):,} parameters on {_grid(group)}")
-    keep_local_experts(model, group.experts.get_group(), parts)
-    shard(model, group, arguments.DTYPES[chosen.dtype])
-    optimizer, schedule = optimiser_and_schedule(model, chosen.lr, chosen.steps)
-    begin = checkpoints.resume(chosen.folder, model, optimizer)
-    schedule.load_state_dict({**schedule.state_dict(), "last_epoch": begin})
-    if begin:
-        say(f"goes on after step {begin}")
-    telling = Telling(chosen, group, model, optimizer, read, say)
-    steps = range(begin, chosen.steps)
-    train(model, optimizer, schedule, read.batches, steps, chosen.bias, group, parts, telling.after)
-    if group.rank == 0:
-        write(chosen, config, read)
-    say(f"the model is in {chosen.folder / 'model'}")
-
-
-def write(chosen: Namespace, config: DeepSeekConfig, read: data.Data) -> None:
-    """FOLDER/model holds the trained model, with its tokenizer, as transformers opens it."""
-    model = DeepSeek(config)
-    checkpoints.load_weights(chosen.folder, model)
-    model.to_hf(chosen.folder / "model", tokenizer=read.tokenizer, end_of_text=END_OF_TEXT)
+    say = print if group.rank == 0 else _silent
+    training.run(chosen, group, _parts(chosen, say), say)
 
 
 def _parts(chosen: Namespace, say: Callable[..., None]) -> dict[str, Any]:
     if chosen.parts == "reference":
         say("every part is the reference's")
         return reference_parts()
-    parts, own = learners_parts()
-    say(f"your own parts: {', '.join(own)}" if own else "every part is the reference's, none yours")
+    from checks.learner import parts_to_train  # what judges needs more than torch
+
+    parts, told = parts_to_train.learners()
+    say(told, flush=True)
     return parts
-
-
-def _grid(group: Processes) -> str:
-    sizes = f"{group.copies.size()} x {group.experts.size()}"
-    return f"{group.count} processes: {sizes}, copies by shares of the experts"
 
 
 def _silent(*words: object, flush: bool = False) -> None:

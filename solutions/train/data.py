@@ -10,8 +10,8 @@ from torch import distributed as dist
 from helpers.data.corpus import train_tokenizer
 from helpers.data.story_batches import StoryBatches
 from helpers.data.story_rows import StoryRows
-from helpers.data.token_file import TokenWindows, write_tokens
-from solutions.train.loop import Batches
+from helpers.data.token_file import TokenWindows, read_tokens, write_tokens
+from helpers.training_loops.loop import Batches
 
 SAMPLE = 1 << 24  # characters of each text that the tokenizer learns from
 HELD_OUT = 64  # stories of which the loss is told
@@ -48,10 +48,11 @@ def _of_text(chosen: Namespace) -> Data:
         tokenizer.save(str(chosen.folder / "tokenizer.json"))
         write_tokens(chosen.text, tokenizer, tokens)
     dist.barrier()
+    ids = read_tokens(tokens)
     return Data(
         Tokenizer.from_file(str(chosen.folder / "tokenizer.json")),
-        TokenWindows(tokens, chosen.length, chosen.batch, chosen.seed, (0.0, 0.95)),
-        TokenWindows(tokens, chosen.length, 4 * dist.get_world_size(), 0, (0.95, 1.0)),
+        TokenWindows(ids, chosen.length, chosen.batch, chosen.seed, (0.0, 0.95)),
+        TokenWindows(ids, chosen.length, 4 * dist.get_world_size(), 0, (0.95, 1.0)),
     )
 
 

@@ -7,14 +7,14 @@ import torch
 from helpers.data.story_batches import StoryBatches
 from helpers.data.story_rows import StoryRows
 from helpers.model.deepseek_config import DeepSeekConfig
-from helpers.training_loops.optimiser import optimiser_and_schedule
+from helpers.training_loops.loop import TrainingLoop
 from solutions import d4_deepseek
 from solutions.train import checkpoints
 from solutions.train.local_experts import keep_local_experts
-from solutions.train.loop import Report, train
 from solutions.train.parts import reference_parts
 from solutions.train.processes import processes
 from solutions.train.sharding import shard
+from solutions.train.together import Together
 
 STEPS, BIAS, LR, BATCH = 20, 0.01, 3e-3, 6  # a batch that four processes cannot share evenly
 
@@ -30,19 +30,16 @@ def model(vocabulary: int) -> d4_deepseek.DeepSeek:
     return d4_deepseek.DeepSeek(DeepSeekConfig(vocab_size=vocabulary, **sizes, **experts))
 
 
+def loop(made: d4_deepseek.DeepSeek, stories: StoryRows) -> TrainingLoop:
+    return TrainingLoop(made, StoryBatches(stories.ids, stories.real, BATCH, 0), STEPS, LR, BIAS)
+
+
 def by_the_lesson() -> tuple[list[float], list[float]]:
     """The losses of D4.3b's `train` in one process, and the first layer's bias at the end."""
     stories = rows()
     made = model(stories.vocab_size)
-    batches = StoryBatches(stories.ids, stories.real, BATCH, 0)
-    optimizer, schedule = optimiser_and_schedule(made, LR, STEPS)
-    losses = []
-    for step in range(STEPS):
-        moved = BIAS * min(1.0, (STEPS - 1 - step) / (0.3 * STEPS))
-        losses += d4_deepseek.train(
-            made, [batches.batch(step)], optimizer, lambda moved=moved: moved
-        )
-        schedule.step()
+    alone = loop(made, stories)
+    losses = [loss for _ in range(STEPS) for loss in alone.step(d4_deepseek.train)]
     return losses, made.blocks[0].ffn.router.bias.tolist()
 
 
@@ -57,16 +54,11 @@ def by_processes(
         parts = reference_parts()
         keep_local_experts(made, group.experts.get_group(), parts)
         shard(made, group, torch.float32)
-        optimizer, schedule = optimiser_and_schedule(made, LR, STEPS)
-        begin = checkpoints.resume(folder, made, optimizer)
-        schedule.load_state_dict({**schedule.state_dict(), "last_epoch": begin})
-
-        def after_step(report: Report) -> None:
-            losses.append(report.loss)
-            if report.step + 1 == stop:
-                checkpoints.save(folder, stop, made, optimizer)
-
-        batches = StoryBatches(stories.ids, stories.real, BATCH, 0)
-        steps = range(begin, STEPS)
-        train(made, optimizer, schedule, batches, steps, BIAS, group, parts, after_step)
+        training, together = loop(made, stories), Together(group, parts)
+        training.go_on_after(checkpoints.resume(folder, made, training.optimizer))
+        begin = training.done
+        while training.done < STEPS:
+            losses += training.step(together)
+            if training.done == stop:
+                checkpoints.save(folder, stop, made, training.optimizer)
         return begin, losses, made.blocks[0].ffn.router.bias.tolist()

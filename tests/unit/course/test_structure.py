@@ -35,6 +35,7 @@ LAYERS = [
     "checks.audit",
     "checks.audit.bank",
     "checks.__main__",
+    "solutions.train.__main__",  # the command, which may train a learner's parts
     "lessons",
     "benchmarks",
 ]

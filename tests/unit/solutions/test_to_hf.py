@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from helpers.checkpoints.weight_files import WEIGHTS
 from helpers.data.corpus import END_OF_TEXT, train_tokenizer
 from helpers.model.deepseek_config import DeepSeekConfig
 from helpers.model.yarn import Yarn
@@ -87,6 +88,12 @@ def test_what_no_class_computes_is_refused_and_nothing_written(title: str, tmp_p
     with pytest.raises(ValueError, match=rf"^{sentence}"):
         DeepSeek(replace(CONFIG, **changes)).to_hf(tmp_path / "made")
     assert not (tmp_path / "made").exists()
+
+
+def test_whoever_may_read_the_configuration_may_read_the_weights(tmp_path: Path) -> None:
+    DeepSeek(CONFIG).to_hf(tmp_path)
+    modes = [(tmp_path / name).stat().st_mode for name in (WEIGHTS, "config.json")]
+    assert modes[0] == modes[1]
 
 
 def test_a_bias_that_v2_has_not_is_refused(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_a_saved_model_is_loaded_and_writes_the_same(work, tmp_path):
     again = run(path, "--load", str(tmp_path / "kept"), *words)
     assert made.returncode == again.returncode == 0, made.stderr + again.stderr
     assert made.stdout.splitlines()[3:] == again.stdout.splitlines()
+    assert len({file.stat().st_mode for file in (tmp_path / "kept").iterdir()}) == 1
 
 
 BAD = {

@@ -10,8 +10,7 @@ from helpers.data.corpus import train_tokenizer
 from helpers.data.shuffled import Shuffled
 from helpers.data.story_batches import StoryBatches
 from helpers.data.story_rows import StoryRows
-from helpers.data.token_file import KIND, TokenWindows, write_tokens
-from helpers.training_loops.story_run import StoryRun
+from helpers.data.token_file import KIND, TokenWindows, read_tokens, write_tokens
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 64, 1000, 4097])
@@ -36,10 +35,10 @@ def test_an_index_outside_is_refused():
 
 @pytest.fixture
 def counted(tmp_path):
-    """A file of the tokens 0, 1, 2, …, 100."""
+    """The tokens 0, 1, 2, …, 100 of a file."""
     path = tmp_path / "text.tokens"
     np.arange(101, dtype=KIND).tofile(path)
-    return path
+    return read_tokens(path)
 
 
 def test_a_pass_reads_every_window_once(counted):
@@ -72,17 +71,17 @@ def test_a_text_in_pieces_is_the_text(tmp_path, monkeypatch):
     tokenizer = train_tokenizer([text.read_text(encoding="utf-8")], 300)
     monkeypatch.setattr("helpers.data.token_file.PIECE", 7)
     count = write_tokens([text, text], tokenizer, tmp_path / "text.tokens")
-    tokens = np.fromfile(tmp_path / "text.tokens", KIND)
+    tokens = read_tokens(tmp_path / "text.tokens")
     assert len(tokens) == count
     whole = tokenizer.decode(tokens.tolist(), skip_special_tokens=True)
     assert whole == text.read_text(encoding="utf-8") * 2
 
 
-def test_story_batches_are_those_of_a_run_at_any_step():
+def test_story_batches_depend_on_their_step_alone():
     rows = StoryRows.build(200, 10)
-    batches = StoryBatches(rows.ids, rows.real, 4, 3)
-    run = StoryRun(torch.nn.Linear(1, 1), rows, 20, batch=4, seed=3)
-    wanted = [run._next_batch() for _ in range(20)]
+    in_order = StoryBatches(rows.ids, rows.real, 4, 3)
+    wanted = [in_order.batch(step) for step in range(20)]
+    asked = StoryBatches(rows.ids, rows.real, 4, 3)
     for step in (0, 7, 8, 19, 2):
-        for found, own in zip(batches.batch(step), wanted[step], strict=True):
+        for found, own in zip(asked.batch(step), wanted[step], strict=True):
             assert torch.equal(found, own)
