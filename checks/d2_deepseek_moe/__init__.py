@@ -24,3 +24,5 @@ CHECKS = (
     check_control_bias,
     check_most_experts,
 )
+
+OPEN_TASKS = ()
