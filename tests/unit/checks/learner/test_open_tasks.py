@@ -7,10 +7,13 @@ import checks
 from checks import CHECKS, OPEN_TASKS
 from checks.audit.audit import stub_of
 from checks.learner.measured import SECONDS, Measure
-from checks.learner.open_tasks import d1_moe
+from checks.learner.open_tasks import d1_moe, d2_deepseek_moe
 from checks.learner_files import paths
 
-MEASURES = {"D1.O1": d1_moe.measure_dispatch}
+MEASURES = {
+    "D1.O1": d1_moe.measure_dispatch,
+    "D2.O1": d2_deepseek_moe.measure_steering,
+}
 TASKS = {check.id: check for tasks in OPEN_TASKS.values() for check in tasks}
 
 every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
@@ -100,3 +103,55 @@ def test_d1_beside_prints_a_row_for_each_answer_and_keeps_none(
         and "no figure, because fast_dispatch does not pass its check: " in second
     )
     assert list(tmp_path.iterdir()) == []
+
+
+# D2: the most even load
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Models that are not trained: who steers by what the test says of its loss and CV."""
+    found = {}
+    monkeypatch.setattr(d2_deepseek_moe, "trained", lambda steer, seed: found[steer](seed))
+    found[d2_deepseek_moe.unsteered] = lambda seed: (2.0 + seed, 1.0)
+    d2_deepseek_moe._unsteered_losses.cache_clear()
+    yield found
+    d2_deepseek_moe._unsteered_losses.cache_clear()
+
+
+def test_d2_the_figure_is_the_mean_over_seeds(no_training) -> None:
+    steer = TASKS["D2.O1"].reference_answer
+    no_training[steer] = lambda seed: (2.0 + seed, 0.1 + 0.2 * seed)
+    assert d2_deepseek_moe.measure_steering(steer).value == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("risen", "counts"), [(0.019, True), (0.022, False), (-0.3, True)])
+def test_d2_a_loss_that_rises_by_more_than_is_allowed_has_no_figure(
+    no_training, capsys, risen, counts
+) -> None:
+    steer = TASKS["D2.O1"].reference_answer
+    no_training[steer] = lambda seed: (2.0 + seed + 2 * risen * seed, 0.1)
+    assert (d2_deepseek_moe.measure_steering(steer).value is not None) == counts
+    told = f"its loss is {risen:.3f} above that of nobody steering, and 0.02 is allowed"
+    assert (told in capsys.readouterr().out) != counts
+
+
+def test_d2_a_model_is_steered_in_every_layer_and_batch(monkeypatch) -> None:
+    monkeypatch.setattr(d2_deepseek_moe, "BATCHES", 2)
+    seen = []
+
+    def steer(bias, load, batch):
+        seen.append((batch, int(load.sum())))
+        return bias
+
+    loss, cv = d2_deepseek_moe.trained(steer, 0)
+    assert seen == [(0, 2048), (0, 2048), (1, 2048), (1, 2048)]
+    assert loss > 0 and cv > 0
+
+
+def test_d2_what_the_lesson_states_is_so() -> None:
+    assert (len(d2_deepseek_moe.SEEDS), d2_deepseek_moe.BATCHES) == (2, 100)
+    assert d2_deepseek_moe.ALLOWED == 0.02
+    load = torch.tensor([0, 3, 4, 5])
+    missing = (1 - 4 * load / load.sum()).tolist()
+    assert missing == pytest.approx([1, 0, -1 / 3, -2 / 3])
