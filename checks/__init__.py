@@ -1,7 +1,8 @@
 """Autograded checks that explain: one per exercise, found by id in `CHECKS`.
 
-`CHECKS` and `LESSONS` load the lessons when they are first asked for, so that the machinery needs
-none of them and a notebook loads only its own.
+`OPEN_TASKS` has the checks of the lessons' open tasks, which no board, carrying or validation asks
+for. All of them load the lessons when they are first asked for, so that the machinery needs none of
+them and a notebook loads only its own.
 """
 
 import importlib
@@ -18,6 +19,7 @@ STEMS = ("d1_moe", "d2_deepseek_moe", "d3_mla", "d4_deepseek")
 
 LESSONS: dict[str, tuple[Check, ...]]
 CHECKS: dict[str, Check]
+OPEN_TASKS: dict[str, tuple[Check, ...]]
 
 
 @cache
@@ -30,9 +32,17 @@ def _checks() -> dict[str, Check]:
     return {check.id: check for checks in _lessons().values() for check in checks}
 
 
+@cache
+def _open_tasks() -> dict[str, tuple[Check, ...]]:
+    return {stem: importlib.import_module(f"checks.{stem}").OPEN_TASKS for stem in STEMS}
+
+
+_LOADED = {"LESSONS": _lessons, "CHECKS": _checks, "OPEN_TASKS": _open_tasks}
+
+
 def __getattr__(name: str) -> object:
-    if name in ("LESSONS", "CHECKS"):
-        return _lessons() if name == "LESSONS" else _checks()
+    if name in _LOADED:
+        return _LOADED[name]()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -44,6 +54,7 @@ def progress() -> Source:
 __all__ = [
     "CHECKS",
     "LESSONS",
+    "OPEN_TASKS",
     "STEMS",
     "Check",
     "CheckFailed",

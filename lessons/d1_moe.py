@@ -7,13 +7,16 @@
 import helpers  # before torch: its threads then sleep while they wait
 
 from functools import cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import solutions.d1_moe as reference
+import solutions.d1_open as open_reference
 from checks import predict, progress, truth
 from checks.audit.known_mistakes import known_mistakes
 from checks.d1_moe import (
@@ -21,6 +24,7 @@ from checks.d1_moe import (
     check_dropped_share,
     check_expert_array,
     check_expert_load,
+    check_fast_dispatch,
     check_load_cv,
     check_max_violation,
     check_moe_layer,
@@ -28,6 +32,7 @@ from checks.d1_moe import (
     check_sorted_dispatch,
 )
 from checks.learner.live import live_traffic
+from checks.learner.open_tasks.d1_moe import measure_dispatch
 from checks.learner.resume import resume
 from helpers.data.corpus import Corpus
 from helpers.data.facts import VOCABULARY, random_facts
@@ -961,6 +966,42 @@ truth("D1.p7", f"{next(f for f, s in zip(factors, worst) if s < 0.01)}, in the w
 # %%
 print("more room never drops more:", worst == sorted(worst, reverse=True))
 print("dropless at factor E / K:", worst[-1] == 0.0, "· at factor 1:", worst[1] == 0.0)
+
+# %% [markdown]
+# ## Open task: the fastest dispatch · {section} minutes, optional
+#
+# An open task has no one right answer: a check says whether yours is right, a measure what it achieves. It counts in no sum, and nothing later needs it.
+
+# %% [markdown]
+# This one begins with a count. 64 experts of three products each are 64 · 3 = 192 products of some 32 rows, and a product of few rows is mostly overhead.
+
+# %% [markdown]
+# The rules: `fast_dispatch` returns what `dispatch_combine` returns, gradients too, in any way you like, and it may read an expert's weights. The figure is your time over that of D1.3's loop: 1,024 tokens, 64 experts of width 32, top-2, forward only.
+
+# %% [markdown]
+# What is possible, in the same measure: two ways that waste, the sort of Investigation 1, the reference's answer, and one from the check's bank of answers. On your machine either of the last two may be ahead.
+
+# %% tags=["nbval-ignore-output"]
+from checks.audit.bank.d1_moe.fast_dispatch.right import busiest_alone
+
+measure_dispatch.beside(
+    {
+        "token loop": token_loop,
+        "all experts, dense": every_expert,
+        "sorted dispatch": reference.sorted_dispatch,
+        "the reference's answer": open_reference.fast_dispatch,
+        "one more, from the bank": busiest_alone,
+    }
+)
+
+# %% tags=["exercise"] exercise="D1.O1"
+from solutions.d1_open import fast_dispatch
+
+# %% tags=["nbval-ignore-output"]
+measure_dispatch(fast_dispatch)
+
+# %% [markdown]
+# `check_fast_dispatch(fast_dispatch)` says in full what is not right, and has hints, as every check does. In `work/` the board keeps your best figure.
 
 # %% [markdown]
 # ## What you built

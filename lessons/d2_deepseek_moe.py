@@ -20,10 +20,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 import solutions.d2_deepseek_moe as reference
+import solutions.d2_open as open_reference
 from checks import predict, progress, truth
 from checks.audit.known_mistakes import known_mistakes
 from checks.learner.carry import carry
 from checks.learner.live import live_traffic
+from checks.learner.open_tasks.d2_deepseek_moe import measure_steering
 from checks.learner.resume import resume
 from checks.d2_deepseek_moe import (
     check_biased_router,
@@ -36,6 +38,7 @@ from checks.d2_deepseek_moe import (
     check_rebalance,
     check_segment_tokens,
     check_shared_experts,
+    check_steer,
     check_update_bias,
 )
 from helpers.data.corpus import Corpus
@@ -1254,6 +1257,38 @@ for num_experts in (8, 16, 32, 64):
 
 # %% [markdown]
 # The sign rule stays above the floor, so the real border is lower: a CV of 0.1 lies between the rows of 8 and 16 experts. Put 0.003 in place of 0.01 in the cell above: does the border move?
+
+# %% [markdown]
+# ## Open task: the most even load · {section} minutes, optional
+#
+# The sign rule moves an expert that has one row too few as far as one that has none. Loads 0, 3, 4, 5 have mean 3: what is missing is 1, 0, −1/3 and −2/3 of an even share. A rule may use that, and the number of the batch.
+
+# %% [markdown]
+# The rules: write `steer`, which moves the bias after each of 100 batches of the story model, in both layers. The figure is the CV on held-out stories, the mean of two layers and two seeds; it counts only if the loss, the mean of both, is at most 0.02 above that of nobody steering.
+
+# %% [markdown]
+# A measure trains two models, four at its first call. What is possible: the sign rule with a fixed small step, the same with 0.02 and annealed, as in this lesson, and the reference's answer. Below the CV of pure chance, which the first line prints, there is nothing to gain.
+
+# %% tags=["nbval-ignore-output"]
+print(f"pure chance: CV {chance_cv(E, K, 13 * 1024):.3f}")
+measure_steering.beside(
+    {
+        "sign rule, step 0.005": lambda bias, load, batch: update_bias(bias, load, 0.005),
+        "sign rule, annealed": lambda bias, load, batch: update_bias(
+            bias, load, annealed(0.02, 100, 60)(batch)
+        ),
+        "the reference's answer": open_reference.steer,
+    }
+)
+
+# %% tags=["exercise"] exercise="D2.O1"
+from solutions.d2_open import steer
+
+# %% tags=["nbval-ignore-output"]
+measure_steering(steer)
+
+# %% [markdown]
+# `check_steer(steer)` says in full what is not right. Two seeds are few: a loss moves by some hundredths from rule to rule without a reason that would hold on a third.
 
 # %% [markdown]
 # ## What you built

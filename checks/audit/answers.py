@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TypeVar
 
-from checks import LESSONS, Check
+from checks import LESSONS, OPEN_TASKS, STEMS, Check
 
 Answer = TypeVar("Answer", bound=Callable)
 
@@ -31,6 +31,11 @@ class Answers:
     right: list[Callable] = field(default_factory=list)
     wrong: list[Callable] = field(default_factory=list)
     equivalent_mutants: dict[str, str] = field(default_factory=dict)
+
+
+def audited(lesson: str) -> tuple[Check, ...]:
+    """The checks of a lesson that have answers in the bank: its exercises' and its open task's."""
+    return (*LESSONS.get(lesson, ()), *OPEN_TASKS.get(lesson, ()))
 
 
 _entered: dict[str, Answers] = {}  # by the name of the module that defines them
@@ -74,7 +79,7 @@ def _entered_by(answer: Callable) -> Answers:
     module = answer.__module__
     lesson, _, inside = module.removeprefix(f"{BANK}.").partition(".")
     name = inside.partition(".")[0]
-    if not any(_is_named_after(name, check) for check in LESSONS.get(lesson, ())):
+    if not any(_is_named_after(name, check) for check in audited(lesson)):
         raise ValueError(f"{module} has answers, but {lesson} has no exercise of its name")
     return _entered.setdefault(module, Answers())
 
@@ -95,7 +100,7 @@ def _modules(check: Check) -> list[ModuleType]:
 
 
 def _lesson(check: Check) -> str:
-    return next(stem for stem, checks in LESSONS.items() if check in checks)
+    return next(stem for stem in STEMS if check in audited(stem))
 
 
 def _names_in(module: ModuleType) -> list[str]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from checks import LESSONS, Check, CheckFailed
+from checks import Check, CheckFailed
 from checks.audit import kept_verdicts
-from checks.audit.answers import Answers, answers_to
+from checks.audit.answers import Answers, answers_to, audited
 from checks.audit.mutants import mutants
 from helpers import solution_markers
 
@@ -47,7 +47,7 @@ def audit(lesson: str, processes: int = 2, seeds: int = SEEDS) -> list[Verdict]:
     Each of the processes audits one exercise at a time; the checks themselves use one thread. A
     verdict over more seeds than usual is kept, and found again while nothing has changed.
     """
-    numbers = range(len(LESSONS[lesson]))
+    numbers = range(len(audited(lesson)))
     judge = partial(_verdict_of, lesson, range(seeds))
     if processes == 1 or len(numbers) == 1:
         return [judge(number) for number in numbers]
@@ -58,7 +58,7 @@ def audit(lesson: str, processes: int = 2, seeds: int = SEEDS) -> list[Verdict]:
 
 
 def _verdict_of(lesson: str, seeds: Sequence[int], number: int) -> Verdict:
-    check = LESSONS[lesson][number]
+    check = audited(lesson)[number]
     if len(seeds) <= SEEDS:
         return _verdict(check, answers_to(check), seeds)
     kept = kept_verdicts.load(check.id, len(seeds))

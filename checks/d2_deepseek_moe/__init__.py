@@ -10,6 +10,7 @@ from checks.d2_deepseek_moe.rebalance import check_rebalance
 from checks.d2_deepseek_moe.router import check_biased_router
 from checks.d2_deepseek_moe.segments import check_merge_segments, check_segment_tokens
 from checks.d2_deepseek_moe.shared import check_shared_experts
+from checks.d2_deepseek_moe.steer import check_steer
 
 CHECKS = (
     check_shared_experts,
@@ -24,3 +25,5 @@ CHECKS = (
     check_control_bias,
     check_most_experts,
 )
+
+OPEN_TASKS = (check_steer,)

@@ -25,3 +25,5 @@ CHECKS = (
     check_absorbed_decode,
     check_energy_kept,
 )
+
+OPEN_TASKS = ()

@@ -27,3 +27,5 @@ CHECKS = (
     check_expert_parallel_dispatch,
     check_rebalance_together,
 )
+
+OPEN_TASKS = ()

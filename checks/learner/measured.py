@@ -1,12 +1,13 @@
 """Open tasks: an answer gets a figure instead of a pass, and the board keeps the best one."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from checks.grading import time_limit, traceback
 from checks.grading.check import Check
+from checks.grading.result import CheckFailed
 from checks.grading.stage_run import fixed_torch_state
 from checks.learner_files import progress, this_notebook
 from helpers.measuring.timing import median_milliseconds
@@ -58,7 +59,8 @@ class Measure:
         try:
             value = self._taken(answer)
         except NotMeasured as why:
-            print(f"{self.exercise} {self.title}: no figure, because {why}.")
+            end = "" if str(why).endswith("?") else "."  # a check's sentence may ask something
+            print(f"{self.exercise} {self.title}: no figure, because {why}{end}")
             return Figure(None, self._best())
         best = self._better(value, self._best())
         if this_notebook.is_learners():
@@ -67,10 +69,18 @@ class Measure:
         print(f"{self.exercise} {self.title}: {value:.3g} {self.unit}{so_far}.")
         return Figure(value, best)
 
+    def beside(self, answers: Mapping[str, object]) -> None:
+        """Prints the figure of each of `answers`, by its name; the board never learns of them."""
+        for name, answer in answers.items():
+            try:
+                print(f"{name:28} {self._taken(answer):.3g} {self.unit}")
+            except NotMeasured as why:
+                print(f"{name:28} no figure, because {why}")
+
     def _taken(self, answer: object) -> float:
         """The figure; whatever stands in its way is raised as `NotMeasured`."""
         if self.check is not None and (failure := self.check.failure(answer)):
-            raise NotMeasured(f"{self.check.name} does not pass: {failure.message.rstrip('.')}")
+            raise NotMeasured(_refused(self.check.name, failure))
         try:
             with fixed_torch_state(0):
                 value = time_limit.call(lambda: self.take(answer), self.seconds)
@@ -95,6 +105,12 @@ class Measure:
         if best is None:
             return value
         return min(value, best) if self.better == "lower" else max(value, best)
+
+
+def _refused(name: str, failure: CheckFailed) -> str:
+    if failure.state == "unwritten":
+        return "it is not written yet"
+    return f"{name} does not pass its check: {failure.message.rstrip('.')}"
 
 
 def time_ratio(

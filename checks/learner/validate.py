@@ -78,7 +78,11 @@ def _grade(lesson: str, cells: list[CodeCell]) -> tuple[list[str], int]:
 
 
 def _defining(cells: list[CodeCell], found: Mapping[str, Answer]) -> list[CodeCell]:
-    """Set-up, definitions and exercises in their order, and of other cells the answers in them."""
+    """Set-up, definitions and exercises in their order, and of other cells the answers in them.
+
+    What is written of an open task is left out: nothing needs it.
+    """
+    open_tasks = {check.id for tasks in checks.OPEN_TASKS.values() for check in tasks}
     elsewhere = {answer.cell: answer.source for answer in found.values()}
     around = definitions(cells, found)
     return [
@@ -86,6 +90,7 @@ def _defining(cells: list[CodeCell], found: Mapping[str, Answer]) -> list[CodeCe
         for i, cell in enumerate(cells)
         for source in [elsewhere.get(i, cell.source)]
         if i in around or i in elsewhere or cell.role == "exercise"
+        if cell.exercise not in open_tasks
     ]
 
 

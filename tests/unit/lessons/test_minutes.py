@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from checks import CHECKS, LESSONS
+from checks import CHECKS, OPEN_TASKS
+from checks.audit.answers import audited
 from lessons.build import ROOT, stems
 from lessons.minutes import (
     Timed,
@@ -118,7 +119,8 @@ def test_the_kept_minutes_are_those_of_the_rule():
 
 def test_every_check_has_its_minutes():
     kept = json.loads((ROOT / "checks" / "minutes.json").read_text(encoding="utf-8"))["exercises"]
-    assert {check.id: check.minutes for check in CHECKS.values()} == kept
+    every = [*CHECKS.values(), *(check for tasks in OPEN_TASKS.values() for check in tasks)]
+    assert {check.id: check.minutes for check in every} == kept
 
 
 @every_lesson
@@ -133,7 +135,14 @@ def test_every_exercise_stands_in_a_section_that_gives_its_minutes(stem):
     parts = [part for part in sections(cells) if any("exercise" in c.tags for c in part.cells)]
     assert parts and all(part.says_minutes for part in parts)
     found = {cell.exercise for part in parts for cell in part.cells if "exercise" in cell.tags}
-    assert found == {check.id for check in LESSONS[stem]}
+    assert found == {check.id for check in audited(stem)}
+
+
+@every_lesson
+def test_an_open_task_is_optional(stem):
+    tasks = {check.id for check in OPEN_TASKS[stem]}
+    parts = [p for p in sections(lesson(stem)) if tasks & {cell.exercise for cell in p.cells}]
+    assert all(part.optional and part.title.startswith("Open task: ") for part in parts)
 
 
 def test_readme_states_the_hours_of_the_rule():

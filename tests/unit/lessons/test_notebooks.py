@@ -7,8 +7,8 @@ from statistics import median
 import nbformat
 import pytest
 
-from checks import CHECKS, LESSONS
-from checks.audit.answers import answers_to
+from checks import CHECKS, OPEN_TASKS
+from checks.audit.answers import answers_to, audited
 from checks.learner_files.notebook import read
 from lessons.build import MAX_BYTES, ROOT, stems
 from lessons.names import reads_and_binds
@@ -29,7 +29,7 @@ def module_of(check):
 
 
 def solution_text(stem):
-    modules = dict.fromkeys(map(module_of, LESSONS[stem]))
+    modules = dict.fromkeys(map(module_of, audited(stem)))
     return "".join((ROOT / "solutions" / f"{m}.py").read_text(encoding="utf-8") for m in modules)
 
 
@@ -93,9 +93,8 @@ def bare(line):
 @every_lesson
 def test_every_exercise_has_what_a_learner_and_a_teacher_need(stem):
     exercises = lesson_cells(stem, "exercise")
-    assert [cell.exercise for cell in exercises] == [check.id for check in LESSONS[stem]]
-    for cell in exercises:
-        check = CHECKS[cell.exercise]
+    assert [cell.exercise for cell in exercises] == [check.id for check in audited(stem)]
+    for cell, check in zip(exercises, audited(stem), strict=True):
         assert cell.imported == (module_of(check), check.name)
         assert check.minutes > 0
         assert len(check.hints) == len({hint.strip() for hint in check.hints} - {""}) == 3
@@ -109,13 +108,25 @@ def test_each_exercise_is_graded_before_the_next_one(stem):
     graded = [cell for cell in lesson_cells(stem) if cell.exercise]
     checks = vars(importlib.import_module(f"checks.{stem}"))
     for place, cell in enumerate(graded):
-        if "exercise" in cell.tags:
+        if "exercise" in cell.tags and cell.exercise in CHECKS:
             after = graded[place + 1]
             assert "check" in after.tags and after.exercise == cell.exercise, cell.place
             call = re.match(r"(\w+)\((\w+)\)$", after.source.strip().splitlines()[0])
             assert call, after.place
             assert checks[call[1]] is CHECKS[cell.exercise], after.place
             assert call[2] == cell.imported[1], after.place
+
+
+@every_lesson
+def test_an_open_task_is_measured_where_nobody_compares_and_run_all_goes_on(stem):
+    cells, tasks = lesson_cells(stem), {check.id: check for check in OPEN_TASKS[stem]}
+    assert [cell.exercise for cell in cells if cell.exercise in tasks] == list(tasks)
+    for place, cell in enumerate(cells):
+        if cell.exercise in tasks:
+            after = cells[place + 1]
+            name = tasks[cell.exercise].name
+            assert re.fullmatch(rf"measure_\w+\({name}\)", after.source), after.place
+            assert after.tags == ("nbval-ignore-output",), after.place
 
 
 @every_lesson

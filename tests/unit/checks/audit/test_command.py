@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from checks import CHECKS, LESSONS, __main__, progress
+from checks import CHECKS, LESSONS, OPEN_TASKS, __main__, progress
 from checks.audit import audit, kept_verdicts
 from checks.learner_files import paths
 
@@ -24,6 +24,7 @@ def one_exercise(monkeypatch):
     for lesson in list(LESSONS):
         monkeypatch.delitem(LESSONS, lesson)
     monkeypatch.setitem(LESSONS, "d1_moe", (CHECKS["D1.4b"],))
+    monkeypatch.setitem(OPEN_TASKS, "d1_moe", ())
 
 
 @pytest.fixture

@@ -119,7 +119,9 @@ def test_an_answer_without_a_figure_is_one_sentence(
 def test_an_answer_that_its_check_refuses_has_no_figure(capsys) -> None:
     task = measure(check=CHECKS["D1.4a"], take=lambda answer: 1.0)
     assert task(lambda experts, n: None).value is None
-    assert "no figure, because expert_load does not pass: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no figure, because expert_load does not pass its check: load must be " in said
+    assert said.endswith("Did you forget a `return`?\n")
     assert task(d1_moe.expert_load).value == 1.0
 
 

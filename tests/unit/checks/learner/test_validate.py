@@ -124,6 +124,13 @@ def test_an_exercise_that_is_not_there_fails_by_name(work, capfd):
         assert f"name '{check.name}' is not defined" in line
 
 
+def test_what_is_written_of_an_open_task_is_not_looked_at(work, capfd):
+    save(work, [cell("exercise", "D1.O1", "def fast_dispatch(:\n1 / 0")])
+    validate.validate(["d1_moe"])
+    lines = capfd.readouterr().out.splitlines()[1:]
+    assert [line.split()[1] for line in lines] == [check.id for check in LESSONS["d1_moe"]]
+
+
 def test_with_everything_each_cell_runs_as_it_stands(work, capfd):
     save(work, [cell("exercise", "D1.1", "x = 1"), new_code_cell("x.nothing")])
     assert validate.validate(["d1_moe"], everything=True) == 1

@@ -1,0 +1,1 @@
+"""Answers to D1.O1 fast_dispatch."""

@@ -1,0 +1,157 @@
+"""The lessons' open tasks: each has a check, a measure of its own, and no place among exercises."""
+
+import pytest
+import torch
+
+import checks
+from checks import CHECKS, OPEN_TASKS
+from checks.audit.audit import stub_of
+from checks.learner.measured import SECONDS, Measure
+from checks.learner.open_tasks import d1_moe, d2_deepseek_moe
+from checks.learner_files import paths
+
+MEASURES = {
+    "D1.O1": d1_moe.measure_dispatch,
+    "D2.O1": d2_deepseek_moe.measure_steering,
+}
+TASKS = {check.id: check for tasks in OPEN_TASKS.values() for check in tasks}
+
+every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+
+
+def test_every_open_task_has_a_measure() -> None:
+    assert MEASURES.keys() == TASKS.keys()
+
+
+@every_measure
+def test_a_measure_asks_its_tasks_check_and_takes_at_most_90_seconds(measure: Measure) -> None:
+    assert measure.check is TASKS[measure.exercise]
+    assert measure.seconds <= SECONDS == 90
+
+
+@every_measure
+def test_an_unwritten_answer_is_one_sentence_and_no_figure(measure: Measure, capsys) -> None:
+    stub = stub_of(TASKS[measure.exercise])
+    assert measure(stub).value is None
+    told = f"{measure.exercise} {measure.title}: no figure, because it is not written yet.\n"
+    assert capsys.readouterr().out == told
+
+
+def test_open_tasks_are_no_exercises_and_count_nowhere(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(paths, "WORK", tmp_path)
+    assert not CHECKS.keys() & TASKS.keys()
+    board = checks.progress().text
+    assert board.startswith("0 of 14 subtasks done")
+    assert [check.name for check in TASKS.values() if check.name in board] == []
+
+
+def test_the_board_shows_the_best_figure_of_an_open_task_and_the_check_of_none(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(paths, "WORK", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    task = TASKS["D1.O1"]
+    assert task(task.reference_answer).passed
+    assert "D1.O1" not in checks.progress().text
+    figure = d1_moe.measure_dispatch(task.reference_answer)
+    assert 0 < figure.value == figure.best
+    assert "Open tasks, best so far\n    D1.O1 the fastest dispatch: " in checks.progress().text
+    assert checks.progress().text.startswith("0 of 14 subtasks done")
+
+
+@pytest.mark.parametrize("stem", OPEN_TASKS)
+def test_every_answer_of_an_open_task_is_the_reference_of_a_module_of_its_own(stem) -> None:
+    """So carrying and exporting, which run the modules of exercises, never meet it."""
+    exercises = {check.reference_answer.__module__ for check in checks.LESSONS[stem]}
+    assert not exercises & {check.reference_answer.__module__ for check in OPEN_TASKS[stem]}
+
+
+# D1: the fastest dispatch
+
+
+def test_d1_is_measured_at_the_sizes_that_the_lesson_states() -> None:
+    sizes = d1_moe.SIZES
+    wanted = (1024, 64, 2, 32)
+    assert (sizes.tokens, sizes.num_experts, sizes.top_k, sizes.expert_dim) == wanted
+    assert sizes.dtype == torch.float32
+    rows = sizes.routing()[1].numel() / sizes.num_experts
+    assert rows == 32
+
+
+def test_d1_an_answer_that_is_wrong_at_these_sizes_has_no_figure(capsys) -> None:
+    task = TASKS["D1.O1"]
+
+    def fast_dispatch(x, gates, experts, expert_array):
+        y = task.reference_answer(x, gates, experts, expert_array)
+        return y * 1.1 if len(expert_array) == 64 else y
+
+    assert d1_moe.measure_dispatch(fast_dispatch).value is None
+    assert "on 1,024 tokens and 64 experts it returns other numbers" in capsys.readouterr().out
+
+
+def test_d1_beside_prints_a_row_for_each_answer_and_keeps_none(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(paths, "WORK", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    task = TASKS["D1.O1"]
+    d1_moe.measure_dispatch.beside({"own": task.reference_answer, "none": lambda *inputs: None})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("own ") and first.endswith(" of the expert loop's time")
+    assert (
+        second.startswith("none ")
+        and "no figure, because fast_dispatch does not pass its check: " in second
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+# D2: the most even load
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Models that are not trained: who steers by what the test says of its loss and CV."""
+    found = {}
+    monkeypatch.setattr(d2_deepseek_moe, "trained", lambda steer, seed: found[steer](seed))
+    found[d2_deepseek_moe.unsteered] = lambda seed: (2.0 + seed, 1.0)
+    d2_deepseek_moe._unsteered_losses.cache_clear()
+    yield found
+    d2_deepseek_moe._unsteered_losses.cache_clear()
+
+
+def test_d2_the_figure_is_the_mean_over_seeds(no_training) -> None:
+    steer = TASKS["D2.O1"].reference_answer
+    no_training[steer] = lambda seed: (2.0 + seed, 0.1 + 0.2 * seed)
+    assert d2_deepseek_moe.measure_steering(steer).value == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("risen", "counts"), [(0.019, True), (0.022, False), (-0.3, True)])
+def test_d2_a_loss_that_rises_by_more_than_is_allowed_has_no_figure(
+    no_training, capsys, risen, counts
+) -> None:
+    steer = TASKS["D2.O1"].reference_answer
+    no_training[steer] = lambda seed: (2.0 + seed + 2 * risen * seed, 0.1)
+    assert (d2_deepseek_moe.measure_steering(steer).value is not None) == counts
+    told = f"its loss is {risen:.3f} above that of nobody steering, and 0.02 is allowed"
+    assert (told in capsys.readouterr().out) != counts
+
+
+def test_d2_a_model_is_steered_in_every_layer_and_batch(monkeypatch) -> None:
+    monkeypatch.setattr(d2_deepseek_moe, "BATCHES", 2)
+    seen = []
+
+    def steer(bias, load, batch):
+        seen.append((batch, int(load.sum())))
+        return bias
+
+    loss, cv = d2_deepseek_moe.trained(steer, 0)
+    assert seen == [(0, 2048), (0, 2048), (1, 2048), (1, 2048)]
+    assert loss > 0 and cv > 0
+
+
+def test_d2_what_the_lesson_states_is_so() -> None:
+    assert (len(d2_deepseek_moe.SEEDS), d2_deepseek_moe.BATCHES) == (2, 100)
+    assert d2_deepseek_moe.ALLOWED == 0.02
+    load = torch.tensor([0, 3, 4, 5])
+    missing = (1 - 4 * load / load.sum()).tolist()
+    assert missing == pytest.approx([1, 0, -1 / 3, -2 / 3])
