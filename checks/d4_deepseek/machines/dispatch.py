@@ -162,15 +162,22 @@ def _close_gradient(got: Tensor | None, want: Tensor | None, name: str) -> None:
 
 
 def _own_experts(answer: Callable, case: Spread) -> None:
-    """Each process calls each of its experts once at most; those of others it does not have."""
+    """Each process calls each of its experts once; those of others it does not have."""
     for rank, made in enumerate(_outputs(answer, case)):
-        most = max(made["calls"])
+        calls = made["calls"]
         expect.require(
-            most <= 1,
+            max(calls) <= 1,
             f"process {rank} must call each of its experts once, with all rows that came for it, "
-            f"and calls one {most} times",
+            f"and calls one {max(calls)} times",
             "Is an expert called per process, or per row? Rows for the same expert are brought "
             "together first.",
+        )
+        expect.require(
+            min(calls) == 1,
+            f"process {rank} must call each of its experts once, also one that no row came for, "
+            f"and leaves out its expert {calls.index(min(calls))}",
+            "Is an expert without rows passed over? Called on no row, it gets a gradient of zeros, "
+            "as processes that train it together expect.",
         )
 
 

@@ -81,11 +81,13 @@ def gates_travel_too(x, gates, experts, local_experts, group):
 
 @right
 def dispatch_here(x, gates, experts, local_experts, group):
-    """D1's dispatch runs the local experts with gates of 1; rows of nobody are tied to the sum."""
+    """D1's dispatch runs the local experts that have rows, with gates of 1; the idle run behind."""
     order, send, receive, mine = met(experts, local_experts, group)
     rows = exchange(x[order // experts.shape[1]], send, receive, group)
     ones = torch.ones(len(rows), 1, dtype=x.dtype)
     out = dispatch_combine(rows, ones, mine[:, None], local_experts) + 0.0 * rows
+    idle = set(range(len(local_experts))) - set(mine.tolist())
+    out = torch.cat([out, *(local_experts[i](rows[:0]) for i in idle)])
     return returned(x, gates, experts, order, exchange(out, receive, send, group))
 
 
@@ -261,3 +263,15 @@ def gathered_at_the_first(x, gates, experts, local_experts, group):
     if dist.get_rank(group) == 0:
         return dispatch_combine(x, gates, experts % len(local_experts), local_experts)
     return torch.zeros_like(x) * gates.sum()
+
+
+@wrong
+def passes_over_idle(x, gates, experts, local_experts, group):
+    """An expert that no row came for is not called."""
+    order, send, receive, mine = met(experts, local_experts, group)
+    rows = exchange(x[order // experts.shape[1]], send, receive, group)
+    places = [torch.where(mine == i)[0] for i in range(len(local_experts))]
+    busy = [i for i, place in enumerate(places) if len(place)]
+    out = torch.cat([local_experts[i](rows[places[i]]) for i in busy] or [rows])
+    out = out[torch.cat(places).argsort()]
+    return returned(x, gates, experts, order, exchange(out, receive, send, group))
