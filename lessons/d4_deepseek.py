@@ -583,7 +583,7 @@ print("though it copies names: their loss is below 0.02 nats:", late["told"] < 0
 truth("D4.p4", ", ".join(f"{gap:+.3f}" for gap in gaps) + " for seeds 0 to 2")
 
 # %% [markdown]
-# In two seeds of three the dense model reaches the mixture's loss to 0.002, with fewer weights, less memory and less time per step; equal time could only help. In seed 1 it copies names and not yet colours, and in the loss that is 0.04 nats. So on two seeds of three the idle experts buy no better loss: stories ask for rules of copying and for little knowledge. That is the contrast to D1's facts, and why a mixture pays where there is much to know.
+# In two seeds of three the dense model reaches the mixture's loss to 0.002, with fewer weights, less memory and less time per step; equal time could only help. In seed 1 it copies names and not yet colours, and in the loss that is a few hundredths of a nat. So on two seeds of three the idle experts buy no better loss: stories ask for rules of copying and for little knowledge. That is the contrast to D1's facts, and why a mixture pays where there is much to know.
 
 # %% [markdown]
 # ## Memory, plainly · {section} minutes

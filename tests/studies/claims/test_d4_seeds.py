@@ -43,15 +43,15 @@ def test_where_the_rival_copies_names_its_stories_break_by_colours() -> None:
     (late,) = [row["dense"] for row in stored.rows("d4_seeds") if row["dense"]["coherent"] < 0.9]
     assert late["told"] < 0.02
     broken = late["count"] * (1 - late["coherent"])
-    assert late["problems"]["colour"] > 0.9 * broken
-    assert all(row["mixture"]["problems"]["colour"] < 5 for row in stored.rows("d4_seeds"))
+    assert late["problems"]["colour"] > 0.8 * broken
+    assert all(row["mixture"]["problems"].get("colour", 0) < 5 for row in stored.rows("d4_seeds"))
 
 
 def test_a_late_jump_shows_little_in_the_loss() -> None:
     late = max((row["dense"] for row in stored.rows("d4_seeds")), key=lambda of: of["held_out"])
     others = [row["mixture"]["held_out"] for row in stored.rows("d4_seeds")]
     assert late["coherent"] < 0.5
-    assert 0.03 < late["held_out"] - max(others) < 0.05
+    assert 0.02 < late["held_out"] - max(others) < 0.05
 
 
 def test_the_rival_of_two_seeds_reaches_the_same_loss() -> None:
@@ -63,12 +63,10 @@ def test_the_rival_of_two_seeds_reaches_the_same_loss() -> None:
 
 
 def test_in_bfloat16_it_agrees_with_transformers_nearly_as_they_do_with_each_other(row) -> None:
-    """Within a point but for seed 2, where the model is nearer to float32 than they are."""
+    """Within a point."""
     agreement = row["bfloat16"]["agreement"]
-    margin = 0.013 if row["seed"] == 2 else 0.01
-    assert (
-        min(agreement["ours, eager"], agreement["ours, sdpa"]) >= agreement["eager, sdpa"] - margin
-    )
+    ours = min(agreement["ours, eager"], agreement["ours, sdpa"])
+    assert ours >= agreement["eager, sdpa"] - 0.01
 
 
 def test_in_bfloat16_it_is_as_near_to_float32_as_transformers(row) -> None:
