@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from book.reference import page  # noqa: E402
 
-SHOWN = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "solutions/*.ipynb"]
+SHOWN = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "solutions/*.ipynb"]
 SHOWN += [".github/pictures/*"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MOVES = "*Sliders and buttons stand here when the lesson runs.*"
