@@ -1,8 +1,8 @@
 """The steps of `course.py test`, two at a time; the summary says which failed and the minutes.
 
 `--full` judges everything and runs seed studies, trainings on several processes, a lesson without
-network and the browser as well; without it, audit, checks, oracle and notebooks are judged only of
-lessons whose sources changed since they last were.
+network, the pages and the browser as well; without it, audit, checks, oracle and notebooks are
+judged only of lessons whose sources changed since they last were.
 """
 
 import os
@@ -107,6 +107,7 @@ def full_steps() -> list[Step]:
         *(Step(f"study {name}", ("pytest", "-q", path)) for name, path in named),
         Step("processes", ("pytest", "-q", "tests/processes")),
         Step("offline", ("pytest", "-q", "tests/offline"), has_namespaces),
+        Step("book", ("pytest", "-q", "tests/book")),
         Step("browser", ("pytest", "-q", "tests/browser"), has_chromium),
     ]
 

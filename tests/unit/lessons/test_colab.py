@@ -27,6 +27,11 @@ def test_colab_keeps_its_own_jupyter_and_takes_the_rest_as_pinned():
     assert left == {"jupyterlab", "ipykernel", "nbclient", "nbval", "pytest"}
 
 
+def test_the_pages_lead_to_the_address_that_pyproject_gives():
+    config = (ROOT / "book" / "_config.yml").read_text(encoding="utf-8")
+    assert f"repository_url: {homepage(ROOT)}\n" in config
+
+
 def test_readmes_buttons_lead_to_the_address_that_pyproject_gives():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     name = homepage(ROOT).removeprefix("https://github.com/")
