@@ -2,16 +2,16 @@
 
 | fault | what happens | tested |
 |---|---|---|
-| kill during a save | every file is whole, old or new | here, `updating/test_faults.py` |
+| kill during a save | every file is whole, old or new | here, `learner/updating/test_faults.py` |
 | full disk, read-only folder, no permission | a sentence, and every file is whole | the same |
 | two JupyterLabs at once | both boards' entries are kept | here |
-| the same notebook saved by another | it is as it was saved | `updating/test_faults.py` |
-| clock set back | contents and numbers decide, not times | `updating/test_undo.py`, \
-`watch/test_saved.py`, `course/test_commands.py` |
-| spaces and Cyrillic letters | as in any other folder | here, `test_validate.py`, \
-`watch/test_saved.py`, `class_report/test_submissions.py` |
+| the same notebook saved by another | it is as it was saved | `learner/updating/test_faults.py` |
+| clock set back | contents and numbers decide, not times | `learner/updating/test_undo.py`, \
+`learner/watch/test_saved.py`, `course/test_commands.py` |
+| spaces and Cyrillic letters | as in any other folder | here, `learner/test_validate.py`, \
+`learner/watch/test_saved.py`, `learner/class_report/test_submissions.py` |
 | linked `work/`, linked notebook | links stay links, the board is there | here, \
-`updating/test_faults.py` |
+`learner/updating/test_faults.py` |
 """
 
 import errno
