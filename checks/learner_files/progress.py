@@ -8,9 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from checks.learner_files import notebook, paths, this_notebook
 from checks.learner_files.answers import answers
 from helpers.atomic_file import write_atomically
+
+PATIENCE = 5.0  # seconds that one notebook waits while another writes
 
 
 def read() -> dict[str, dict]:
@@ -97,13 +101,25 @@ def count_hint(exercise: str, level: int) -> None:
 
 def keep(exercise: str, **news: object) -> None:
     """Afterwards the board holds `news` of the exercise, or of the prediction, beside the rest."""
-    path = _path()
     try:
-        kept = _load_or_set_aside()
-        kept[exercise] = {**kept.get(exercise, {}), **news}
-        write_atomically(path, json.dumps(kept, indent=1, sort_keys=True))
+        with alone():
+            kept = _load_or_set_aside()
+            write({**kept, exercise: {**kept.get(exercise, {}), **news}})
     except OSError as error:  # no verdict is lost because the disk is full
-        print(f"{path.name} could not be written ({error.strerror}), so the board stays as it was.")
+        why = error.strerror or error
+        print(f"{_path().name} could not be written ({why}), so the board stays as it was.")
+
+
+def alone() -> FileLock:
+    """While it is held no other notebook writes the board, so what each keeps is kept."""
+    folder = paths.WORK / ".course"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "board.lock", timeout=PATIENCE)
+
+
+def write(entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Afterwards the board is these entries."""
+    write_atomically(_path(), json.dumps(entries, indent=1, sort_keys=True))
 
 
 def saved_codes(names: Mapping[str, str]) -> dict[str, str]:

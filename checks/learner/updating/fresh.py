@@ -1,6 +1,5 @@
 """`course.py reset D1.3` and `course.py restart d1`: an exercise, or a lesson, begun anew."""
 
-import json
 from copy import deepcopy
 from hashlib import sha256
 
@@ -19,7 +18,7 @@ from checks.learner.updating.lessons import Refused
 from checks.learner.updating.order import Key, woven
 from checks.learner.updating.pairing import pairs
 from checks.learner.updating.update import BACKUP, write_base
-from checks.learner_files import paths, progress
+from checks.learner_files import progress
 from checks.learner_files.answers import answers
 from checks.learner_files.notebook import UnreadableNotebook
 from helpers.atomic_file import write_atomically
@@ -112,10 +111,11 @@ def _renew_in_base(stem: str, exercise: str, stub: Cell) -> None:
 
 def _put_on_the_board(entries: dict[str, dict]) -> None:
     """Afterwards the board holds these entries, and not one that is empty, beside the rest."""
-    kept = progress.read()
-    left = {e: entry for e, entry in {**kept, **entries}.items() if entry}
-    if left != kept:
-        write_atomically(paths.WORK / "progress.json", json.dumps(left, indent=1, sort_keys=True))
+    with progress.alone():
+        kept = progress.read()
+        left = {e: entry for e, entry in {**kept, **entries}.items() if entry}
+        if left != kept:
+            progress.write(left)
 
 
 def _tell_others(stem: str, exercise: str, name: str) -> None:

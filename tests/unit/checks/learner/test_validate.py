@@ -53,8 +53,8 @@ OTHERS = [check.name for check in LESSONS["d1_moe"] if check.name not in WRITTEN
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
-    """A work folder for the length of a test."""
-    monkeypatch.setattr(paths, "WORK", tmp_path / "work")
+    """A work folder for the length of a test, with a name that is hard."""
+    monkeypatch.setattr(paths, "WORK", tmp_path / "мои тетради é 'x'")
     paths.WORK.mkdir()
     return paths.WORK
 
@@ -111,7 +111,7 @@ def test_exactly_the_unfilled_and_the_wrong_fail(work, capfd):
         "wrong",
         "wrong",
     ]
-    assert {path.name for path in work.iterdir()} == {"d1_moe.ipynb", "progress.json"}
+    assert {path.name for path in work.iterdir()} == {".course", "d1_moe.ipynb", "progress.json"}
 
 
 def test_an_exercise_that_is_not_there_fails_by_name(work, capfd):

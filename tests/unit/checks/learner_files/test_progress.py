@@ -167,7 +167,7 @@ def test_the_file_is_moved_whole_into_place(work, monkeypatch):
     record("D1.1", "passed")
     entry = {"state": "passed", "code": "", "saved": None}
     assert moved == [({"D1.1": entry}, True)]
-    assert [path.name for path in work.iterdir()] == ["progress.json"]
+    assert sorted(path.name for path in work.iterdir()) == [".course", "progress.json"]
 
 
 def test_the_board_has_the_fourteen_subtasks_in_order(work):
