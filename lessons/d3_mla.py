@@ -169,7 +169,10 @@ plot_cache_growth(growth, [1024, 4096, 16384, 65536, 131072], "What one conversa
 plt.show()
 
 # %% [markdown]
-# Above the dashed line one conversation alone is too large for the card. But the cache costs time as well as room. While it writes, a model reads its whole cache for every token, so fewer bytes also mean less waiting.
+# Above the dashed line one conversation is too large for the card.
+
+# %% [markdown]
+# The cache costs time as well as room. While it writes, a model reads its whole cache for every token, so fewer bytes also mean less waiting.
 
 # %% [markdown]
 # In training and while it reads a prompt, many tokens share what is read; there arithmetic is the limit and the cache is not.
@@ -265,7 +268,7 @@ two_part_key(
 # %% [markdown]
 # ## D3.3a The query path · {section} minutes
 #
-# Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 for head 0, 3 + 2 for head 1. Only the last 2 of each head are rotated.
+# Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 each. Only the last 2 of each head are rotated.
 
 # %% [markdown]
 # V3 and V2 first squeeze the query into a normed latent of 1,536. Queries are never cached, so this saves nothing there. It saves weights (7,168 · 1,536 + 1,536 · 24,576, 49 million, in place of 7,168 · 24,576, 176 million) and activations in training, for which the paper does it. V2-Lite does without: `q_latent` is None (V2p, section 2.1.2 and appendix B).
@@ -299,7 +302,7 @@ check_joint_latent(JointLatent)
 # Position reaches attention through one small key per token, the same for all heads. One per head would cost 128 · 64 = 8,192 numbers per token at V3's sizes, sixteen latents of 512; one for all costs 64, and a token keeps 512 + 64 = 576.
 
 # %% [markdown]
-# The rotary key is made from x itself, not from the latent. V2's paper gives no reason. Since it is cached after its turn, ready for use, no matrix has to be absorbed for it; a rotary key made from the latent would work, too.
+# The rotary key is made from x itself, not from the latent. V2's paper gives no reason. It is cached after its turn, so no matrix has to be absorbed for it, and one made from the latent would work, too.
 
 # %% tags=["exercise"] exercise="D3.3c"
 from solutions.d3_mla import RotaryKey
@@ -494,7 +497,7 @@ print("and with the weights of the latent's norm forgotten:", without <= bound)
 # With K the keys of N tokens, one in each row, `torch.linalg.eigh(K.T @ K)` gives these directions as columns, smallest first: take the last. Let them be the columns of U: then k ≈ U Uᵀ k, and k = W_K x, so the down-projection, which reads x, is Uᵀ W_K, and the up-projection is U. Keys are taken before RoPE, which turns them after they are expanded.
 
 # %% [markdown]
-# For `joint` put each token's key and value side by side in one row of 2W numbers, and do the same. One latent of 2R for keys and values together, `joint`, costs the same bytes as two of R, and may spend them where they are needed.
+# One latent of 2R for keys and values together, `joint`, costs the same bytes as two of R, and may spend them where they are needed. Put each token's key and value side by side in one row of 2W numbers, and do the same.
 
 # %% tags=["exercise"] exercise="D3.3f"
 from solutions.d3_mla import latents_from_mha
@@ -870,7 +873,7 @@ cache_explorer()
 # %% [markdown]
 # ## Break it · {section} minutes
 #
-# Choose a slip of the whole layer and read what the check says. Some of them give the right output for a whole text and go wrong only in decode, one token at a time. The cell names some of them; `list(known_mistakes("D3.3e"))` names all.
+# Choose a slip of the whole layer and read what the check says. Some give the right output for a whole text and go wrong only in decode, token by token. `list(known_mistakes("D3.3e"))` names all.
 
 # %%
 print(", ".join(list(known_mistakes("D3.3e"))[:14]), "…")
