@@ -85,7 +85,7 @@ kept_by(num_heads=128, d_head=128, kv_heads=8, d_latent=512, d_rope=64)
 #
 # As before: write where a cell raises `NotImplementedError`, run the check below it, ask `.hint()` when stuck. The folded cell above is the set-up.
 #
-# Letters: B batch, L new positions, S positions seen so far, D = `d_model`, H heads, R = `d_latent`, d = `d_head`, r = `d_rope`, v = `d_value`. Layers count from 1, heads from 0. In docstrings V2p is arXiv 2405.04434, V3p arXiv 2412.19437.
+# Letters: B batch, L new positions, S positions seen so far, D = `d_model`, H heads, R = `d_latent`, d = `d_head`, r = `d_rope`, v = `d_value`; from D3.3f on also N tokens, one in each row, and W = H · d, the width of all heads' keys together. Layers count from 1, heads from 0. In docstrings V2p is arXiv 2405.04434, V3p arXiv 2412.19437.
 
 # %% [markdown]
 # After a restart of the kernel run the set-up and the next cell: it brings back every part that you have passed and saved, so that you can go on at any section.
@@ -96,13 +96,13 @@ resume("d3_mla", globals())
 # %% [markdown]
 # ## D3.1 Latent projections · {section} minutes
 #
-# To write token 5 a model compares the query of token 4 with the keys of tokens 1 to 4 and mixes their values. For token 6 only a query, a key and a value of token 5 are new, so the earlier keys and values are kept rather than made again. Key and value of 2 heads of width 3 are 2 · 2 · 3 = 12 numbers per token, in each layer, until the text ends.
+# To write token 5 a model compares the query of token 4 with the keys of tokens 1 to 4 and mixes their values. For token 6 only a query, a key and a value of token 5 are new, so the earlier keys and values are kept rather than made again. The keys and values of 2 heads of width 3 are 2 · 2 · 3 = 12 numbers per token in each layer, and they stay until the text ends.
 
 # %% [markdown]
-# The idea of a latent: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers are kept in place of 64, a quarter. It can work because many directions of the keys hardly vary on real text (Investigation 1 measures it).
+# The idea of a latent: squeeze, keep, expand. Keys of 4 heads × 8 = 32 numbers become a latent of 8, and so do the values: 16 numbers are kept in place of 64, a quarter. It can work because many directions of the keys hardly vary on real text (Investigation 1, near the end, measures it).
 
 # %% [markdown]
-# As the study plan has it, there is one latent for keys and one for values; you write this first.
+# The course's study plan (see README) asks for one latent for keys and one for values; you write this first. DeepSeek has one for both, which follows in D3.3b.
 #
 # $$k^{\mathrm{lat}} = W^{DK} x, \quad K = W^{UK} k^{\mathrm{lat}}, \quad v^{\mathrm{lat}} = W^{DV} x, \quad V = W^{UV} v^{\mathrm{lat}}$$
 
@@ -169,6 +169,9 @@ plot_cache_growth(growth, [1024, 4096, 16384, 65536, 131072], "What one conversa
 plt.show()
 
 # %% [markdown]
+# Above the dashed line one conversation is too large for the card.
+
+# %% [markdown]
 # The cache costs time as well as room. While it writes, a model reads its whole cache for every token, so fewer bytes also mean less waiting.
 
 # %% [markdown]
@@ -222,7 +225,7 @@ except ValueError as error:
 # %% [markdown]
 # ## RoPE, refreshed · {section} minutes
 #
-# A score must know how far apart two tokens are. Rotary embeddings turn each pair of neighbouring numbers by position × angle: the pair (1, 0) at position 1 with angle 1 turns by 1 radian and becomes (0.54, 0.84). `rotate(x, start, theta)` takes (…, L, H, d) and turns pair i of width d by theta^(−2i/d) per position.
+# A score must know how far apart two tokens are. Rotary embeddings turn each pair of neighbouring numbers by position × angle: the pair (1, 0) at position 1 with angle 1 turns by 1 radian and becomes (0.54, 0.84). `rotate(x, start, theta, angles)` takes (…, L, H, d) and turns pair i of width d by theta^(−2i/d) per position, or by `angles`, one per pair in radians, where they are given. YaRN, in Investigation 2, gives some, and a `scale` for all scores.
 
 # %%
 pair = torch.tensor([1.0, 0.0]).expand(1, 4, 1, 2)  # one sequence, four positions, one head
@@ -265,10 +268,10 @@ two_part_key(
 # %% [markdown]
 # ## D3.3a The query path · {section} minutes
 #
-# Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 for head 0, 3 + 2 for head 1. Only the last 2 of each head are rotated.
+# Each head asks with d content numbers and r rotary ones: with d = 3 and r = 2, two heads make 10 numbers, 3 + 2 each. Only the last 2 of each head are rotated.
 
 # %% [markdown]
-# V3 and V2 first squeeze the query into a normed latent of 1,536. Queries are never cached, so this saves only activations in training. V2-Lite does without: `q_latent` is None (V2p, section 2.1.2 and appendix B).
+# V3 and V2 first squeeze the query into a normed latent of 1,536. Queries are never cached, so this saves nothing there. It saves weights (7,168 · 1,536 + 1,536 · 24,576, 49 million, in place of 7,168 · 24,576, 176 million) and activations in training, for which the paper does it. V2-Lite does without: `q_latent` is None (V2p, section 2.1.2 and appendix B).
 
 # %% tags=["exercise"] exercise="D3.3a"
 from solutions.d3_mla import QueryPath
@@ -299,7 +302,7 @@ check_joint_latent(JointLatent)
 # Position reaches attention through one small key per token, the same for all heads. One per head would cost 128 · 64 = 8,192 numbers per token at V3's sizes, sixteen latents of 512; one for all costs 64, and a token keeps 512 + 64 = 576.
 
 # %% [markdown]
-# The rotary key is made from x itself, not from the latent. V2's paper gives no reason. It is cached after its turn, ready for use, so no matrix has to be absorbed for it: one made from the latent would do as well there.
+# The rotary key is made from x itself, not from the latent. V2's paper gives no reason. It is cached after its turn, so no matrix has to be absorbed for it, and one made from the latent would work, too.
 
 # %% tags=["exercise"] exercise="D3.3c"
 from solutions.d3_mla import RotaryKey
@@ -308,9 +311,12 @@ from solutions.d3_mla import RotaryKey
 check_rotary_key(RotaryKey)
 
 # %% [markdown]
-# ## D3.I2 Longer contexts with YaRN · {section} minutes
+# ## Investigation 2: longer contexts with YaRN · {section} minutes
 #
-# Nothing else in this lesson needs this section; you can come back to it. V3 was trained on 4,096 positions; then its slow angles were divided by 40 and it was trained further at 32K and 128K (V3p, section 4.3). A pair that turns 100 times within 4,096 positions has shown every angle, and keeps its own. A pair that makes half a turn would meet new angles in a longer text; it gets a fortieth of its angle, and stays within its half turn.
+# It stands here because it is about the rotary pairs. Nothing else in this lesson needs it: you can go on at D3.3d and come back at the end.
+
+# %% [markdown]
+# V3 was trained on 4,096 positions; then its slow angles were divided by 40 and it was trained further at 32K and 128K (V3p, section 4.3). A pair that turns 100 times within 4,096 positions has shown every angle, and keeps its own. A pair that makes half a turn would meet new angles in a longer text; it gets a fortieth of its angle, and stays within its half turn.
 
 # %% tags=["exercise"] exercise="D3.I2"
 from solutions.d3_mla import yarn_frequencies
@@ -349,7 +355,7 @@ print(
 )
 
 # %% [markdown]
-# The stretch costs no room: the cache keeps R + r numbers per token as before. How large is the cache of V3's 61 layers at these 163,840 tokens, in GB? (DeepSeek states 128K, 131,072, as its context.)
+# The stretch costs no room: the cache keeps R + r numbers per token as before. How large is the cache of V3's 61 layers at these 163,840 tokens, at 2 bytes per number, in GB? (DeepSeek states 128K, 131,072, as its context.)
 
 # %%
 predict("D3.p2", guess=None)
@@ -467,13 +473,14 @@ with torch.no_grad():
     judged = theirs(twelve, positions, mask)[0]
     mine = MultiHeadLatentAttention.from_hf(theirs)
     said = mine(twelve)
-    mine.latent.kv_norm.weight.fill_(1.0)  # the control: one norm forgotten
+    mine.latent.kv_norm.weight.fill_(1.0)  # the control: the weights of one norm forgotten
     without_norm = mine(twelve)
 
 # %%
 bound = 1e-5 * max(1.0, float(judged.abs().max()))
 print("transformers says the same within 1e-5:", float((said - judged).abs().max()) <= bound)
-print("and with the latent's norm forgotten:", float((without_norm - judged).abs().max()) <= bound)
+without = float((without_norm - judged).abs().max())
+print("and with the weights of the latent's norm forgotten:", without <= bound)
 
 # %% [markdown]
 # ## D3.3f From keys to latents · {section} minutes
@@ -484,10 +491,13 @@ print("and with the latent's norm forgotten:", float((without_norm - judged).abs
 # So train a standard model, replace its keys and values by latents, and see how far the outputs turn.
 
 # %% [markdown]
-# Keys (3, 0), (4, 0), (0, 1) lie mostly along one direction: the first axis keeps 25 of their 26 units of squared length. So one number per key, in place of two, loses a 26th. Keep the directions that hold most of the keys on real text; the down-projection reads them, the up-projection puts them back.
+# Keys (3, 0), (4, 0), (0, 1) lie mostly along one direction: the first axis keeps 25 of their 26 units of squared length. So one number per key, in place of two, loses a 26th. Keep the directions that hold most of the keys on real text.
 
 # %% [markdown]
-# `torch.linalg.eigh(K.T @ K)` gives these directions, smallest first: take the last. Keys are taken before RoPE, which turns them after they are expanded. One latent of 2R for keys and values together, `joint`, costs the same bytes as two of R, and may spend them where they are needed.
+# With K the keys of N tokens, one in each row, `torch.linalg.eigh(K.T @ K)` gives these directions as columns, smallest first: take the last. Let them be the columns of U: then k ≈ U Uᵀ k, and k = W_K x, so the down-projection, which reads x, is Uᵀ W_K, and the up-projection is U. Keys are taken before RoPE, which turns them after they are expanded.
+
+# %% [markdown]
+# One latent of 2R for keys and values together, `joint`, costs the same bytes as two of R, and may spend them where they are needed. Put each token's key and value side by side in one row of 2W numbers, and do the same.
 
 # %% tags=["exercise"] exercise="D3.3f"
 from solutions.d3_mla import latents_from_mha
@@ -564,7 +574,7 @@ cosines = {
 }
 
 # %% [markdown]
-# A cosine may be high for cheap reasons, so two controls belong in the picture: one fixed vector for every token, and attention spread evenly over everything before.
+# A cosine may be high for cheap reasons, so two controls belong in the picture: one fixed vector for every token, and attention spread evenly over everything before. Independent latents are left out of it: near 0, they would lie far below the rest.
 
 # %% tags=["nbval-ignore-output"]
 controls = {"mean output": [], "uniform attention": []}
@@ -577,7 +587,6 @@ with torch.no_grad():
         controls["uniform attention"].append(agreement(even, want).mean)
 by_chance = {name: min(found) for name, found in controls.items()}
 plot_cosine_over_rank(
-    # independent latents lie near 0, far below the rest
     {name: list(row.values()) for name, row in cosines.items() if name != "independent latents"},
     ranks,
     "Agreement with standard attention, worst layer",
@@ -636,7 +645,7 @@ for name, found in worst_of_five.items():
 # A cosine is not a loss. Now the whole model that you trained is converted, all four layers, and asked for its held-out loss.
 
 # %% [markdown]
-# Latents meet the other way to a smaller cache: heads that share a key and a value, made as the GQA paper makes them, by the mean of those they replace (arXiv 2305.13245, section 2.1). The mean of 2 and 4 is 3, whatever each head needed.
+# The other way to a smaller cache is the latents' rival here: heads that share a key and a value, made as the GQA paper makes them, by the mean of those they replace (arXiv 2305.13245, section 2.1). The mean of 2 and 4 is 3, whatever each head needed.
 
 # %% [markdown]
 # One head of 32 for all eight keeps 64 numbers per token and layer, and so does a joint latent of 64, rank 32 above. Both get the same 20 steps of fine-tuning. Which loses less against the 512 numbers of eight heads?
@@ -657,7 +666,7 @@ def converted_by(model, inputs, make):
 
 
 # %% [markdown]
-# This uses the model of D3.3f, which repeats the first stored seed: run its training cells and its table first.
+# This uses the model of D3.3f, which repeats the first stored seed: run its two training cells and the cell of its cosines first.
 
 # %% tags=["nbval-ignore-output"]
 smaller = {
@@ -737,7 +746,7 @@ truth(
 expand_or_absorb(num_heads=128, d_head=128, d_latent=512, positions=16_384)
 
 # %% [markdown]
-# The scores stay the same numbers, scale and all, and so does what is mixed: mix the latents first, then expand one mixture per head.
+# The scores do not change, nor do their scale and softmax. The same works behind them: mix the latents first, then expand one mixture per head.
 #
 # $$q^C \cdot (W^{UK} c) = (W^{UK\top} q^C) \cdot c, \qquad \sum_s a_s\, W^{UV} c_s = W^{UV} \sum_s a_s\, c_s$$
 
@@ -809,7 +818,10 @@ print("expanding at each step is slower than standard attention:", expanded > fa
 print("absorbing is at least 5 times faster than expanding:", expanded > 5 * absorbed)
 
 # %% [markdown]
-# Expanding is slow because it multiplies: 8.6 billion products a token beside 34 million. (It also writes the keys and values that it expands and reads them again.) Between the other two, bytes decide. Divide the bytes of cache that a token reads by its time, and compare with the speed at which this machine copies memory: standard attention comes near it, so it waits for memory. Absorbed decode reads far less, and computes more with each byte.
+# Expanding is slow because it multiplies: 8.6 billion products a token beside 34 million. (It also writes the keys and values that it expands and reads them again.)
+
+# %% [markdown]
+# For the other two, divide the bytes of cache that a token reads by its time, and compare with the speed at which this machine copies memory. Standard attention comes near it: it waits for memory. Absorbed decode reads 13 times less and stays far below it: now its products take the time, 75 million in place of 34, so it gains less than the bytes promise.
 
 # %% tags=["nbval-ignore-output"]
 reads = {
@@ -837,14 +849,15 @@ print(f"products, absorbed over MHA: {multiplied['latents absorbed'] / products_
 print(f"time, MHA over absorbed: {faster_mha / absorbed:.1f}x")
 
 # %% [markdown]
-# `python -m benchmarks decode` measures 32 heads of 128 with a latent of 512 up to 16,384 tokens. The time falls less than the bytes, because the absorbed step above takes 75 million products in place of 34. With few heads, short contexts or a slow processor the gain shrinks further. At V3's sizes a key has d + r = 192 numbers per head and a value 128; the next cell counts the products beside those of such heads, and the bytes beside MHA's.
+# `python -m benchmarks decode` measures 32 heads of 128 with a latent of 512 up to 16,384 tokens. With few heads, short contexts or a slow processor the gain shrinks further. At V3's sizes a key has d + r = 192 numbers per head and a value 128. The next cell compares absorbed decode with such heads, expanded and kept: 128 · (192 + 128) numbers per token, each of them multiplied once.
 
 # %%
 v3 = StepSizes(d_model=7168, num_heads=128, d_head=128, d_latent=512, d_rope=64)
-times = v3.absorbed_multiplications(1) / (128 * (192 + 128))
-fewer = v3.standard_bytes(1) / v3.absorbed_bytes(1)
-print(f"absorbed: {times:.1f} times the multiplications of V3's own heads, expanded and kept")
-print(f"and {fewer:.0f} times fewer bytes than MHA with 128 heads of 128")
+own_heads = 128 * (192 + 128)  # numbers, and products, per token
+times = v3.absorbed_multiplications(1) / own_heads
+fewer = own_heads * 2 / v3.absorbed_bytes(1, itemsize=2)
+print("absorbed, beside V3's own heads, expanded and kept:")
+print(f"{times:.1f} times the multiplications, {fewer:.0f} times fewer bytes")
 
 # %% [markdown]
 # So absorbing pays where bytes are dear: one token at a time. A prompt's tokens share what is read, and multiplications are all that counts: prefill expands. D4's block does both by itself.
@@ -860,7 +873,7 @@ cache_explorer()
 # %% [markdown]
 # ## Break it · {section} minutes
 #
-# Choose a slip of the whole layer and read what the check says. Some of them give the right output for a whole text and go wrong only in decode, one token at a time.
+# Choose a slip of the whole layer and read what the check says. Some give the right output for a whole text and go wrong only in decode, token by token. `list(known_mistakes("D3.3e"))` names all.
 
 # %%
 print(", ".join(list(known_mistakes("D3.3e"))[:14]), "…")

@@ -67,7 +67,7 @@ class LatentCache:
     """Room for `capacity` positions of a batch: one buffer `(batch, capacity, width)` per part.
 
     `len(cache)` is `used`, the number of positions used. The buffers take the dtype and device of
-    what is appended first.
+    what is appended first. The cache is for decoding: no gradient is asked to pass through it.
     """
 
     def __init__(self, batch: int, capacity: int, *widths: int):
@@ -303,7 +303,8 @@ class MultiHeadLatentAttention(nn.Module):
     def from_hf(cls, attention: Any) -> "MultiHeadLatentAttention":
         """The same attention as transformers' `DeepseekV3Attention`, with its weights.
 
-        Raises a ValueError with one sentence for halves instead of pairs, and for biases.
+        Raises a ValueError with one sentence for rotary pairs (i, i + r/2) in place of neighbours,
+        and for biases.
         """
         sizes = attention_sizes(attention.config)
         if yarn := sizes.pop("yarn"):
@@ -354,6 +355,7 @@ def absorbed_decode(
 ) -> Float[Tensor, "B one D"]:
     """What `attention(x, cache)` returns for one new token, without expanding any cached latent.
 
+    The token joins the cache, which is left as `attention(x, cache)` would leave it.
     The up-projections move to the other side: W_UK into the query, W_UV behind the mixing
     (V2p, section 2.1.2; "absorb" in DeepSeek-V3's inference/model.py).
     """
@@ -398,10 +400,11 @@ def yarn_frequencies(
     """YaRN's angle per position, in radians, for each of the d_rope / 2 rotary pairs.
 
     A pair that turns `beta_fast` times or more within the `trained` positions keeps its angle, one
-    that turns less than `beta_slow` times has it divided by `factor`, and between them lies a ramp
-    over the pairs, from 0 at pair `first` to 1 at pair `last`, a step where both are one pair
-    (V3p, section 4.3; `precompute_freqs_cis` in DeepSeek-V3's model.py; the ramp of arXiv
-    2309.00071, eqs. 11 and 13, is linear in turns instead).
+    that turns less than `beta_slow` times has it divided by `factor`. Between them both angles are
+    mixed: the share of the divided one rises evenly over the pairs, from 0 at pair `first` to 1 at
+    pair `last`. Where both are one pair, that one keeps its angle and all after it are divided.
+    The result may be float64 or float32 (V3p, section 4.3; `precompute_freqs_cis` in DeepSeek-V3's
+    model.py; the ramp of arXiv 2309.00071, eqs. 11 and 13, is linear in turns instead).
     """
     validate_sizes(d_rope, trained=trained)
     pair = torch.arange(d_rope // 2, dtype=torch.float64, device="cpu")

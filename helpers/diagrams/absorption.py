@@ -9,18 +9,18 @@ from helpers.diagrams.drawing.canvas import (
     MAIN,
     MARGIN,
     PALE,
-    PALE_SECOND,
     QUIET,
-    SECOND,
     WIDTH,
     Canvas,
 )
 from helpers.diagrams.drawing.card import Card
 from helpers.model.attention_sizes import validate_sizes
+from helpers.plots.palette import COLOURS, text_background
 
 _TOP, _TALL, _GAP = 76, 172, 14
 _COLUMNS = (44, 216, 388)  # left sides: what comes in, the matrix, what it becomes
 _BOX = Box(0, 0, 132, 46)
+_OF_MATRIX = text_background(4), COLOURS[4]  # pink: orange is the rotary key's
 
 
 def expand_or_absorb(num_heads: int, d_head: int, d_latent: int, positions: int) -> Card:
@@ -35,7 +35,7 @@ def expand_or_absorb(num_heads: int, d_head: int, d_latent: int, positions: int)
     canvas = Canvas(
         _TOP + 2 * _TALL + _GAP + 24,
         f"Where the matrix stands: H = {H} heads, d = {d}, latent R = {R}, S = {S:,}",
-        "content scores of one new query; W_UK, red, stands on the cache or on the query",
+        "content scores of one new query; W_UK, pink, stands on the cache or on the query",
     )
     lanes = Box(MARGIN, _TOP, WIDTH - 2 * MARGIN, 2 * _TALL + _GAP).stacked(2, _GAP)
     latents, query = ("cached latents", f"{S:,} × {R}"), ("query", f"{H} × {d}")
@@ -77,8 +77,7 @@ def _lane(
         for left, part in zip(_COLUMNS[1:], parts[1:], strict=False):
             before, end = end, _BOX.moved(left, y)
             canvas.arrow(before.east, end.west, INK)
-            red = part[0] == "W_UK"
-            colours = (PALE_SECOND, SECOND) if red else (fill, edge)
+            colours = _OF_MATRIX if part[0] == "W_UK" else (fill, edge)
             canvas.box(end, *part, fill=colours[0], edge=colours[1])
         canvas.arrow(end.east, dot.west, INK, bend="h")
     end = canvas.box(Box(656, dot.y - 10, 116, 46), *scores, edge=INK)

@@ -31,7 +31,7 @@ from helpers.diagrams.drawing.explorer import DiagramExplorer
 from helpers.plots.palette import numbers
 
 MOST_POSITIONS, MOST_LATENT, MOST_ROTARY = 24, 16, 8  # the last two: numbers drawn of a column
-_TOP, _CELL, _LEFT = 104, 9, 124
+_TOP, _CELL, _LEFT, _WIDEST = 104, 9, 124, 110
 _TINTS = 6  # shades of one colour
 
 
@@ -54,11 +54,12 @@ def cache_filling(
     names = tidy(words, size, "position")
     width = parts[0].shape[1] + parts[1].shape[1]
     drawn = _drawn(parts)
+    some = f", {drawn[0]} + {drawn[1]} of them drawn" if sum(drawn) < width else ""
     canvas = Canvas(
         _TOP + _CELL * sum(drawn) + 132,
         f"The cache at position {position}: “{names[position]}”",
-        f"per position {parts[0].shape[1]} + {parts[1].shape[1]} numbers, {drawn[0]} + {drawn[1]} "
-        "of them drawn; the darker, the larger",
+        f"per position {parts[0].shape[1]} + {parts[1].shape[1]} numbers{some}; "
+        "the darker, the farther from 0",
     )
     bottom = _columns(canvas, parts, position, names)
     read = f"read: {counted(position + 1, 'column')} × {width} = {(position + 1) * width:,} numbers"
@@ -83,7 +84,7 @@ def _columns(
     """Draws the columns with their names; returns the y under them."""
     heights = [rows * _CELL for rows in _drawn(parts)]
     columns = Box(_LEFT, 0, WIDTH - MARGIN - _LEFT, 0).split(len(names), 4)
-    columns = [Box(box.x, 0, min(box.width, 64), 0) for box in columns]
+    columns = [Box(box.x, 0, min(box.width, _WIDEST), 0) for box in columns]
     step = columns[0].width + 4
     columns = [Box(_LEFT + i * step, 0, columns[0].width, 0) for i in range(len(names))]
     top = float(_TOP)
@@ -113,7 +114,7 @@ def _columns(
 
 
 def _tints(values: np.ndarray, colours: str) -> list[list[str]]:
-    """A shade for each number by its size, the largest of all the darkest."""
+    """A shade for each number by its absolute value, the largest of all the darkest."""
     size = abs(values) / max(abs(values).max(), 1e-12)
     shade = 0.1 + 0.7 * np.ceil(size * (_TINTS - 1)) / (_TINTS - 1)
     drawn = matplotlib.colormaps[colours]

@@ -194,7 +194,7 @@ def _draw_levels(ax: Axes, levels: dict[str, float], target: float, x: float) ->
 
 
 def _label_at_right(ax: Axes, x: float, labels: Labels) -> None:
-    """Writes each text beside its y, right of the axes, and ties it to (x, y) in its line's style.
+    """Writes each text beside its y, right of the axes, and ties it to (x, y) by a thin line.
 
     Texts that would overlap are moved up, or down again where the axes end.
     """
@@ -205,6 +205,7 @@ def _label_at_right(ax: Axes, x: float, labels: Labels) -> None:
     heights = _apart([wanted[text] for text in texts])
     for text, height in zip(texts, heights, strict=True):
         y, style = labels[text]
+        thin = {"color": style["color"], "linewidth": 0.7}
         ax.annotate(
             text,
             (x, y),
@@ -212,7 +213,7 @@ def _label_at_right(ax: Axes, x: float, labels: Labels) -> None:
             textcoords="axes fraction",
             va="center",
             fontsize="small",
-            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0, **style},
+            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 0, **thin},
         )
 
 
@@ -236,8 +237,14 @@ def _name_ticks(ax: Axes, names: dict[float, str], most: int) -> None:
 
 
 def _draw_bars(ax: Axes, names: list[str], values: np.ndarray) -> None:
-    bars = ax.barh(names, values, color=USUAL)
-    ax.bar_label(bars, [f" {plain(value)}" for value in values])
+    """Each with its number: inside a long bar, so that no line beyond the bar crosses it."""
+    ax.barh(names, values, color=USUAL)
+    for name, value in zip(names, values, strict=True):
+        inside = value > values.max() / 2
+        ax.annotate(
+            plain(value), (value, name), (-6 if inside else 6, 0), textcoords="offset points",
+            ha="right" if inside else "left", va="center", color="white" if inside else "black",
+        )  # fmt: skip
     ax.margins(x=0.2)
 
 

@@ -171,7 +171,7 @@ def plot_costs(
 def _draw_seeds(
     ax: Axes, row: int, stored: np.ndarray | None, live: np.ndarray | None, digits: int
 ) -> None:
-    """A row of dots and diamonds with their mean, each kind labelled once per axes."""
+    """A row of dots on diamonds with their mean, each kind labelled once per axes."""
     labelled = ax.get_legend_handles_labels()[1]
 
     def once(label: str) -> str:
@@ -183,7 +183,7 @@ def _draw_seeds(
     if stored is None:
         return
     rows, mean = np.full(len(stored), row), stored.mean()
-    ax.plot(stored, rows, "o", color=USUAL, alpha=0.6, markersize=6, label=once(STORED))
+    ax.plot(stored, rows, "o", color=USUAL, alpha=0.6, markersize=5, zorder=4, label=once(STORED))
     ax.plot([mean] * 2, [row - 0.27, row + 0.27], color="black", linewidth=2, label=once(MEAN))
     ax.annotate(
         f"{mean:,.{digits}f}", (mean, row - 0.27), (0, 1), textcoords="offset points",
