@@ -490,7 +490,7 @@ print(
 )
 
 # %% [markdown]
-# Beside the dense model of equal active size a mixture also keeps more for the backward pass, and not because idle experts lie in memory. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. For speed, this course's SwiGLU also joins an expert's `gate` and `up` into one matrix and keeps it. A batch calls all four experts, twice the width of that dense model, so two more pairs stay.
+# Beside the dense model of equal active size a mixture also keeps more for the backward pass, not because of idle experts. Rows are copied: each goes to K experts, comes back K times, and is multiplied by K gates, so three times K·T·D numbers per layer stay until the gradients are known. For speed, this course's SwiGLU also joins an expert's `gate` and `up` into one matrix and keeps it. A batch calls all four experts, twice that dense model's width: two more pairs stay.
 
 # %% [markdown]
 # Weights and kept rows together, measured on one batch of 8 times 64 tokens.
