@@ -100,7 +100,10 @@ token_route(first_router.gate(first_word).softmax(-1)[0], first_gates[0], first_
 resume("d1_moe", globals())
 
 # %% [markdown]
-# Three kinds of text that need no download: Python's language reference, the standard library's code, and stories from a small generated world. A byte-level BPE tokenizer learns 1,024 tokens from them, once, at the first call. To add a text of yours as one more kind, import `three_domains` and `read_text` from `helpers.data.texts` in the next cell, and let it return `Corpus.build(three_domains() + [read_text("mine.txt")], vocab_size=1024)`.
+# Three kinds of text that need no download: Python's language reference, the standard library's code, and stories from a small generated world. A byte-level BPE tokenizer learns 1,024 tokens from them, once, at the first call.
+
+# %% [markdown]
+# To add a text of yours as one more kind, import `three_domains` and `read_text` from `helpers.data.texts` in the next cell, and let it return `Corpus.build(three_domains() + [read_text("mine.txt")], vocab_size=1024)`.
 
 
 # %%
@@ -191,7 +194,10 @@ print("V3 in full:", f"{total_parameters(V3):,}")
 truth("D1.p1", f"{total_parameters(MIXTRAL_8X7B) / active_parameters(MIXTRAL_8X7B):.1f}")
 
 # %% [markdown]
-# Mixtral holds less than four times what a token uses, since every token uses attention and embeddings. V3's published 671 and 37 give 18.1. That says how sparse the model is, not how much better. In one layer with experts the ratio is larger: 257 held, 9 used, 28.6.
+# Mixtral holds less than four times what a token uses, since every token uses attention and embeddings.
+
+# %% [markdown]
+# V3's published 671 and 37 give 18.1. That says how sparse the model is, not how much better. In one layer with experts the ratio is larger: 257 held, 9 used, 28.6.
 
 # %% [markdown]
 # One figure of DeepSeek's contradicts the count: README_WEIGHTS.md gives 36.7B active *with* 0.9B for the embedding and 0.9B for the head. The count with both is 37.6B. Without the input embedding it is 36.6B, which is near the figure and not what its words say.
