@@ -168,12 +168,13 @@ def _router_alone(answer: type, case: Routing) -> None:
     shuffled = dense_gates(*route(router, x[order], case), case.num_experts).detach()
     single = dense_gates(*route(router, x[-1:], case), case.num_experts).detach()
     ask = "Over which dimension do softmax, top-k and the sum of the chosen run?"
-    for got, want, when in (
-        (shuffled, together[order], "after the tokens are shuffled"),
-        (single, together[-1:], "when the last token comes alone"),
+    for got, want, what, when in (
+        (shuffled, together[order], "the gate", "after the tokens are shuffled"),
+        (single[0], together[-1], "the last token's gate", "when it comes alone"),
     ):
         slips = {ask: lambda got=got: got}
-        expect.close(got, want, "the gate", axes=("token", "expert"), when=when, slips=slips)
+        axes = ("token", "expert")[-got.dim() :]
+        expect.close(got, want, what, axes=axes, when=when, slips=slips)
 
 
 def _router_use(answer: type, case: Routing) -> Used:

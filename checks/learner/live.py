@@ -48,6 +48,7 @@ class LiveTraffic:
             raise ValueError("model must have a layer with experts, got none")
         self._frame = LiveFrame(len(layers), len(layers[0].experts))
         self._step = 0
+        self._last: tuple[Tensor, Tensor] | None = None  # ids and logits not noted yet
         self._steps: list[int] = []
         self._losses: list[float] = []
         self._loads = [np.zeros(len(layers[0].experts)) for _ in layers]
@@ -65,6 +66,8 @@ class LiveTraffic:
     def __exit__(self, *error: object) -> None:
         self._hook.remove()
         start = self._clock()
+        if self._last is not None:
+            self._note(*self._last)
         if self._handle is not None:
             self._handle.update(self._image())
         self._spent += self._clock() - start
@@ -80,9 +83,10 @@ class LiveTraffic:
         if not torch.is_grad_enabled():
             return  # the model is measured, not trained
         start = self._clock()
-        if self._step % EVERY == 0:
-            self._note(args[0], logits.detach())
+        self._last = args[0], logits.detach()
         self._step += 1
+        if self._step % EVERY == 1:
+            self._note(*self._last)
         drawn = self._spent + self._drawing
         if self._handle is not None and drawn <= SHARE * (self._trained + start - self._begun):
             self._handle.update(self._image())
@@ -90,7 +94,8 @@ class LiveTraffic:
         self._spent += self._clock() - start
 
     def _note(self, ids: Tensor, logits: Tensor) -> None:
-        self._steps.append(self._step)
+        self._last = None
+        self._steps.append(self._step - 1)
         self._losses.append(_loss(logits, ids))
         experts = len(self._loads[0])
         self._loads = [
@@ -113,9 +118,9 @@ class LiveTraffic:
 def live_traffic(model: nn.Module) -> LiveTraffic:
     """A picture of `model`'s loss and load for the time of a `with`.
 
-    In `work/` it is redrawn in place, in under 3% of the time. The loss is of every tenth batch,
-    over the tokens whose successor is in the batch; rows' ends that repeat one token are padding
-    and left out. Raises a ValueError for a model without experts.
+    In `work/` it is redrawn in place, in under 3% of the time. The loss is of every tenth batch
+    and of the last, over the tokens whose successor is in the batch; rows' ends that repeat one
+    token are padding and left out. Raises a ValueError for a model without experts.
     """
     return LiveTraffic(model, show_in_work)
 

@@ -11,6 +11,10 @@ from torch import Tensor
 from helpers.plots.palette import choices, text_background, validate_length
 
 Word = list[tuple[str, int]]  # its pieces, each with its expert
+# JupyterLab breaks the lines of a <pre> at any letter.
+_WHOLE_WORDS = (
+    "white-space: pre-wrap; word-break: normal; overflow-wrap: break-word; line-height: 1.7"
+)
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,7 @@ class ColouredText:
         text = "".join(map(_marked, self._words()))
         counts = sorted(Counter(self.experts).items())
         legend = " ".join(f"{_swatch(f'expert {e}', e)} {count}" for e, count in counts)
-        return (
-            f'<div><pre style="white-space: pre-wrap; line-height: 1.7">{text}</pre>'
-            f"<p>tokens: {legend}</p></div>"
-        )
+        return f'<div><pre style="{_WHOLE_WORDS}">{text}</pre><p>tokens: {legend}</p></div>'
 
     def _words(self) -> list[Word]:
         words: list[Word] = []

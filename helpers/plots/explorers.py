@@ -28,7 +28,7 @@ from helpers.plots.palette import CHANCE, REFERENCE, USUAL, name_axes, numbers
 
 WIDTH, HEIGHT, DPI = 9.0, 3.6, 90  # inches, inches, dots per inch: few, to redraw in under 0.2 s
 
-WORDS = {"description_width": "6em"}  # room for the longest slider's name
+WORDS = {"description_width": "7em"}  # room for the longest slider's name
 
 
 class Explorer(widgets.VBox):

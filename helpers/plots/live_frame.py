@@ -71,7 +71,7 @@ class LiveFrame:
 
     def _make_room(self, step: int, loss: float, busiest: float) -> None:
         """Draws axes and texts where the limits so far are too small, with some room to spare."""
-        limits = tuple(map(_rounded_up, (float(max(step, 199)), loss, max(busiest, 2.0))))
+        limits = ((step // 50 + 1) * 50, _rounded_up(loss), _rounded_up(max(busiest, 2.0)))
         if limits == self._limits:
             return
         self._limits = limits
@@ -79,7 +79,7 @@ class LiveFrame:
         for ax in self._panels:
             ax.set_ylim(0, limits[2])
         for ax in (self._loss, *self._panels):
-            ax.locator_params("x", nbins=4, integer=True)  # steps and experts are whole numbers
+            ax.locator_params("x", nbins=5, integer=True)  # steps and experts are whole numbers
             ax.locator_params("y", nbins=4)
         self._canvas.draw()
         self._behind = self._canvas.copy_from_bbox(self._canvas.figure.bbox)

@@ -1,7 +1,8 @@
 """What several seeds of each variant came to: on one axis, against balance, and against costs.
 
 A seed that was trained before and stored is a filled dot, one that was trained here an open
-diamond. Means and noise are those of the stored seeds, which a reader's own run does not move.
+diamond, which hides no dot. Means and noise are those of the stored seeds, which a reader's own run
+does not move.
 """
 
 from collections.abc import Mapping, Sequence
@@ -202,7 +203,7 @@ def _draw_live(ax: Axes, x: float, y: float, colour: str, label: str | None = No
     if label is None:
         label = "_" if LIVE in ax.get_legend_handles_labels()[1] else LIVE
     ax.plot(
-        [x], [y], "D", markerfacecolor="white", markeredgecolor=colour, markeredgewidth=1.8,
+        [x], [y], "D", markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.8,
         markersize=8, label=label, zorder=3,
     )  # fmt: skip
 

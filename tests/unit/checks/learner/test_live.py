@@ -54,7 +54,7 @@ def test_outside_work_only_the_last_frame_is_shown(model, monkeypatch):
         steps(model, 6)
     assert shown == []
     watch._ipython_display_()
-    assert len(shown) == 1 and "Step 0: loss" in repr(watch)
+    assert len(shown) == 1 and "Step 5: loss" in repr(watch)
 
 
 def test_in_work_the_frame_is_redrawn_in_place_and_shown_once(model, monkeypatch):
@@ -127,7 +127,7 @@ def test_a_watch_goes_on_in_a_later_cell_and_leaves_the_model_alone(model):
     steps(model, 10)
     with watch:
         steps(model, 10)
-    assert watch._steps == [0, 10]
+    assert watch._steps == [0, 9, 10, 19]
     assert not model._forward_hooks
 
 
@@ -148,4 +148,7 @@ def test_a_frame_has_room_for_what_comes_and_says_what_it_shows():
     first = frame.png([0], [6.0], load)
     assert frame.png([0], [6.0], load) == first
     assert frame.png([0, 90], [6.0, 4.5], load) != first
+    assert frame.png([0, 149], [6.0, 4.5], load) != frame.png([0, 150], [6.0, 4.5], load)
+    assert frame._loss.get_xlim() == (0, 200)
+    frame.png([0, 90], [6.0, 4.5], load)
     assert frame.alternative == "Step 90: loss 4.50, the busiest expert at 2 of the even share"

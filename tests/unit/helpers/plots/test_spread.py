@@ -81,7 +81,7 @@ def test_the_seed_run_here_looks_different_and_moves_no_mean(ax):
     plot_spread({"bias": [1.0, 2.0]}, "finding", UNIT, live={"bias": 6.0, "leak": 4.0}, ax=ax)
     here = drawn(ax, LIVE)
     assert [float(line.get_xdata()[0]) for line in here] == [6.0, 4.0]
-    assert {line.get_markerfacecolor() for line in here} == {"white"}
+    assert {line.get_markerfacecolor() for line in here} == {"none"}
     means = [line.get_xdata()[0] for line in ax.get_lines() if line.get_color() == "black"]
     assert means == [1.5]
     shown = [text.get_text() for text in ax.get_legend().get_texts()]
