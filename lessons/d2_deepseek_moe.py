@@ -91,7 +91,7 @@ def stored_frontier():
 
 
 # %% [markdown]
-# The lesson in one picture. Each small mark is a model, each large one the mean of three: further right the load is less even, further up the loss higher; numbers say how hard it was pushed. Balance at no price would be at the lower left. The axes get their numbers once you have trained such models yourself.
+# The lesson in one picture. Each small mark is a model, each large one the mean of three: further right the load is less even, further up the loss higher; numbers say how hard it was pushed. Balance at no price would be at the lower left. The numbers of its axes come with your own models.
 
 # %% tags=["nbval-ignore-output"]
 plot_frontier(
@@ -110,7 +110,10 @@ plt.show()
 #
 # As in D1: write where a cell raises `NotImplementedError`, run the check below it, ask `.hint()` when stuck.
 #
-# Letters beside D1's: F = `expert_dim`, m = `num_segments`, R = T·m rows, d = D/m, S batches. Your own D1 parts come along where they pass their checks; the set-up cell says which. Save D1 first (Ctrl+S). `carry("d1_moe", reference=["MoELayer"])` or `yours=[…]` forces a part.
+# Letters beside D1's: F = `expert_dim`, m = `num_segments`, R = T·m rows, d = D/m, S batches.
+
+# %% [markdown]
+# Your own D1 parts come along where they pass their checks; the set-up cell says which. Save D1 first (Ctrl+S). `carry("d1_moe", reference=["MoELayer"])` or `yours=[…]` forces a part.
 
 # %% [markdown]
 # Filled dots in a picture are seeds that were trained before and stored in `lessons/studies`; open diamonds are the one that you train here. Where a cell asks for a prediction, write your guess in place of `None`, or leave it: nothing stops.
@@ -385,7 +388,10 @@ for name, count in nodes.items():
     )
 
 # %% [markdown]
-# Groups cut the nodes that a token visits by a quarter, and cap them: 4 even for the worst token. (What crosses is less where a token's own node is among them.) Inside a node V3 forwards a token to its experts over the faster link. (Counted in bfloat16 both ways; V3 sends out in FP8, and D4's third investigation counts that.)
+# Groups cut the nodes that a token visits by a quarter, and cap them: 4 even for the worst token. (What crosses is less where a token's own node is among them.)
+
+# %% [markdown]
+# Inside a node V3 forwards a token to its experts over the faster link. (Counted in bfloat16 both ways; V3 sends out in FP8, and D4's third investigation counts that.)
 
 # %% [markdown]
 # Shift all biases alike and nothing changes; move one and choices change, while the gates of tokens that keep their choice stay what they were.
@@ -612,7 +618,7 @@ plot_differences({w: trained(w)[1].losses for w in ways}, "none", "Loss less tha
 plt.show()
 
 # %% [markdown]
-# This is one seed. Before you read an order into the curves, compare "Balance against loss", where three seeds stand side by side.
+# This is one seed. "Balance against loss" has three.
 
 # %% [markdown]
 # Under a sign rule nothing comes to rest: nearly every bias moves a step up or down in nearly every batch. As the step is annealed the moves shrink, and at the end the biases stand still. Only differences matter, so the paths are centred.
@@ -697,7 +703,10 @@ print(
 )
 
 # %% [markdown]
-# In microseconds, with V3's widths and an H800's stated speed: 989 TFLOP/s (NVIDIA's peak in bfloat16) and a link of 50 GB/s between nodes (V3, section 3.2.2). A row costs an expert 6 · D · F operations, a token 2 · D numbers on the way there and back. The choices are those of your small models: 1,024 tokens, 8 devices. They differ from way to way, so a token visits now more devices and now fewer, and the even time differs a little too.
+# In microseconds, with V3's widths and an H800's stated speed: 989 TFLOP/s (NVIDIA's peak in bfloat16) and a link of 50 GB/s between nodes (V3, section 3.2.2). A row costs an expert 6 · D · F operations, a token 2 · D numbers on the way there and back.
+
+# %% [markdown]
+# The choices are those of your small models: 1,024 tokens, 8 devices. They differ from way to way, so a token visits now more devices and now fewer, and the even time differs a little too.
 
 # %% tags=["nbval-ignore-output"]
 print(f"{'microseconds':16}{'computing':>12}{'link':>8}{'together':>11}{'were it even':>14}")
@@ -1181,7 +1190,7 @@ bias_step_explorer()
 # %% [markdown]
 # ## Break it · {section} minutes
 #
-# Choose a slip of the router and see what the check says. Ask by `check_biased_router.failure(…)`, which records nothing. The check itself, `check_biased_router(…)`, would take the slip for your new answer and put its refusal in place of your pass.
+# Choose a slip of the router and see what the check says. Ask by `check_biased_router.failure(…)`, which records nothing. `check_biased_router(…)` would put the slip's refusal in place of your pass.
 
 # %%
 print(*list(known_mistakes("D2.3b"))[:14], "…", sep="\n")
