@@ -4,8 +4,6 @@
 # At the end you have written DeepSeek-V3's feed-forward layer: shared experts, fine experts, and a load that is balanced by a bias instead of a loss. You can say what imbalance costs, what balance costs, and what each part buys, with numbers you measured.
 #
 # {lesson}, without what is optional.
-#
-# {map}
 
 # %% tags=["setup"] jupyter={"source_hidden": true}
 import helpers  # before torch: its threads then sleep while they wait
@@ -75,14 +73,8 @@ torch.manual_seed(0)
 torch.set_num_threads(1)  # the same numbers whatever else runs, and hardly slower at this size
 carried
 
-# %% [markdown]
-# After a restart of the kernel run the set-up and the next cell: it brings back every part that you have passed and saved, so that you can go on at any section.
 
-# %%
-resume("d2_deepseek_moe", globals())
-
-
-# %%
+# %% jupyter={"source_hidden": true}
 def mean(values):
     """The mean of a list of numbers."""
     return sum(values) / len(values)
@@ -102,7 +94,7 @@ def stored_frontier():
 
 
 # %% [markdown]
-# The lesson in one picture. Each dot is a model: further right its load is less even, further up its loss higher; numbers say how hard it was pushed. Balance at no price would be at the lower left.
+# The lesson in one picture. Each small mark is a model, each large one the mean of three: further right the load is less even, further up the loss higher; numbers say how hard it was pushed. Balance at no price would be at the lower left. The numbers of its axes come with your own models.
 
 # %% tags=["nbval-ignore-output"]
 plot_frontier(
@@ -110,22 +102,35 @@ plot_frontier(
     "Balance against loss: 9 ways to steer one model and none at all, 3 seeds",
     y="held-out loss less that of no balancing",
 )
+plt.gca().tick_params(labelleft=False, labelbottom=False)
 plt.show()
+
+# %% [markdown]
+# {map}
 
 # %% [markdown]
 # ## How this notebook works
 #
 # As in D1: write where a cell raises `NotImplementedError`, run the check below it, ask `.hint()` when stuck.
 #
-# Letters beside D1's: m = `num_segments`, R = T·m rows, d = D/m, S batches. Your own D1 parts come along where they pass their checks; the set-up cell says which. Save D1 first (Ctrl+S). `carry("d1_moe", reference=["MoELayer"])` or `yours=[…]` forces a part.
+# Letters beside D1's: F = `expert_dim`, m = `num_segments`, R = T·m rows, d = D/m, S batches.
+
+# %% [markdown]
+# Your own D1 parts come along where they pass their checks; the set-up cell says which. Save D1 first (Ctrl+S). `carry("d1_moe", reference=["MoELayer"])` or `yours=[…]` forces a part.
 
 # %% [markdown]
 # Filled dots in a picture are seeds that were trained before and stored in `lessons/studies`; open diamonds are the one that you train here. Where a cell asks for a prediction, write your guess in place of `None`, or leave it: nothing stops.
 
 # %% [markdown]
+# After a restart of the kernel run the set-up and the next cell: it brings back every part that you have passed and saved, so that you can go on at any section.
+
+# %%
+resume("d2_deepseek_moe", globals())
+
+# %% [markdown]
 # ## D2.1 Shared experts · {section} minutes
 #
-# Every token needs some of the same knowledge. With routed experts alone, each of them has to learn it again. DeepSeekMoE's models keep 1 to 4 experts always on, so that the routed ones need not repeat each other, and adds them unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12.
+# Every token needs some of the same knowledge. With routed experts alone, each of them has to learn it again. DeepSeekMoE's models keep 1 to 4 experts always on, so that the routed ones need not repeat each other, and add their outputs unweighted: if two give 3 and 4 and the routed sum is 5, the layer gives 12.
 
 # %%
 torch.manual_seed(0)
@@ -212,7 +217,7 @@ for m in (1, 2, 4):
     print(f" · {math.comb(n, k):,} combinations")
 
 # %% [markdown]
-# The active width stays that of a dense layer: in V3 8 routed and 1 shared expert of width 2,048 are together as wide as its dense layers, 18,432.
+# The active width stays that of a dense layer: V3's 8 routed experts and its shared one, each 2,048 wide, are together as wide as one of its dense layers: 18,432.
 
 # %%
 active = (V3.experts.top_k + V3.experts.shared) * V3.experts.expert_dim
@@ -300,7 +305,7 @@ print("with random routing:", batch_mean(lambda load: slowdown(load, 8), by_chan
 
 # %%
 torch.manual_seed(3)
-node_scores = torch.rand(1, 16)
+node_scores = torch.rand(1, 16).round(decimals=2)
 node_kept = reference.keep_top_groups(node_scores, num_groups=4, top_groups=2)
 groups(node_scores[0], node_kept[0], node_kept[0].topk(4).indices, num_groups=4)
 
@@ -313,10 +318,10 @@ check_keep_top_groups(keep_top_groups)
 # %% [markdown]
 # ## D2.3b A router with a bias · {section} minutes
 #
-# DeepSeek-V3 scores each expert by itself: its *affinity* is the sigmoid of its logit. Affinities 0.8, 0.7 and 0.2 with biases −0.2, 0 and 0: the choice sees 0.6, 0.7 and 0.2. Top-1 is now expert 1, and its gate is made from 0.7, never from the bias.
+# DeepSeek-V3 scores each expert by itself: its *affinity* is the sigmoid of its logit. Affinities 0.8, 0.7, 0.2 and 0.55 with biases −0.2, 0, 0.1 and 0.1: the choice sees 0.6, 0.7, 0.3 and 0.65. Top-2 is now experts 1 and 3 in place of 0 and 1, and their gates are made from 0.7 and 0.55, never from the bias.
 
 # %% [markdown]
-# bfloat16 cannot tell close affinities apart. So where x is narrower than float32, affinities, bias and choice are float32.
+# The last three rows of the picture are that token. The rows above them, how a batch's load moved the bias, are for D2.3c.
 
 # %%
 start = torch.tensor([-0.1, 0.0, 0.0, 0.0])
@@ -328,6 +333,9 @@ bias_loop(
     affinity=torch.tensor([0.8, 0.7, 0.2, 0.55]),
     top_k=2,
 )
+
+# %% [markdown]
+# bfloat16 cannot tell close affinities apart, and rounds logits before there are any. So where x is narrower than float32, make x and the weight float32 before you multiply them; logits, affinities, bias and choice are then float32, and only the gates return to the type of x.
 
 # %% [markdown]
 # With `affinity="softmax"` an affinity is the softmax over all experts. Groups and experts are chosen by affinity + bias; without `renormalise` a gate is scale · s. The bias is a buffer that a rule moves; no gradient reaches it.
@@ -379,11 +387,14 @@ for name, count in nodes.items():
     traffic = average * 2 * 7168 * 2 / 1e3  # there and back, D numbers of 2 bytes
     print(
         f"{name:9} {average:.1f} nodes per token, at most {int(count.max())}",
-        f"· {traffic:.0f} kB between nodes",
+        f"· at most {traffic:.0f} kB between nodes",
     )
 
 # %% [markdown]
-# Groups cut what crosses between nodes by a quarter, and cap it: 4 nodes even for the worst token. Inside a node V3 forwards a token to its experts over the faster link. (Counted in bfloat16 both ways; V3 sends out in FP8, and D4's third investigation counts that.)
+# Groups cut the nodes that a token visits by a quarter, and cap them: 4 even for the worst token. (What crosses is less where a token's own node is among them.)
+
+# %% [markdown]
+# Inside a node V3 forwards a token to its experts over the faster link. (Counted in bfloat16 both ways; V3 sends out in FP8, and D4's third investigation counts that.)
 
 # %% [markdown]
 # Shift all biases alike and nothing changes; move one and choices change, while the gates of tokens that keep their choice stay what they were.
@@ -405,7 +416,7 @@ print("gates of unchanged choices stay:", kept)
 # %% [markdown]
 # ## D2.3c The sign rule · {section} minutes
 #
-# Loads 6, 2, 4 have mean 4. With step 0.01 the biases move by −0.01, +0.01 and 0: an underused expert goes up. One step per batch, however far off the load is.
+# Loads 6, 2, 4 have mean 4. With step 0.01 the biases move by −0.01, +0.01 and 0: an underused expert goes up. One step per batch, however far off the load is. In the formula γ is `step` and n_i the load of expert i; the picture of D2.3b shows one such update with step 0.1.
 #
 # $$b_i \leftarrow b_i + \gamma \cdot \mathrm{sign}(\bar n - n_i)$$
 
@@ -507,7 +518,7 @@ def with_leak(model):
 
 
 def balanced_how(way):
-    """What a training does to balance the load in one of the five ways."""
+    """What is done in training to balance the load in one of the five ways."""
     if way == "none":
         return {}
     if way == "Switch's loss":
@@ -554,7 +565,7 @@ for way in ("bias + V3's loss", "leak"):
     trained(way)
 
 # %% [markdown]
-# The judgement is made on other stories, with the bias frozen, over so many tokens that chance alone gives a CV near 0.02. The paper of the bias gives MaxVio 0.72 with an auxiliary loss and 0.04 without for 1B models (arXiv 2408.15664, table 2). The table below is one seed; "Balance against loss" has three.
+# The models are judged on other stories, with the bias frozen, over so many tokens that chance alone gives a CV near 0.02. The paper of the bias gives MaxVio 0.72 with an auxiliary loss and 0.04 without for 1B models (arXiv 2408.15664, table 2). The table below is one seed; "Balance against loss" has three.
 
 # %% tags=["nbval-ignore-output"]
 ways = ("none", "Switch's loss", "bias", "bias + V3's loss", "leak")
@@ -596,7 +607,7 @@ plot_balance(
 plt.show()
 
 # %% [markdown]
-# While learning starts, the unsteered router does collapse: at MaxVio 16 / 2 − 1 = 7 one expert is among every token's two. Later its load recovers by itself, but only in part.
+# Early in training the unsteered router does collapse: at MaxVio 16 / 2 − 1 = 7 one expert is among every token's two. Later its load recovers by itself, but only in part.
 
 # %%
 peaks = {way: max(history[way]["max_violation"]) for way in ("none", "bias")}
@@ -608,6 +619,9 @@ print("MaxVio exceeds 6.5 at some step:", {way: peak > 6.5 for way, peak in peak
 # %% tags=["nbval-ignore-output"]
 plot_differences({w: trained(w)[1].losses for w in ways}, "none", "Loss less that of no balancing")
 plt.show()
+
+# %% [markdown]
+# This is one seed. "Balance against loss" has three.
 
 # %% [markdown]
 # Under a sign rule nothing comes to rest: nearly every bias moves a step up or down in nearly every batch. As the step is annealed the moves shrink, and at the end the biases stand still. Only differences matter, so the paths are centred.
@@ -632,7 +646,7 @@ print(
 # Three prices of the models you trained, beside the CV: experts that get under a tenth of their share; how long a step lasts on 8 devices; and, where each expert has room for 1.25 times its even share, the rows that are dropped. V3 drops none, in training or later (p. 10); it can afford that because its load is even.
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def costs_of(layers):
     """The costs of a load, means over the layers' batches: panel by panel of the picture."""
     return {
@@ -692,7 +706,10 @@ print(
 )
 
 # %% [markdown]
-# In microseconds, with V3's widths and an H800's stated speed: 989 TFLOP/s (NVIDIA's peak in bfloat16) and a link of 50 GB/s between nodes (V3, section 3.2.2). A row costs an expert 6 · D · F operations, a token 2 · D numbers on the way there and back. The choices are those of your small models: 1,024 tokens, 8 devices.
+# In microseconds, with V3's widths and an H800's stated speed: 989 TFLOP/s (NVIDIA's peak in bfloat16) and a link of 50 GB/s between nodes (V3, section 3.2.2). A row costs an expert 6 · D · F operations, a token 2 · D numbers on the way there and back.
+
+# %% [markdown]
+# The choices are those of your small models: 1,024 tokens, 8 devices. They differ from way to way, so a token visits now more devices and now fewer, and the even time differs a little too.
 
 # %% tags=["nbval-ignore-output"]
 print(f"{'microseconds':16}{'computing':>12}{'link':>8}{'together':>11}{'were it even':>14}")
@@ -737,7 +754,7 @@ for kind in ("none", "bias 0.02", "prose", "code", "stories"):
 predict("D2.p4", guess=None)
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def seed_noise(sweeps):
     """The standard deviation between seeds of a loss less that of none, a mean of all settings."""
     spreads = []
@@ -790,12 +807,12 @@ print("step 0.02 costs loss on some seed:", max(x for _, x in bias_at["0.02"]) >
 # There is a frontier: Switch's loss buys balance with loss once α is large; the bias at 0.02 lies below that curve, and too large a step of the bias costs more than the strongest α. Among the mild settings the losses differ by no more than seeds do.
 
 # %% [markdown]
-# The Switch loss above is asked of the whole batch, as the bias is. V3 compares the two *scopes* (section 4.5.3): for 1B models the validation loss is 2.258 with a loss within each sequence, 2.253 with the bias, and 2.253 with an auxiliary loss over the batch. Evenness asked of each sequence costs; asked of the batch, and not too hard, it need not.
+# Switch's loss above is computed over the whole batch, and the bias too is moved by the load of the batch. V3 compares the two *scopes* (section 4.5.3): for 1B models the validation loss is 2.258 with a loss within each sequence, 2.253 with the bias, and 2.253 with an auxiliary loss over the batch. Evenness within each sequence costs loss; evenness over the batch need not, if it is not pushed too hard.
 
 # %% [markdown]
 # ## Where the leak hurts · {section} minutes
 #
-# The leak makes gates from affinity + bias. It was shipped: vLLM fixed it in pull request 12002, transformers in 39581. The model you trained with it balanced its load and its loss came down, which is how it survived. Below come loss and recall, and after them two tests of the gates. How much higher is the leak's loss on stories, and how many fewer of D1's facts do models with it recall?
+# The leak makes gates from affinity + bias. It was shipped: vLLM fixed it in pull request 12002, transformers in 39581. The model you trained with it balanced its load and its loss came down, which is how it survived. Below come loss and recall, and after them two tests of the gates. Beside the right router, is the leak's loss on stories higher or lower, and do models with it recall more or fewer of D1's facts?
 
 # %%
 predict("D2.p5", guess=None)
@@ -832,6 +849,7 @@ def gates_moved(router, ours, others, updates=10, step=0.01):
     return (after - before)[same].abs()[before[same] > 0]
 
 
+# %% jupyter={"source_hidden": true}
 def leak_differences():
     """Leak less right, per stored seed: loss on stories, and recall of facts in percentage points."""
     leaks = stored_rows("d2_leak")
@@ -851,6 +869,9 @@ def leak_differences():
     }
     return stories, facts
 
+
+# %% [markdown]
+# The rows of facts name the step of the bias, and the learning rate where it is not 0.01.
 
 # %% tags=["nbval-ignore-output"]
 on_stories, on_facts = leak_differences()
@@ -878,7 +899,7 @@ for name, diffs in every.items():
 spans = [
     f"{min(d):+.3f} to {max(d):+.3f}" for d in (*on_stories.values(), on_facts["facts, step 0.1"])
 ]
-truth("D2.p5", f"stories {spans[0]} nats, facts at step 0.1 {spans[2]} points")
+truth("D2.p5", f"leak less right: stories {spans[0]} nats, facts at step 0.1 {spans[2]} points")
 print("worse by 0.03 nats on any seed of stories:", max(map(max, on_stories.values())) > 0.03)
 print("facts, step 0.1: worse on every seed:", max(on_facts["facts, step 0.1"]) < 0)
 print("the same at rate 0.022:", max(on_facts["facts, step 0.1, rate 0.022"]) < 0)
@@ -991,7 +1012,9 @@ plot_spread(
 plt.show()
 
 # %%
-truth("D2.p6", ", ".join(f"{d:+.3f}" for d in instead) + " for seeds 0, 1, 2")
+truth(
+    "D2.p6", "top-3 less shared: " + ", ".join(f"{d:+.3f}" for d in instead) + " for seeds 0, 1, 2"
+)
 print("the shared expert pays for its place on every seed:", min(instead) > 0)
 
 # %% [markdown]
@@ -1136,28 +1159,28 @@ for name in ("trained", "untrained", "shuffled"):
 
 
 # %% [markdown]
-# Look at what an expert likes: the commonest tokens of four experts, with the share of the expert's rows that they make. Beside them the same of the untrained router. A space is written ␣.
+# Look at what an expert likes: the tokens that four experts get most often beyond what an expert with every kind of token would get, and the share of its rows that they make. Below them the same of the untrained router ("·" is a space, "↵" a line end).
 
 
 # %%
-def commonest(experts, ids, expert, count=6):
-    """The tokens that an expert gets most often, and their share of its rows."""
+def favoured(experts, ids, expert, count=6):
+    """The tokens that an expert gets most often beyond their share, and what they make of its rows."""
     rows = ids.flatten()[(experts == expert).any(dim=-1)]
-    tokens, times = rows.unique(return_counts=True)
-    best = times.topk(min(count, len(tokens)))
-    words = [mixed.pieces([tokens[i]])[0].replace("·", "␣") for i in best.indices]
-    return " ".join(words), int(best.values.sum()) / max(1, len(rows))
+    times, everywhere = (t.bincount(minlength=mixed.vocab_size) for t in (rows, ids.flatten()))
+    best = (times - everywhere * len(rows) / ids.numel()).topk(count).indices
+    words = [mixed.pieces([i])[0] for i in best.tolist()]
+    return "  ".join(words), int(times[best].sum()) / max(1, len(rows))
 
 
 # %% tags=["nbval-ignore-output"]
 favourites = maps["trained"].amax(0).topk(4).indices.tolist()
 for name, experts in (("trained", learned), ("untrained", start)):
     for expert in favourites:
-        words, share = commonest(experts, mixed_ids[:, :-1], expert)
+        words, share = favoured(experts, mixed_ids[:, :-1], expert)
         print(f"{name:10} expert {expert:2}: {share:4.0%} of its rows are {words}")
 
 # %% [markdown]
-# Every domain is free to have its favourites as long as the whole batch is even. And training made them: from domain to domain the untrained router's loads differ less, and with the domains shuffled nothing is left.
+# Every domain is free to have its favourites as long as the whole batch is even. And training made them, short as it was: from domain to domain the untrained router's loads differ less, and with the domains shuffled nothing is left.
 
 # %% [markdown]
 # ## Explore · {section} minutes, optional
@@ -1170,10 +1193,10 @@ bias_step_explorer()
 # %% [markdown]
 # ## Break it · {section} minutes
 #
-# Choose a slip of the router and see what the check says.
+# Choose a slip of the router and see what the check says. Ask by `check_biased_router.failure(…)`, which records nothing. `check_biased_router(…)` would put the slip's refusal in place of your pass.
 
 # %%
-print(", ".join(list(known_mistakes("D2.3b"))[:14]), "…")
+print(*list(known_mistakes("D2.3b"))[:14], "…", sep="\n")
 bug = "BiasInGates"  # one of the names
 print(check_biased_router.failure(known_mistakes("D2.3b")[bug]))
 
@@ -1256,7 +1279,7 @@ for num_experts in (8, 16, 32, 64):
     print(f"{num_experts:3} experts: CV {cv:.2f} · chance {chance_cv(num_experts, 2, 1024):.2f}")
 
 # %% [markdown]
-# The sign rule stays above the floor, so the real border is lower: a CV of 0.1 lies between the rows of 8 and 16 experts. Put 0.003 in place of 0.01 in the cell above: does the border move?
+# The sign rule stays above the floor, so the real border is lower: a CV of 0.1 lies between the rows of 8 and 16 experts. Put 0.003 in place of 0.01 in the cell above: does the border move? Then it lies between 16 and 32, since a smaller step swings less above the floor.
 
 # %% [markdown]
 # ## Open task: the most even load · {section} minutes, optional
@@ -1302,7 +1325,7 @@ progress()
 # ## What surprised us
 #
 # - The loss hardly tells a mild Switch loss from the bias; the price of imbalance is paid in time and dropped rows.
-# - A leak that hurts no loss still lets the load of other texts, routed before, into a text's gates.
+# - A leak that costs no loss still makes a text's gates depend on other people's texts.
 # - At this size the shared expert buys nothing that a third routed one does not.
 # - A balanced mixture is made of unbalanced domains, and a batch of one domain is far less even.
 # - Padding is routed like text, and counted it moves the bias the wrong way.

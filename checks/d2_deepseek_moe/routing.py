@@ -41,10 +41,15 @@ def route(router: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
 
 def _expect_finite(router: Built, gates: object, experts: object) -> tuple[object, object]:
     if isinstance(gates, Tensor) and not gates.isfinite().all():
-        ask = "Are all affinities of a token 0, so that their sum is? No 0 may divide."
-        if router.bias.any():
-            ask = "Does the bias enter a gate, or the sum that divides? Gates are of affinities."
-        raise Wrong(f"gates must be finite, got NaN or infinity. {ask}")
+        if not router.bias.any():
+            ask = "Are all affinities of a token 0, so that their sum is? No 0 may divide."
+            raise Wrong(f"gates must be finite, got NaN or infinity. {ask}")
+        low, high = router.bias.min(), router.bias.max()
+        raise Wrong(
+            "gates must be finite, got NaN or infinity, with biases from "
+            f"{low:,.4g} to {high:,.4g}. Does the bias enter a gate, "
+            "or the sum that divides? Gates are of affinities."
+        )
     return gates, experts
 
 

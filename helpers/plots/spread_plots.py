@@ -31,7 +31,7 @@ from helpers.plots.palette import (
 Seeds = float | Curve  # one number, or one per seed
 Pair = Sequence[float]  # CV and loss
 STORED, LIVE, MEAN = "a stored seed", "the seed run here", "mean of the stored seeds"
-_OFFSETS = ((5, 5), (5, -13), (-26, 5))  # points, of a setting's label, one for each way
+_OFFSETS = ((5, -13), (5, 5), (-28, -13))  # points, of a setting's label, one for each way
 _TITLE_WIDTH = 20  # letters per line, above a panel
 
 

@@ -26,6 +26,7 @@ from helpers.plots.palette import (
 )
 
 MOST_TOKENS = 32
+WIDEST = 11.0  # inches, beyond which a notebook shrinks a picture
 
 
 def plot_token_experts(
@@ -81,22 +82,26 @@ def plot_traffic_maps(
     row_axis: str = "domain",
     figure: Figure | None = None,
 ) -> None:
-    """Draws several maps as `plot_domain_traffic` does, side by side with one scale for all.
+    """Draws several maps as `plot_domain_traffic` does, with one scale for all.
 
+    They stand side by side where that is narrow enough to be read, else one above the other.
     So a trained model stands beside its controls: the untrained model, domains that are shuffled.
     """
     if not maps:
         raise ValueError("maps must name at least one map, got none")
     relative = {name: _relative(f"maps[{name!r}]", x, rows) for name, x in maps.items()}
     widest = max(x.shape[1] for x in relative.values())
-    wide = max(2.3, 0.36 * min(widest, MOST_NUMBERED))
-    size = 2.2 + wide * len(maps), 1.9 + 0.36 * len(rows)
+    wide, high = max(2.3, 0.36 * min(widest, MOST_NUMBERED)), 0.36 * len(rows)
+    beside = 2.2 + wide * len(maps) <= WIDEST
+    shape = (1, len(maps)) if beside else (len(maps), 1)
+    size = 2.2 + wide * shape[1], 0.7 + (high + (1.2 if beside else 0.7)) * shape[0]
     figure = figure_or_new(figure, *size)
-    panels = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(*shape, sharex=not beside, sharey=True, squeeze=False).flatten()
     top = _darkest(list(relative.values()))
     for ax, (name, values) in zip(panels, relative.items(), strict=True):
         image = _heat(ax, values, list(rows), top)
-        name_axes(ax, name, "expert", row_axis if ax is panels[0] else "")
+        below = beside or ax is panels[-1]
+        name_axes(ax, name, "expert" if below else "", row_axis if ax is panels[0] else "")
     _draw_scale(image, list(panels))
     figure.suptitle(title, fontweight="bold")
 
