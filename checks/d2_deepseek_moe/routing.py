@@ -47,7 +47,7 @@ def _expect_finite(router: Built, gates: object, experts: object) -> tuple[objec
         low, high = router.bias.min(), router.bias.max()
         raise Wrong(
             "gates must be finite, got NaN or infinity, with biases from "
-            f"{low:,.4g} to {high:,.4g}. Does the bias enter a gate, "
+            f"{low:,.1f} to {high:,.1f}. Does the bias enter a gate, "
             "or the sum that divides? Gates are of affinities."
         )
     return gates, experts
