@@ -86,9 +86,8 @@ class BiasedRouter(nn.Module):
 
     Called like `TopKRouter`; with `renormalise` the gates sum to `scale` (arXiv 2412.19437,
     eqs. 12-16; the scale stands in the configuration only), also for `top_k` = 1. Where x is
-    narrower than float32, x and the weight are made float32 before they are multiplied, and logits,
-    affinities, bias and choice stay so (float32 and float64 stay what they are). Gates return in
-    the type of x, finite even where all affinities of a token underflow to 0; there they may be 0.
+    narrower than float32, affinities, bias and choice are float32 (float32 and float64 stay), and
+    gates return in the type of x, finite even where all affinities of a token underflow to 0.
 
     `bias` is a buffer: it has no gradient, is moved by `update_bias`, and stays float32 when the
     model is made narrower.

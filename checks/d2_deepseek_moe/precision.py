@@ -20,7 +20,6 @@ def wide_inside(answer: type, case: Biased) -> None:
         for falling in (False, True):
             _expect_fine_bias(answer, case, dtype, falling)
             _expect_fine_affinities(answer, case, dtype, falling)
-            _expect_fine_logits(answer, case, dtype, falling)
     if case.dtype == torch.float64:
         _expect_float64(answer, case)
 
@@ -64,30 +63,6 @@ def _expect_fine_affinities(answer: type, case: Biased, dtype: torch.dtype, fall
     _expect_wide(router, x, logits[None], torch.zeros(case.num_experts), case, "affinities")
 
 
-def _expect_fine_logits(answer: type, case: Biased, dtype: torch.dtype, falling: bool) -> None:
-    """Weights that the narrow type holds exactly, and logits that it rounds to one number.
-
-    Logits of 2048 let the gates of a softmax show what was rounded; a sigmoid makes 1 of them all.
-    """
-    router = new_router(answer, case).to(dtype)
-    if given_weight(router, case) is None:
-        return
-    large = 2048.0 if case.affinity == "softmax" else 2.0
-    small = _fine(case, large * torch.finfo(dtype).eps / 64, falling)
-    with torch.no_grad():
-        router.gate.weight.zero_()[:, 0] = large
-        router.gate.weight[:, 1] = small
-    x = torch.eye(case.d_model, dtype=dtype)[:2].sum(0, keepdim=True)
-    _expect_wide(router, x, large + small[None], torch.zeros(case.num_experts), case, "logits")
-
-
-_ASKS = {
-    "biases": "Are bias, affinities and their sum float32 there?",
-    "affinities": "Are affinities, bias and their sum float32 there?",
-    "logits": "Are x and the weight both float32 before they are multiplied?",
-}
-
-
 def _expect_wide(
     router: Built, x: Tensor, logits: Tensor, bias: Tensor, case: Biased, what: str
 ) -> None:
@@ -100,15 +75,14 @@ def _expect_wide(
             raise Wrong(
                 f"with x in {_name(x.dtype)} the choice must be {sorted(want)}, got "
                 f"{sorted(chosen)}: {what} differ by less than {_name(x.dtype)} can tell, and "
-                f"float32 can. {_ASKS[what]}"
+                "float32 can. Are affinities, bias and their sum float32 there?"
             )
     weights = scores.gather(1, experts)
     total = weights.sum(-1, keepdim=True) if case.renormalise else 1.0
     bound = 4 * torch.finfo(x.dtype).eps * max(1.0, case.scale)
     name = f"the gate, with x in {_name(x.dtype)},"
-    ask = "Are the gates made from the float32 affinities?"
-    slips = {_ASKS["logits"] if what == "logits" else ask: lambda: gates}
-    expect.close(gates, case.scale * weights / total, name, slips=slips, bound=bound)
+    ask = {"Are the gates made from the float32 affinities?": lambda: gates}
+    expect.close(gates, case.scale * weights / total, name, slips=ask, bound=bound)
 
 
 def _expect_float64(answer: type, case: Biased) -> None:

@@ -249,12 +249,11 @@ check_biased_router = Check(
     hints=(
         "A bias of +10 for expert 3 makes every token choose it. How large must its gate be then?",
         "Look at scores and scores + self.bias, both (T, E): which one goes to topk, and which "
-        "one do you gather the gates from? And which dtype have the logits where x is bfloat16?",
-        "Widen x and the weight to torch.promote_types(x.dtype, torch.float32), multiply them and "
-        "take the affinities. Choose by affinity + bias, a new tensor, within its top groups if "
-        "there are groups. The gates come from the affinities alone: gather them there, divide by "
-        "their sum (kept above 0 by a clamp) if renormalise, multiply by scale, return to the type "
-        "of x.",
+        "one do you gather the gates from? And look at their dtype where x is bfloat16.",
+        "Widen the logits to torch.promote_types(x.dtype, torch.float32) and take their "
+        "affinities. Choose by affinity + bias, a new tensor, within its top groups if there are "
+        "groups. The gates come from the affinities alone: gather them there, divide by their sum "
+        "(kept above 0 by a clamp) if renormalise, multiply by scale, return to the type of x.",
     ),
     compared=Comparison(
         inputs=lambda: (torch.randn(512, 64),),

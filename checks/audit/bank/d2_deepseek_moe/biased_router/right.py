@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checks.audit.answers import right
-from checks.audit.bank.d2_deepseek_moe.biased_router.steps import above_zero, wide, wide_logits
+from checks.audit.bank.d2_deepseek_moe.biased_router.steps import above_zero, wide
 from solutions.d2_deepseek_moe import BiasedRouter, keep_top_groups
 
 EQUIVALENT_MUTANTS = {
@@ -28,7 +28,7 @@ class AsTransformers(BiasedRouter):
     """Groups always formed, a scattered mask, 1e-20 in the divisor, unsorted choices."""
 
     def forward(self, x):
-        logits = wide_logits(self, x)
+        logits = wide(self.gate(x))
         scores = logits.softmax(dim=-1) if self.affinity == "softmax" else logits.sigmoid()
         biased = scores + self.bias
         groups = biased.view(len(x), self.num_groups, -1)
@@ -50,7 +50,7 @@ class TokenByToken(BiasedRouter):
     def forward(self, x):
         gates, experts = [], []
         for token in x:
-            logits = wide(self.gate.weight) @ wide(token)
+            logits = wide(self.gate.weight @ token)
             scores = logits.sigmoid() if self.affinity == "sigmoid" else logits.softmax(0)
             numbers = (scores + self.bias).tolist()
             chosen = self.best(numbers)
@@ -96,8 +96,7 @@ class DenseGates(BiasedRouter):
     """Gates for all experts, zero where not chosen, renormalised, then gathered by number."""
 
     def forward(self, x):
-        wider = torch.promote_types(x.dtype, torch.float32)
-        logits = x.to(wider) @ self.gate.weight.to(wider).T
+        logits = self.gate(x).to(torch.promote_types(x.dtype, torch.float32))
         scores = torch.sigmoid(logits) if self.affinity == "sigmoid" else F.softmax(logits, -1)
         with torch.no_grad():
             chosen = keep_groups(self, scores + self.bias).topk(self.top_k).indices
@@ -113,7 +112,7 @@ class InLogarithms(BiasedRouter):
     """Logarithms of the affinities: renormalising them is a softmax over the chosen ones."""
 
     def forward(self, x):
-        logits = wide_logits(self, x)
+        logits = wide(self.gate(x))
         logs = F.logsigmoid(logits) if self.affinity == "sigmoid" else logits.log_softmax(dim=-1)
         experts = keep_groups(self, logs.exp() + self.bias).topk(self.top_k, dim=-1).indices
         chosen = logs.gather(-1, experts)
@@ -126,7 +125,7 @@ class AffinityInDouble(BiasedRouter):
     """Affinities and gates in float64, the gates back in the dtype of x."""
 
     def forward(self, x):
-        logits = x.double() @ self.gate.weight.double().T
+        logits = self.gate(x).double()
         if self.affinity == "sigmoid":
             scores = 1 / (1 + (-logits).exp())
         else:
@@ -161,7 +160,7 @@ class TinyNumberAdded(BiasedRouter):
     """1e-10 is added to the sum that divides."""
 
     def forward(self, x):
-        logits = wide_logits(self, x)
+        logits = wide(self.gate(x))
         scores = logits.softmax(dim=-1) if self.affinity == "softmax" else logits.sigmoid()
         experts = keep_groups(self, scores + self.bias).topk(self.top_k, dim=-1).indices
         gates = scores.gather(1, experts)

@@ -1,7 +1,6 @@
 """What answers to D2.3b BiasedRouter are built from."""
 
 import torch
-from torch.nn import functional as F
 
 from solutions.d2_deepseek_moe import BiasedRouter, keep_top_groups
 
@@ -9,11 +8,6 @@ from solutions.d2_deepseek_moe import BiasedRouter, keep_top_groups
 def wide(y):
     """`y` in float32 where it is narrower."""
     return y if y.dtype == torch.float64 else y.float()
-
-
-def wide_logits(router, x):
-    """(T, E), multiplied in float32 where x is narrower."""
-    return F.linear(wide(x), wide(router.gate.weight), router.gate.bias)
 
 
 def above_zero(total):
@@ -47,6 +41,6 @@ class Stepwise(BiasedRouter):
 
     def forward(self, x):
         """Gates and experts."""
-        scores = self.affinities(wide_logits(self, x))
+        scores = self.affinities(wide(self.gate(x)))
         experts = self.choose(scores)
         return self.weigh(scores, experts).to(x.dtype), experts

@@ -146,7 +146,7 @@ class WeightData(Stepwise):
     """`.data` on the weight: x gets its gradient and the router none."""
 
     def forward(self, x):
-        scores = self.affinities(wide(x) @ wide(self.gate.weight.data).T)
+        scores = self.affinities(wide(x @ self.gate.weight.data.T))
         experts = self.choose(scores)
         return self.weigh(scores, experts).to(x.dtype), experts
 

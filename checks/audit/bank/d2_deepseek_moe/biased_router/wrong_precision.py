@@ -4,11 +4,7 @@ import torch
 from torch import nn
 
 from checks.audit.answers import wrong
-from checks.audit.bank.d2_deepseek_moe.biased_router.steps import (
-    Stepwise,
-    wide,
-    wide_logits,
-)
+from checks.audit.bank.d2_deepseek_moe.biased_router.steps import Stepwise, wide
 
 
 @wrong
@@ -22,31 +18,11 @@ class NarrowThroughout(Stepwise):
 
 
 @wrong
-class NarrowLogits(Stepwise):
-    """The logits made in the type of x, which has rounded them before they are float32."""
-
-    def forward(self, x):
-        scores = self.affinities(wide(self.gate(x)))
-        experts = self.choose(scores)
-        return self.weigh(scores, experts).to(x.dtype), experts
-
-
-@wrong
-class NarrowLogitsWeigh(Stepwise):
-    """The choice by float32 logits, and the gates from logits made in the type of x."""
-
-    def forward(self, x):
-        experts = self.choose(self.affinities(wide_logits(self, x)))
-        scores = self.affinities(wide(self.gate(x)))
-        return self.weigh(scores, experts).to(x.dtype), experts
-
-
-@wrong
 class NarrowChoice(Stepwise):
     """Affinities in float32, and the bias added in the type of x."""
 
     def forward(self, x):
-        scores = self.affinities(wide_logits(self, x))
+        scores = self.affinities(self.gate(x).to(torch.promote_types(x.dtype, torch.float32)))
         biased = scores.detach().to(x.dtype) + self.bias.to(x.dtype)
         experts = self.grouped(biased).topk(self.top_k, dim=-1).indices
         return self.weigh(scores, experts).to(x.dtype), experts
@@ -114,7 +90,7 @@ class NarrowBeforeDivision(Stepwise):
     """The chosen affinities cast to the type of x before they are divided by their sum."""
 
     def forward(self, x):
-        scores = self.affinities(wide_logits(self, x))
+        scores = self.affinities(wide(self.gate(x)))
         experts = self.choose(scores)
         return self.weigh(scores.to(x.dtype), experts), experts
 
