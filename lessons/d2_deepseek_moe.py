@@ -335,7 +335,7 @@ bias_loop(
 )
 
 # %% [markdown]
-# bfloat16 cannot tell close affinities apart, and rounds logits before there are any. So where x is narrower than float32, make x and the weight float32 before you multiply them; logits, affinities, bias and choice are then float32, and only the gates return to the type of x.
+# bfloat16 cannot tell close affinities apart. So where x is narrower than float32, affinities, bias and choice are float32, and only the gates return to the type of x. The reference makes x and the weight float32 before it multiplies them, as transformers does; logits made in the narrow type pass too, and round sooner.
 
 # %% [markdown]
 # With `affinity="softmax"` an affinity is the softmax over all experts. Groups and experts are chosen by affinity + bias; without `renormalise` a gate is scale · s. The bias is a buffer that a rule moves; no gradient reaches it.

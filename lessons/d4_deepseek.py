@@ -191,7 +191,7 @@ check_count_parameters(count_parameters)
 # About twenty numbers and options fix a DeepSeek: `DeepSeekConfig` holds them. Below are the published ones of V3 and, as the study plan has it, another V3 with a latent of 1,024, two shared experts, and tokens cut into 8 segments. First proof: your own class at V3's size, in some ten seconds.
 
 # %%
-predict("D4.p1", guess=None)  # how many billions of V3's 671 does one token use?
+predict("D4.p1", guess=None)  # how many billions of the 103 of that other V3 does one token use?
 
 # %% tags=["nbval-ignore-output"]
 v3 = DeepSeekConfig.v3()
@@ -209,7 +209,10 @@ print("V3 to the last parameter:", counts["DeepSeek-V3"][0] == 671_026_404_352)
 published = (total_parameters(V3), active_parameters(V3))
 print("the same as from the published table:", counts["DeepSeek-V3"] == published)
 print("and of the model with token segments:", counts["token segments"] == published)
-truth("D4.p1", f"{counts['DeepSeek-V3'][1] / 1e9:.2f} billion, the whole input embedding included")
+truth(
+    "D4.p1",
+    f"{counts['token segments'][1] / 1e9:.2f} billion of {counts['token segments'][0] / 1e9:.1f}",
+)
 
 # %% [markdown]
 # With token segments an expert sees slices of 896 of 7,168 numbers, so each is an eighth as large, and a token may use up to 64 of them, 8 for each of its 8 segments. V3 cuts experts instead of tokens; its own 8 are groups of experts, one per node.
@@ -583,7 +586,7 @@ print("though it copies names: their loss is below 0.02 nats:", late["told"] < 0
 truth("D4.p4", ", ".join(f"{gap:+.3f}" for gap in gaps) + " for seeds 0 to 2")
 
 # %% [markdown]
-# In two seeds of three the dense model reaches the mixture's loss to 0.002, with fewer weights, less memory and less time per step; equal time could only help. In seed 1 it copies names and not yet colours, and in the loss that is a few hundredths of a nat. So on two seeds of three the idle experts buy no better loss: stories ask for rules of copying and for little knowledge. That is the contrast to D1's facts, and why a mixture pays where there is much to know.
+# In two seeds of three the dense model reaches the mixture's loss to 0.002, with fewer weights, less memory and less time per step. In seed 1 it copies names and not yet colours, and in the loss that is a few hundredths of a nat. So on two seeds of three the idle experts buy no better loss: stories ask for rules of copying and for little knowledge. That is the contrast to D1's facts, and why a mixture pays where there is much to know.
 
 # %% [markdown]
 # ## Memory, plainly · {section} minutes
@@ -613,7 +616,7 @@ plot_memory_stack(memory, "What training holds, a batch of 16 stories")
 plt.show()
 
 # %% [markdown]
-# Why does the mixture keep more for the backward pass? Not because all experts lie in memory: an expert that no token chose keeps nothing. For each of a token's K experts, `dispatch_combine` makes three rows of width D that a dense layer has no need of: the copy of the token that the expert reads, what it returns, kept so that the gate can learn, and that times the gate.
+# Why does the mixture keep more for the backward pass? Not because all experts lie in memory: an expert that no token chose keeps nothing. For each of a token's K experts, `dispatch_combine` makes three rows of width D that a dense layer does not need: the copy of the token that the expert reads, what it returns, kept so that the gate can learn, and that times the gate.
 
 # %%
 mixture, dense_too, standard, total_too = memory.values()
@@ -826,7 +829,7 @@ print("better without the shared expert, the control:", bool((bare > 0).all()))
 truth("D4.p7", "MLA: standard attention has the lower loss")
 
 # %% [markdown]
-# At this size the model does better with standard attention, by about 0.05 nats on every seed after forty steps. That is three to six errors, depending on the machine's rounding, where three seeds ask for about four. The rotary base is not the cause: with θ of 10,000 the difference is the same. MLA is bought for its cache. At 16 billion parameters V2's paper has it ahead of multi-head attention on MMLU, 50.0 to 48.7, and behind on C-Eval, 50.9 to 51.6 (arXiv 2405.04434, table 9).
+# At this size the model does better with standard attention, by about 0.05 nats on every seed after forty steps. That difference is three to six standard errors, depending on the machine's rounding; with three seeds it takes about four. The rotary base is not the cause: with θ of 10,000 the difference is the same. MLA is bought for its cache. At 16 billion parameters V2's paper has it ahead of multi-head attention on MMLU, 50.0 to 48.7, and behind on C-Eval, 50.9 to 51.6 (arXiv 2405.04434, table 9).
 
 # %% [markdown]
 # Without the shared expert the loss is about 0.15 nats higher, the largest difference of the table. In D2, with another model and after 120 steps, it was lower on two seeds of three. Whether model or steps made the difference is not measured; forty steps show what learns fast. DeepSeekMoE's paper ablates fine and shared experts with 2B parameters and 100B tokens (arXiv 2401.06066, section 4.4); there, too, "no shared expert" means one more routed one. The bias is ablated in arXiv 2408.15664 and in V3's table 5.
@@ -884,7 +887,7 @@ for name, carries in {"exchange": exchange, "plain": plain}.items():
         print(f"{name:9} process {rank} received {arrived}, gradient of what it sent {gradient}")
 
 # %% [markdown]
-# No process knows how many rows will arrive, so counts travel first, then rows; each process runs each of its experts once, also on no row, and what they return travels back. The sum stays that of `dispatch_combine`:
+# No process knows how many rows will arrive, so counts travel first, then rows. Rows arrive by sender, and from each sender by expert, as in the middle of the picture. Each process runs each of its experts once, also on no row, so that each has a gradient, if only of zeros; what they return travels back. The sum stays that of `dispatch_combine`:
 #
 # $$y_t = \sum_{k=1}^{K} g_{tk}\, \mathrm{E}_{e_{tk}}(x_t)$$
 
@@ -924,7 +927,7 @@ check_rebalance_together(rebalance_together)
 def measured(dispatch, rank, group, tokens, skew=0.0, turns=1):
     """What this process sent and did; with `skew` so many tokens choose only experts 0 to 3."""
     if dist.get_rank() != rank:
-        return None  # a second pair, which checks have need of, would share these cores
+        return None  # `together` runs a second pair of processes, for the checks: not measured
     torch.manual_seed(rank)
     d_model, experts, top_k = 128, 8, 2
     mine = nn.ModuleList(SwiGLU(d_model, 256) for _ in range(experts // 2))
@@ -937,11 +940,13 @@ def measured(dispatch, rank, group, tokens, skew=0.0, turns=1):
         {"sent": [], "rows": 0, "travel": 0.0, "compute": 0.0},
     )
 
-    def timed_carry(arrived, rows, receive, send, **others):
+    def timed_carry(*given, **named):
         begun = time.perf_counter()
-        carried_by(arrived, rows, receive, send, **others)
+        carried_by(*given, **named)
         took["travel"] += time.perf_counter() - begun
-        if rows.is_floating_point():
+        call = inspect.signature(carried_by).bind(*given, **named).arguments
+        if call["input"].is_floating_point():  # rows, and not the counts before them
+            rows, send = call["input"], call["input_split_sizes"]
             took["sent"].append((sum(send) - send[rank]) * rows.shape[1] * rows.itemsize)
 
     def started(expert, given):

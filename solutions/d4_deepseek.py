@@ -33,9 +33,9 @@ from solutions.d3_mla import (
 class DeepSeekBlock(nn.Module):
     """One layer: attention and a feed-forward part, each behind a norm and beside a residual.
 
-    `attention_norm` and `ffn_norm` are RMSNorms of `config.norm_eps`; `attention` is a
-    MultiHeadLatentAttention of `config.attention()`; `ffn` a DeepSeekMoE of `config.experts()`, or
-    a SwiGLU of width `config.dense_dim` in the first `config.dense_layers` layers. `layer` counts
+    `attention_norm` and `ffn_norm` are RMSNorms of `config.norm_eps`; `attention` is
+    `MultiHeadLatentAttention(**config.attention())`; `ffn` `DeepSeekMoE(**config.experts())`, or a
+    SwiGLU of width `config.dense_dim` in the first `config.dense_layers` layers. `layer` counts
     from 0 (`Block` in DeepSeek-V3's inference/model.py). `attended` is `attention` by whichever way
     is cheapest: `decode` 'expand' or 'absorb' forces one for new tokens that come one by one.
     """
@@ -137,8 +137,9 @@ class DeepSeek(nn.Module):
 def count_parameters(config: DeepSeekConfig) -> tuple[int, int]:
     """All parameters of `DeepSeek(config)`, and those that one token uses.
 
-    Of a layer's E experts a token uses K, or with m segments up to m·K, but never more than E;
-    the whole input embedding counts. On the meta device the model's weights take no memory.
+    Of a layer's E experts (`config.num_experts`) a token uses K (`top_k`), or with m segments
+    (`num_segments`) up to m·K, but never more than E; the whole input embedding counts.
+    On the meta device the model's weights take no memory.
     """
     with torch.device("meta"):
         model = DeepSeek(config)
@@ -174,8 +175,8 @@ def train(
 
     A batch is ids and which of them are real. The first N - 1 go in, the last N - 1 are the
     targets. A step follows the gradient of its batch alone, clipped to norm 1 over all parameters;
-    after the optimiser, the bias of every layer of experts moves by `bias_step()`, by the load of
-    the real tokens that went in.
+    after the optimiser, `bias_step()`, asked once per batch, says by how much the bias of every
+    layer of experts moves, by the load of the real tokens that went in.
     """
     losses = []
     for ids, real in batches:

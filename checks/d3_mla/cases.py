@@ -176,11 +176,18 @@ def given_weights(
     expect.require(
         more is None,
         f"{name} must have the weights that the lesson names and no others, got {more} too",
-        "Is a linear map made with a bias? `bias=False` leaves it out."
-        if more and more.endswith(".bias")
-        else "Which line makes it?",
+        _why_more(more or ""),
     )
     return held
+
+
+def _why_more(key: str) -> str:
+    """A question on a weight that the lesson does not name."""
+    if not key.endswith(".bias"):
+        return "Which line makes it?"
+    if "norm" in key:
+        return "Is it a LayerNorm? The lesson's RMSNorm has no bias and keeps the mean."
+    return "Is a linear map made with a bias? `bias=False` leaves it out."
 
 
 def _why_other_weight(weight: Tensor | None, shape: tuple[int, ...]) -> str:

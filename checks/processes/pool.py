@@ -28,6 +28,7 @@ WAITING = 0.1  # seconds of processor time that all may use meanwhile, since glo
 LATER = 4  # looks for the failure that made another process lose its partner
 NET = 120.0  # seconds on the wall clock
 TRIES = 3  # at meeting, before any of the learner's code runs
+LOST = ("closed by peer", "reset by peer", "Timed out")  # gloo's, of a partner that is gone
 STARTED = ("checks.processes.started",)  # for a check's `preload`
 WAITS = (
     "Does every process of the group call every exchange and every `all_reduce`, in the same "
@@ -89,7 +90,7 @@ def _first_failure(outcomes: Sequence[Outcome]) -> Outcome | None:
 
 
 def _lost(outcome: Outcome) -> bool:
-    return "closed by peer" in outcome.said or "Timed out" in outcome.said
+    return any(words in outcome.said for words in LOST)
 
 
 def _told(failure: Outcome, processes: int) -> Exception:

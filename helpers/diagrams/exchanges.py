@@ -115,7 +115,7 @@ def _panel(
 def _named(row: Row, column: str) -> str:
     process, token, expert = row
     if column == "run":
-        return f"E{expert}: token {token} of {process}"
+        return f"E{expert}: token {token}, from {process}"
     return f"token {token} {'to' if column == 'out' else 'from'} E{expert}"
 
 

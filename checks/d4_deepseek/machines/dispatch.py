@@ -119,6 +119,8 @@ def _slips(case: Spread, rank: int, got: Tensor) -> dict[str, Callable[[], Tenso
         "Do the gates weight what comes back?": lambda: combined(torch.ones_like(gates)),
         "Are the gates in the order in which the rows come back? `gates.flatten()[order]` brings "
         "them there.": lambda: combined(gates.flatten()[order.argsort()].view_as(gates)),
+        "Does a token keep only the last of its rows? `y[tokens] = rows` writes over, `index_add` "
+        "adds.": lambda: combined(gates * (experts == experts.amax(1, keepdim=True))),
         "Are the gates used twice, before the rows travel and after?": lambda: combined(gates**2),
         "Does every process run its own experts, number 0 to N - 1, on its own rows? Rows travel "
         "to the process that holds their expert.": lambda: combined(

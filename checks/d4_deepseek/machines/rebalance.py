@@ -113,6 +113,7 @@ def _in_process(answer: Callable, rank: int, group: Any, batch: Batch) -> dict[s
 
 
 _TOGETHER = Together(_in_process)
+_GROUPS = {1: 2, 2: 2, 4: 1}  # by size, of such groups among the processes that `together` runs
 
 
 def _shapes(answer: Callable, batch: Batch) -> None:
@@ -159,6 +160,8 @@ def _other_loads(batch: Batch, rank: int) -> dict[str, Callable[[], Tensor]]:
         "Is it the load of this process alone? `dist.all_reduce` sums it over all.": (
             lambda: loads[rank]
         ),
+        "Does the collective name the group? Without `group=group` it sums over every process "
+        "there is, also those of other groups.": lambda: loads.sum(0) * _GROUPS[len(loads)],
         "Does padding count?": lambda: padded.sum(0),
         "Does padding count, and is it the load of this process alone?": lambda: padded[rank],
         "Is it the largest load of any process? The sum is asked for.": (
@@ -178,7 +181,7 @@ def _biases(answer: Callable, batch: Batch) -> None:
 def _other_biases(
     batch: Batch, rank: int, bias: Tensor, want: Tensor
 ) -> dict[str, Callable[[], Tensor]]:
-    processes = range(batch.spread.processes)
+    processes, whole = range(batch.spread.processes), _whole(batch)
     moves = torch.stack([update_bias(bias, batch.load(r), batch.step) - bias for r in processes])
     return {
         "Does it move by the load of this process alone? Then every process has a bias of its "
@@ -189,6 +192,10 @@ def _other_biases(
             lambda: 2 * bias - want
         ),
         "Does the bias not move at all?": lambda: bias,
+        "Does it move twice, by the load of this process and again by that of all? `rebalance` "
+        "moves it too.": lambda: bias + moves[rank] + (update_bias(bias, whole, batch.step) - bias),
+        "Does each process move its own bias, and are the biases summed? The loads are summed, "
+        "before one bias moves.": lambda: (bias + moves).sum(0),
         "Does it move once per process?": lambda: bias + len(moves) * (want - bias),
     }
 

@@ -71,7 +71,8 @@ def _counts(answer: Callable, case: Spread) -> None:
 
 
 def _order(answer: Callable, case: Spread) -> None:
-    flat = case.choices(_busiest(case)).flatten()
+    choices = case.choices(_busiest(case))
+    flat = choices.flatten()
     got, local = _made(answer, case)[0], case.num_experts // case.processes
     numbers = got.tolist()
     expect.require(
@@ -87,6 +88,8 @@ def _order(answer: Callable, case: Spread) -> None:
         "Do the rows stand by process alone? Within a process they stand by expert too.": (
             lambda: flat[(flat // local).argsort(stable=True)]
         ),
+        "Are the choices numbered by place first? Choice c is of token c // K, as "
+        "`experts.flatten()` has them.": lambda: flat[choices.T.flatten().argsort(stable=True)],
         "Are the rows still in the order of the tokens?": lambda: flat,
         "Do the experts run from the last to the first?": lambda: flat.sort(descending=True).values,
     }

@@ -171,7 +171,7 @@ def test_the_busiest_device_sets_the_time_of_all():
 def test_rows_travel_to_the_process_of_their_expert_and_back():
     card = exchanges([torch.tensor([[1, 6], [5, 4]]), torch.tensor([[7, 0]])], 8)
     assert said(card, "4 of 6 rows travel out and back, in colour; grey ones stay")
-    assert said(card, "token 0 to E6", "E6: token 0 of 0", "token 0 from E6")
+    assert said(card, "token 0 to E6", "E6: token 0, from 0", "token 0 from E6")
     assert "Process 1 sends token 0 to expert 0 of process 0 and token 0 to expert 7" in card.alt
     assert card.alt.startswith("Process 0 sends token 0 to expert 1 of itself, token 1 to expert 4")
 
