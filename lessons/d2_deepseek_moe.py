@@ -174,7 +174,7 @@ slices = TopKRouter(8, 8, 2)(torch.randn(4, 8))[1]
 token_segments(slices, num_experts=8, d_model=32, word="lamp")
 
 # %% [markdown]
-# DeepSeek never does this; its closest published relative is MH-MoE (arXiv 2404.15045), which also mixes the slices with a linear layer before the split and after the merge. You build it to set it beside what DeepSeek does, at one budget.
+# DeepSeek never does this; its closest published relative is MH-MoE (arXiv 2404.15045), which also mixes the slices with a linear layer before and after. You build it to set it beside what DeepSeek does, at one budget.
 
 # %% tags=["exercise"] exercise="D2.2a"
 from solutions.d2_deepseek_moe import segment_tokens
@@ -229,7 +229,7 @@ print(active, "active of", V3.dense_dim, "in a dense layer")
 # A router that nobody steers tends to collapse: an expert that is chosen more learns more, gets better and is chosen more still, while others starve (DeepSeekMoE, p. 7; V2, p. 10).
 
 # %% [markdown]
-# And experts live on different devices, so that a layer is done when its busiest device is. Rows 8, 2, 2, 4 on four devices have mean 4: the step lasts 8 / 4 = 2 times an even one, and three devices wait.
+# Experts live on different devices, and a layer is done when its busiest device is. Rows 8, 2, 2, 4 on four devices have mean 4: the step lasts 8 / 4 = 2 times an even one, and three wait.
 
 # %%
 few = torch.tensor([5, 3, 1, 1, 2, 0, 3, 1])  # rows of eight experts
@@ -260,7 +260,7 @@ def batch_mean(measure, experts, num_experts=16, batch=1024):
 
 
 # %% [markdown]
-# Your layer of D1, with nobody steering, learns stories for 120 steps: 16 experts, top-2, two layers. Place its 16 experts on 8 devices, two on each. How many times as long as with an even load will a step last?
+# Your layer of D1, with nobody steering, learns stories for 120 steps: 16 experts, top-2, two layers. Place them on 8 devices, two on each. How many times as long as with an even load will a step last?
 
 # %%
 predict("D2.p1", guess=None)
