@@ -5,7 +5,7 @@ nbval, only the last frame is shown, once the training is over.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,7 +48,7 @@ class LiveTraffic:
             raise ValueError("model must have a layer with experts, got none")
         self._frame = LiveFrame(len(layers), len(layers[0].experts))
         self._step = 0
-        self._last: tuple[Tensor, Tensor] | None = None  # ids and logits not noted yet
+        self._last: tuple[Tensor, Tensor, list[Tensor]] | None = None  # a step not noted yet
         self._steps: list[int] = []
         self._losses: list[float] = []
         self._loads = [np.zeros(len(layers[0].experts)) for _ in layers]
@@ -83,7 +83,8 @@ class LiveTraffic:
         if not torch.is_grad_enabled():
             return  # the model is measured, not trained
         start = self._clock()
-        self._last = args[0], logits.detach()
+        chosen = [layer.last_experts for layer in layers_of(self._model)]
+        self._last = args[0], logits.detach(), chosen
         self._step += 1
         if self._step % EVERY == 1:
             self._note(*self._last)
@@ -93,14 +94,13 @@ class LiveTraffic:
             self._drawing = min(self._drawing or 1.0, self._clock() - start)
         self._spent += self._clock() - start
 
-    def _note(self, ids: Tensor, logits: Tensor) -> None:
+    def _note(self, ids: Tensor, logits: Tensor, chosen: Sequence[Tensor]) -> None:
         self._last = None
         self._steps.append(self._step - 1)
         self._losses.append(_loss(logits, ids))
         experts = len(self._loads[0])
         self._loads = [
-            torch.bincount(layer.last_experts.flatten(), minlength=experts).cpu().numpy()
-            for layer in layers_of(self._model)
+            torch.bincount(each.flatten(), minlength=experts).cpu().numpy() for each in chosen
         ]
 
     def _image(self) -> Image:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from checks.learner import live
 from checks.learner.live import LiveTraffic, live_traffic
+from helpers.measuring.traffic import layers_of
 from helpers.model.llama import Decoder, SwiGLU
 from helpers.plots.live_frame import LiveFrame
 from solutions.d1_moe import MoELayer
@@ -152,3 +153,12 @@ def test_a_frame_has_room_for_what_comes_and_says_what_it_shows():
     assert frame._loss.get_xlim() == (0, 200)
     frame.png([0, 90], [6.0, 4.5], load)
     assert frame.alternative == "Step 90: loss 4.50, the busiest expert at 2 of the even share"
+
+
+def test_the_last_frame_shows_what_was_trained_on_and_not_what_was_measured(model):
+    with live_traffic(model) as watch:
+        steps(model, 4)
+        trained = [layer.last_experts.flatten().bincount(minlength=4) for layer in layers_of(model)]
+        with torch.no_grad():
+            model(torch.zeros(5, 8, dtype=torch.int64))
+    assert [list(load) for load in watch._loads] == [load.tolist() for load in trained]
