@@ -20,6 +20,7 @@ HOSTILE = {
         "D1.4a": "return 9 ** 9 ** 9",
         "D2.3c": "exec('while True: print(1)')",
         "D3.2": "import time; time.sleep(10_000)",
+        # One that catches whatever is raised to stop it: the limit must end it all the same.
         "D4.2b": "exec('while True:\\n    try:\\n        while True: pass\\n    except: pass')",
     },
     "greedy": {

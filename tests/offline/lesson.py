@@ -3,26 +3,18 @@
 `unshare --user --map-root-user --net python -m tests.offline.lesson d3_mla` is how it is meant.
 """
 
-import fcntl
 import socket
-import struct
 import sys
 import tempfile
 from pathlib import Path
 
 import nbformat
 
+from checks.learner.class_report.confinement import raise_loopback
 from course import ROOT
 from lessons.execute import execute
 
 OUTSIDE = ("192.0.2.1", 443)  # an address that documents use, and nobody has
-
-
-def raise_loopback() -> None:
-    """A kernel is talked to over 127.0.0.1, which a new network has switched off."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        up = struct.pack("16sH22x", b"lo", 0x41)  # IFF_UP and IFF_RUNNING
-        fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS
 
 
 def require_no_network() -> None:

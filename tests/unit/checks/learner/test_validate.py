@@ -11,30 +11,8 @@ from checks import LESSONS
 from checks.learner import validate
 from checks.learner_files import paths
 from checks.learner_files.notebook import UnreadableNotebook, read
+from tests.unit.checks.learner.cells import ROUTER, UNFILLED
 
-ROUTER = """
-class TopKRouter(nn.Module):
-    def __init__(self, d_model, num_experts, top_k):
-        super().__init__()
-        self.top_k = top_k
-        self.gate = nn.Linear(d_model, num_experts, bias=False)
-
-    def forward(self, x):
-        values, experts = self.gate(x).topk(self.top_k, dim=-1)
-        return normalised(values), experts
-"""
-UNFILLED = """
-class ExpertArray(nn.Module):
-    def __init__(self, d_model, expert_dim, num_experts):
-        super().__init__()
-        raise NotImplementedError
-
-    def __len__(self):
-        return len(self.experts)
-
-    def __getitem__(self, i):
-        return self.experts[i]
-"""
 WRONG = """
 def dispatch_combine(x, gates, experts, expert_array):
     y = torch.zeros_like(x)

@@ -15,31 +15,10 @@ from checks.learner.class_report.rows import Row
 from checks.learner_files import paths
 from checks.learner_files.answers import answers
 from checks.learner_files.notebook import read
+from tests.unit.checks.learner.cells import ROUTER, UNFILLED
 
 SETUP = "import torch\nfrom torch import nn"
-ROUTER = """
-class TopKRouter(nn.Module):
-    def __init__(self, d_model, num_experts, top_k):
-        super().__init__()
-        self.top_k = top_k
-        self.gate = nn.Linear(d_model, num_experts, bias=False)
-
-    def forward(self, x):
-        values, experts = self.gate(x).topk(self.top_k, dim=-1)
-        return values.softmax(dim=-1), experts
-"""
-UNFILLED = """
-class ExpertArray(nn.Module):
-    def __init__(self, d_model, expert_dim, num_experts):
-        super().__init__()
-        raise NotImplementedError
-
-    def __len__(self):
-        return len(self.experts)
-
-    def __getitem__(self, i):
-        return self.experts[i]
-"""
+ALONE = ROUTER.replace("normalised(values)", "values.softmax(dim=-1)")
 WRONG = """
 def dispatch_combine(x, gates, experts, expert_array):
     return x
@@ -74,7 +53,7 @@ def first_six():
     return notebook(
         new_markdown_cell("# D1"),
         new_code_cell(SETUP, metadata={"tags": ["setup"]}),
-        cell("D1.1", ROUTER),
+        cell("D1.1", ALONE),
         cell("D1.1", "1 / 0", "check"),
         new_code_cell("raise RuntimeError('a picture that is not needed')"),
         cell("D1.2", UNFILLED),
@@ -137,7 +116,7 @@ def test_the_cells_are_those_that_validation_runs(work, first_six):
 def test_what_ended_a_process_is_not_run_again(work):
     content = notebook(
         new_code_cell(SETUP, metadata={"tags": ["setup"]}),
-        cell("D1.1", ROUTER + "\nraise SystemError('run again')"),
+        cell("D1.1", ALONE + "\nraise SystemError('run again')"),
         cell("D1.4a", "def expert_load(experts, num_experts):\n    raise SystemError"),
         new_code_cell("def broken():\n    pass"),
     )
@@ -152,7 +131,7 @@ def test_what_ended_a_process_is_not_run_again(work):
 
 
 def test_what_never_ends_is_not_carried_and_costs_its_own_row(work):
-    endless = ROUTER.replace("values, experts", "while True: pass\n        values, experts")
+    endless = ALONE.replace("values, experts", "while True: pass\n        values, experts")
     moe_layer = (
         "from solutions.d1_moe import MoELayer as Layer\n\n\nclass MoELayer(Layer):\n    pass"
     )
@@ -186,7 +165,7 @@ def test_a_notebook_that_cannot_be_run_costs_its_own_rows(work, content, fatal, 
 
 
 def test_a_later_lesson_finds_the_earlier_ones_unless_carrying_them_ended_it(work):
-    content = notebook(cell("D1.1", ROUTER))
+    content = notebook(cell("D1.1", ALONE))
     handed_in = HandedIn({"d1_moe": content}, {}, {})
     handed_in.prepare_work("d2_deepseek_moe")
     assert (work / "d1_moe.ipynb").exists()

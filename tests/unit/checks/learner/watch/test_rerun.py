@@ -13,20 +13,10 @@ from checks.learner.watch.rerun import Job, Saying
 from checks.learner.watch.steps import Digest
 from checks.learner_files import paths
 from checks.learner_files.notebook import CodeCell
+from tests.unit.checks.learner.cells import ROUTER
 
 SETUP = CodeCell("import torch\nfrom torch import nn", "setup", None)
 NORMALISED = "def normalised(values):\n    return values.softmax(dim=-1)"
-ROUTER = """
-class TopKRouter(nn.Module):
-    def __init__(self, d_model, num_experts, top_k):
-        super().__init__()
-        self.top_k = top_k
-        self.gate = nn.Linear(d_model, num_experts, bias=False)
-
-    def forward(self, x):
-        values, experts = self.gate(x).topk(self.top_k, dim=-1)
-        return normalised(values), experts
-"""
 LOAD = """
 def expert_load(experts, num_experts):
     return torch.bincount(experts.flatten(), minlength=num_experts)
