@@ -249,6 +249,7 @@ check_max_violation = Check(
             "Is it the mean that divides, and not the lowest load?": lambda x: float(
                 x.max() / x.min().clamp(min=1) - 1
             ),
+            _ALL_IDLE: lambda x: 0.0 if (x == 0).any() else math.nan,
             "Is that which expert is the busiest, and not by how much?": lambda x: float(
                 x.argmax()
             ),
