@@ -25,23 +25,52 @@ def _fills(experts: Tensor, num_experts: int, factor: float) -> float:
     return dropped / experts.numel()
 
 
+def _hurt(experts: Tensor, num_experts: int, factor: float) -> int:
+    """How many tokens lose a choice or more in a slow fill."""
+    capacity = int(factor * experts.numel() / num_experts)
+    taken, hurt = [0] * num_experts, 0
+    for row in experts.tolist():
+        hurt += any(taken[i] >= capacity for i in row)
+        for i in row:
+            taken[i] += 1
+    return hurt
+
+
 def _dropped_values(answer, case: Routing) -> None:
+    """Of the slips, those are asked about that make the share of every factor."""
     experts = case.routing()[1] ** 2 // case.num_experts  # uneven, and repeats do not matter
+    load = reference.expert_load(experts, case.num_experts).tolist()
+    came = {}
     for factor in _FACTORS:
-        load = reference.expert_load(experts, case.num_experts).tolist()
+        with expect.untouched(lambda: {"experts": experts}):
+            got = answer(experts, case.num_experts, factor)
+        came[factor] = expect.number(got, "the dropped share")
+    slips = {factor: _slips(experts, load, factor) for factor in _FACTORS}
+    for factor, got in came.items():
         name = f"the dropped share for capacity_factor={factor}"
         name += f" and load {load}" if case.num_experts < 10 else ""
-        want = _fills(experts, case.num_experts, factor)
-        with expect.untouched(lambda: {"experts": experts}):
-            got = expect.number(answer(experts, case.num_experts, factor), "the dropped share")
-            slips = _slips(load, experts.shape[1], factor)
-            expect.number_close(got, want, name, slips, bound=1e-6, otherwise=_ROWS_OF_ONE)
+        want, asks = _fills(experts, case.num_experts, factor), _steady(came, slips) or slips
+        expect.number_close(got, want, name, asks[factor], bound=1e-6, otherwise=_ROWS_OF_ONE)
 
 
-def _slips(load: list[int], top_k: int, factor: float) -> dict[str, float]:
+_Asked = dict[float, dict[str, float]]  # other shares by factor and question
+
+
+def _steady(came: dict[float, float], slips: _Asked) -> _Asked:
+    """The slips that make what came for every factor; empty where none does."""
+    asks = [
+        ask
+        for ask in slips[_FACTORS[0]]
+        if all(math.isclose(came[f], slips[f][ask], abs_tol=1e-6) for f in _FACTORS)
+    ]
+    return {f: {ask: slips[f][ask] for ask in asks} for f in _FACTORS} if asks else {}
+
+
+def _slips(experts: Tensor, load: list[int], factor: float) -> dict[str, float]:
     """Other shares of a load by the question that each calls for."""
-    choices, num_experts = sum(load), len(load)
-    even = factor * choices / num_experts
+    choices, num_experts, top_k = sum(load), len(load), experts.shape[1]
+    even, hurt = factor * choices / num_experts, _hurt(experts, num_experts, factor)
+    chosen = sum(rows > 0 for rows in load)
 
     def beyond(capacity: float) -> float:
         return sum(max(rows - capacity, 0) for rows in load) / choices
@@ -65,6 +94,11 @@ def _slips(load: list[int], top_k: int, factor: float) -> dict[str, float]:
         "Is the even share that of the T·K choices, and not of the T tokens?": beyond(
             int(even / top_k)
         ),
+        "Is the even share that of all num_experts, also of those that nobody chose?": beyond(
+            int(factor * choices / chosen)
+        ),
+        "Are choices counted, and not the tokens that lose one?": hurt / len(experts),
+        "Are all choices counted that find no room, and not one for each token?": hurt / choices,
         "Does capacity_factor reach the capacity?": beyond(choices // num_experts),
         "Is it the dropped share, and not the kept one?": 1 - beyond(int(even)),
         "Are choices counted, and not the experts that are too full?": (
@@ -84,7 +118,7 @@ def _dropped_none(answer, case: Routing) -> None:
     share = answer(experts, case.num_experts, float(case.num_experts))
     got = expect.number(share, "the dropped share")
     load = reference.expert_load(experts, case.num_experts).tolist()
-    slips = _slips(load, experts.shape[1], float(case.num_experts))
+    slips = _slips(experts, load, float(case.num_experts))
     name = "the dropped share for capacity_factor = num_experts"
     ask = "Does an expert that is not full drop any choice, or fewer than none?"
     expect.number_close(got, 0.0, name, slips, bound=1e-9, otherwise=ask)
