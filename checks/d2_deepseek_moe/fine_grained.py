@@ -88,6 +88,11 @@ def _finer_values(answer, case: _Finer) -> None:
         "With m times as many experts, how many must a token take to compute as much as before?",
         "Each new expert has 1/m of the width. Do parameters and FLOPs stay the same?",
     )
+    expect.require(
+        sorted(got) != sorted(wants) or tuple(got) == wants,
+        f"the new ({', '.join(_FINER)}) must be {wants}, got {tuple(got)}",
+        "Are the three right, and in another order than they are asked for?",
+    )
     for name, value, want, ask in zip(_FINER, got, wants, asks, strict=True):
         expect.require(value == want, f"the new {name} must be {want}, got {value}", ask)
 
