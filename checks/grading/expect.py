@@ -1,6 +1,7 @@
 """What a stage may ask of a value. Each raises `Wrong` with what was expected and what came."""
 
 import numbers
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from checks.grading.differences.numbers import pattern, pattern_of_number
 from checks.grading.differences.shapes import why_other_shape, why_other_type
-from checks.grading.result import Wrong
+from checks.grading.result import Asked, Wrong
+from checks.grading.traceback import sentence
 
 BOUND = 1e-5  # the largest difference from a float64 reference, per unit of its size
 
@@ -90,6 +92,20 @@ def _why_no_tensor(value: object) -> str:
     if isinstance(value, numbers.Number):
         return "Is a number taken out (`.item()`, `float`), where the tensor is asked for?"
     return "Which line makes it a tensor?"
+
+
+@contextmanager
+def asking(ask: str, said: str) -> Iterator[None]:
+    """What the answer raises within is told with the question `ask`, if it matches `said`.
+
+    That is a pattern of an error's type and message, as in "IndexError: list index out of range".
+    """
+    try:
+        yield
+    except Exception as error:
+        if not re.search(said, sentence(error)):
+            raise
+        raise Asked(ask) from error
 
 
 def module(value: object, name: str) -> None:

@@ -19,6 +19,10 @@ class Wrong(Exception):
     """Inside a stage: the answer is not right. The message says what was expected and came."""
 
 
+class Asked(Exception):
+    """Inside a stage: the answer raised the cause of this, and the question tells why it may."""
+
+
 class Elsewhere(Exception):
     """Inside a stage: the answer ended so in another process, at `place` in the learner's code."""
 

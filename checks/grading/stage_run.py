@@ -10,7 +10,7 @@ import torch
 
 from checks.grading import time_limit, traceback
 from checks.grading.expect import require
-from checks.grading.result import CheckFailed, Elsewhere, State, Wrong
+from checks.grading.result import Asked, CheckFailed, Elsewhere, State, Wrong
 from checks.grading.source import codes_of
 
 Stage = Callable[[Any, Any], None]  # of an answer and a case
@@ -60,6 +60,8 @@ class StageRun:
             raise self._failure("wrong", str(wrong)) from None
         except Elsewhere as ended:
             raise self._ended(ended) from None
+        except Asked as asked:
+            raise self._explained(asked.__cause__ or asked, str(asked)) from None
         except BaseException as error:
             raise self._explained(error) from None
 
@@ -71,8 +73,11 @@ class StageRun:
     def _unwritten(self) -> CheckFailed:
         return CheckFailed(self.id, self.name, "unwritten", "not written yet.", stage=self.title)
 
-    def _explained(self, error: BaseException) -> CheckFailed:
-        """The failure for what the answer raised, or what the stage raised because of it."""
+    def _explained(self, error: BaseException, ask: str = "") -> CheckFailed:
+        """The failure for what the answer raised, or what the stage raised because of it.
+
+        `ask` is the stage's own question about it.
+        """
         code = traceback.innermost_code(error)
         codes = codes_of(self.answer)
         own = traceback.is_learners(code.co_filename) and code in codes
@@ -84,7 +89,8 @@ class StageRun:
             asks = [_TYPES_DIFFER] if _OTHER_TYPES.search(said) else []
             if type(error) is NameError and error.name:
                 asks = [f"Is there a cell that defines `{error.name}`, and has it run?"]
-            return self._failure("raised", f"your code raised {said}", place, *asks, lasts=lasts)
+            raised = f"your code raised {said}. {ask}" if ask else f"your code raised {said}"
+            return self._failure("raised", raised, place, *asks, lasts=lasts)
         if isinstance(error, TypeError) and "argument" in said:
             return self._failure(
                 "wrong", f"your code does not accept the arguments the lesson passes ({said})"
