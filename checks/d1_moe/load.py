@@ -63,8 +63,8 @@ def _load_slips(
         "nobody chose?": lambda: padded,
         "Is the load sorted? Entry i belongs to expert i.": lambda: want.sort(descending=True)[0],
         "Are the experts numbered from 0?": lambda: torch.cat([want.new_zeros(1), want[:-1]]),
-        "Are the experts numbered from 0 to num_experts - 1, and not from 1 on?": lambda: (
-            torch.cat([want[1:], want.new_zeros(1)])
+        "Are the experts numbered from 0 to num_experts - 1, and not from 1 on?": lambda: torch.cat(
+            [want[1:], want.new_zeros(1)]
         ),
         "Are choices counted, and not divided by K?": lambda: want // top_k,
         "Is that a running total?": lambda: want.cumsum(0),
