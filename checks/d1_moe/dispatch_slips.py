@@ -72,6 +72,8 @@ def combination_slips(
         "Are tokens and slots exchanged by a reshape, where `.T` was meant?": lambda: slow(
             gates, experts.reshape(top_k, -1).T
         ),
+        "Does each run of rows meet its own expert? One that nobody chose has a run too, of 0 "
+        "rows.": lambda: slow(gates, experts.unique(return_inverse=True)[1]),
         **_sorting_slips(x, gates, experts, array),
     }
 
