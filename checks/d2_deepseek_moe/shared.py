@@ -265,9 +265,9 @@ check_shared_experts = Check(
     draw=_shareds,
     stages=in_both_modes(
         {
+            "as many weights as num_shared experts, all registered": _shared_registered,
             "shapes and types, any leading dimensions": _shared_shapes,
             "inputs untouched": untouched(_shared_use),
-            "as many weights as num_shared experts, all registered": _shared_registered,
             "type left to the caller": made_in_type_in_force(_new_layer),
             "the sum of num_shared SwiGLUs within 1e-5": _shared_sum,
             "different starts": _shared_starts,
