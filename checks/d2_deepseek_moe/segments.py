@@ -79,8 +79,11 @@ _SLICE_MAJOR = "Do all slices of one token come before the next token's?"
 def _cut(answer, case: _Cut, x: Tensor) -> Tensor:
     shape = len(x) * case.num_segments, case.width
     ask = "Is there one row for each of a token's num_segments slices, in one tensor of x's type?"
+    got = answer(x, case.num_segments)
+    if isinstance(got, Tensor) and len(shape) == got.ndim and len(got) == case.num_segments:
+        ask = "Are there num_segments rows in all? Each token has so many of its own, T·m together."
     return expect.tensor(
-        answer(x, case.num_segments),
+        got,
         "the rows",
         shape,
         x.dtype,
@@ -178,8 +181,16 @@ check_segment_tokens = Check(
 
 def _merged(answer, case: _Cut, y: Tensor) -> Tensor:
     shape = len(y) // case.num_segments, case.num_segments * case.width
-    ask = "Is there one row for each token, all its slices wide, in one tensor of y's type?"
-    return expect.tensor(answer(y, case.num_segments), "the tokens", shape, y.dtype, ask, ROWS)
+    ask, got = _ONE_ROW, answer(y, case.num_segments)
+    if isinstance(got, Tensor) and got.shape == (shape[0], case.width):
+        ask = "Are a token's slices summed, or one of them taken? They stand side by side, all of "
+        ask += f"them: {case.num_segments} · {case.width} numbers."
+    elif isinstance(got, Tensor) and got.ndim == 2 and len(got) == case.num_segments:
+        ask = "Are there num_segments rows in all? So many rows of y make one token."
+    return expect.tensor(got, "the tokens", shape, y.dtype, ask, ROWS)
+
+
+_ONE_ROW = "Is there one row for each token, all its slices wide, in one tensor of y's type?"
 
 
 def _merge_shape(answer, case: _Cut) -> None:
