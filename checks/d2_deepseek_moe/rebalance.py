@@ -100,6 +100,16 @@ def _batches(rng: random.Random) -> list[Batch]:
     ]
 
 
+def _called(answer: Callable, layer: reference.DeepSeekMoE, real: Tensor, case: Batch) -> Any:
+    tokens, m = case.rows * case.length, case.num_segments
+    ask = (
+        f"last_experts has {m * tokens} rows, m = {m} for each of {tokens} tokens: is real (B, L) "
+        "flattened, and each mark repeated for its token's rows?"
+    )
+    with expect.asking(ask, "IndexError: The shape of the mask"):
+        return answer(layer, real, case.step)
+
+
 def _load_of(layer: reference.DeepSeekMoE, real: Tensor, case: Batch) -> Tensor:
     """The slow count: one row of a segment at a time, those of padding left out."""
     counts, marks = [0] * case.num_experts, real.reshape(-1).tolist()
@@ -117,7 +127,7 @@ def _rebalance_load(answer, case: Batch) -> None:
     layer, real = case.layer(), case.real()
     want, chosen = _load_of(layer, real, case), layer.last_experts.clone()
     slips = _load_slips(chosen, want, real, case)
-    got = answer(layer, real, case.step)
+    got = _called(answer, layer, real, case)
     ask = "Is it what expert_load counts, one whole number for each expert?"
     name = "the load" if case.step else "the load, at a step of 0 too,"
     expect.tensor(got, name, (case.num_experts,), torch.int64, ask, ("experts",))
@@ -176,7 +186,7 @@ def _rebalance_bias(answer, case: Batch) -> None:
     bias, load = bias_of(layer).clone(), _load_of(layer, real, case)
     want = torch.tensor(moved(bias.tolist(), load.tolist(), case.step))
     padded = torch.tensor(moved(bias.tolist(), _everything(layer, case).tolist(), case.step))
-    answer(layer, real, case.step)
+    _called(answer, layer, real, case)
     got = bias_of(layer)
     ask = "Is the new bias copied into the buffer that is there, by copy_?"
     expect.tensor(got, "layer.router.bias", bias.shape, bias.dtype, ask, ("experts",))
@@ -232,12 +242,12 @@ def moved(bias: list[float], load: list[int], step: float) -> list[float]:
 def _rebalance_twice(answer, case: Batch) -> None:
     """A second batch whose tokens all chose the last experts: the first must be forgotten."""
     layer, real = case.layer(), case.real()
-    answer(layer, real, case.step)
+    _called(answer, layer, real, case)
     bias = bias_of(layer).clone()
     late = torch.arange(case.num_experts - case.top_k, case.num_experts)
     layer.last_experts = late.expand_as(layer.last_experts).contiguous()
     want = moved(bias.tolist(), _load_of(layer, real, case).tolist(), case.step)
-    answer(layer, real, case.step)
+    _called(answer, layer, real, case)
     expect.close(
         bias_of(layer),
         torch.tensor(want),
@@ -253,7 +263,7 @@ def _rebalance_use(answer, case: Batch) -> Used:
     def tensors() -> dict[str, Tensor]:
         return {"real": real, "layer.last_experts": layer.last_experts}
 
-    return lambda: answer(layer, real, case.step), tensors
+    return lambda: _called(answer, layer, real, case), tensors
 
 
 def _compared_rebalance(function, inputs: tuple) -> Tensor:
