@@ -132,6 +132,9 @@ def _control_slips(case: Control, want: Tensor) -> dict[str, Callable[[], Tensor
         "Does an expert with too few tokens go up?": lambda: _control_path(
             replace(case, step=-case.step)
         ),
+        "Does each token choose top_k experts, and not its best alone?": lambda: _control_path(
+            case, top_k=1
+        ),
         "Does each token choose top_k experts, and not always two?": lambda: _control_path(
             case, top_k=2
         ),
