@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.cache_cases import Cached, caches, misfits, over_the_first, why_not_as_asked
+from checks.d3_mla.cache_cases import (
+    Cached,
+    caches,
+    misfits,
+    over_the_first,
+    why_it_fits,
+    why_not_as_asked,
+)
 from checks.d3_mla.cases import POSITIONS
 from checks.grading import expect
 from checks.grading.check import Check
@@ -25,18 +32,29 @@ def _cache(answer: type, case: Cached) -> Built:
     return cache
 
 
-def _expect_length(cache: Built, want: int, when: str) -> None:
+_MOVED_ON = "Is the number of used positions moved on by what was appended?"
+_TAKEN_BACK = "Does truncate take back all that says where the next append writes, as `used` does?"
+
+
+def _expect_length(cache: Built, want: int, when: str, ask: str = _MOVED_ON) -> None:
     got = len(cache)
-    ask = "Is the number of used positions moved on by what was appended?"
     expect.require(got == want, f"len(cache) {when} must be {want}, got {got}", ask)
 
 
-def _append(cache: Built, parts: list[Tensor], seen: int, case: Cached) -> list[Tensor]:
-    """What an append returns, once it is a tuple of `seen` positions for each width."""
-    got = _parts(cache.append(*parts), case)
+def _append(
+    cache: Built, parts: list[Tensor], seen: int, case: Cached, too_many: str = ""
+) -> list[Tensor]:
+    """What an append returns, once it is a tuple of `seen` positions for each width.
+
+    `too_many` is asked where more come back.
+    """
+    with expect.asking(too_many or why_it_fits(seen, case), "^ValueError"):
+        got = cache.append(*parts)
+    got = _parts(got, case)
     for i, (part, width) in enumerate(zip(got, case.widths, strict=True)):
         shape = case.batch, seen, width
-        expect.tensor(part, f"part {i}", shape, case.dtype, why_not_as_asked(part, shape, case))
+        ask = why_not_as_asked(part, shape, case, too_many)
+        expect.tensor(part, f"part {i}", shape, case.dtype, ask)
     _expect_length(cache, seen, f"after {seen} positions")
     return [part.detach() for part in got]
 
@@ -85,6 +103,8 @@ def _expect_parts(
 
 def _default_question(when: str) -> str:
     """What is asked where no known slip makes the numbers, by what was done before."""
+    if "truncate" in when:
+        return _TAKEN_BACK
     if "changed in place" in when:
         return "Is what was appended copied into the cache's own buffers, number by number?"
     if "two caches" in when:
@@ -196,10 +216,11 @@ def _truncated(answer: type, case: Cached) -> None:
     cache, turns = _filled(answer, case)
     for kept in (case.lengths[0], 0):
         cache.truncate(kept)
-        _expect_length(cache, kept, f"after truncate({kept})")
+        ask = "Does truncate set `used`, which len(cache) is, to the length it is given?"
+        _expect_length(cache, kept, f"after truncate({kept})", ask)
         more = case.parts(2, 60 + kept)
         before = [part[:, :kept] for part in turns[0]]
-        got = _append(cache, more, kept + 2, case)
+        got = _append(cache, more, kept + 2, case, _TAKEN_BACK)
         _expect_parts(got, [before, more], f"of an append after truncate({kept})")
 
 

@@ -98,13 +98,26 @@ def over_the_first(turns: Sequence[list[Tensor]], i: int, got: Tensor) -> Tensor
     return made
 
 
-def why_not_as_asked(part: object, shape: tuple[int, int, int], case: Cached) -> str:
-    """The question to a part of another shape than `(batch, positions so far, width)`, or type."""
+def why_it_fits(seen: int, case: Cached) -> str:
+    """The question to an append that is refused though it fits, `seen` positions with the new."""
+    if seen == case.capacity:
+        return "They fit: may an append fill the cache to its last row?"
+    return f"They fit, {seen} of {case.capacity} with the new ones: which line refuses them?"
+
+
+def why_not_as_asked(
+    part: object, shape: tuple[int, int, int], case: Cached, too_many: str = ""
+) -> str:
+    """The question to a part of another shape than `(batch, positions so far, width)`, or type;
+    `too_many` to one with more positions.
+    """
     if not isinstance(part, Tensor) or part.ndim != 3:
         return "Do all positions so far come back, with the batch in front, also one of 1?"
     rows, seen = part.shape[1], shape[1]
     if part.shape == shape:
         return "Do the buffers take type and device of what is appended first?"
+    if too_many and rows > seen:
+        return too_many
     if rows == case.capacity != seen:
         return "Does the whole buffer come back, where only its used positions are asked for?"
     if rows == seen:
