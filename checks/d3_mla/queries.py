@@ -47,7 +47,10 @@ def _queries(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
 
 def _parts(layer: Built, x: Tensor, case: Latent, *start: int) -> tuple[Tensor, Tensor]:
     """Content and rotary part, once both have the right kind."""
-    parts = expect.pair(layer(x.clone(), *start), ("content", "rotary part"))
+    alone = "Is the rotary part alone rotated, the last d_rope numbers of each head?"
+    with expect.asking(alone, "angles must be one per pair"):
+        got = layer(x.clone(), *start)
+    parts = expect.pair(got, ("content", "rotary part"))
     ask = "Content (B, L, H, d_head) comes first, then the rotary part (B, L, H, d_rope), like x."
     axes = *TOKENS[:2], "heads", "numbers of a head"
     widths = {"the content": case.d_head, "the rotary part": case.d_rope}
