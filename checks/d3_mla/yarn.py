@@ -171,6 +171,30 @@ def _mixed(case: _Stretched, ramp: Callable[[int], float] | None = None) -> Call
 
 
 def _slips(case: _Stretched) -> dict[str, Callable[[int], float]]:
+    """Other angles by question; where both ends are one pair, a 1 there explains what it can."""
+    first, last = case.ends()
+    early = _mixed(
+        case,
+        lambda i: 1.0 if i >= last else min(max((i - first) / max(last - first - 1, 1), 0.0), 1.0),
+    )
+    others = _slips_of_any_ends(case)
+    if first == last:
+        pairs = case.pairs
+        others = {
+            ask: slip
+            for ask, slip in others.items()
+            if not all(math.isclose(slip(i), early(i), rel_tol=1e-4) for i in pairs)
+        }
+    return {_REACHES_ONE: early} | others
+
+
+_REACHES_ONE = (
+    "Is the ramp 1 one pair too early? It is 0 at pair `first`, also where `last` is that pair, "
+    "and 1 not before pair `last`."
+)
+
+
+def _slips_of_any_ends(case: _Stretched) -> dict[str, Callable[[int], float]]:
     first, last = case.ends()
     length = max(last - first, 0.001)
     cut = min(last, case.d_rope // 2 - 1)
@@ -247,8 +271,8 @@ def _factor_one(answer, case: _Stretched) -> None:
 
 
 def _fast(answer, case: _Stretched) -> None:
-    first, _ = case.ends()
-    why = f"keeps it, as all up to pair {first} do"
+    first, last = case.ends()
+    why = f"keeps it, as all up to pair {first} do" + (", which `last` is too" * (first == last))
     pairs = [i for i in case.pairs if i <= first]
     _expect(_angles(answer, case), case, case.plain, pairs, why, _slips(case))
 
