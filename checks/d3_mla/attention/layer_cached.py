@@ -98,6 +98,16 @@ def layer_chunks(answer: type, case: Latent) -> None:
         expect_long(layer, slow(layer, case), [LONG - 3, 3], when, cache)
 
 
+_KEEPS = (
+    "Does the layer keep anything from one call to the next, a position, a table of rows or a "
+    "cache? Where x starts is len(cache), of the cache it is given."
+)
+
+
+def _close_or_keeps(got: Tensor, want: Tensor, when: str) -> None:
+    expect_close(got, want, when=when, slips={_KEEPS: lambda: got})
+
+
 def layer_stateless(answer: type, case: Latent) -> None:
     """Two sequences in turn, a cache that was filled elsewhere, and x alone before and after."""
     if case.length == 1:
@@ -113,9 +123,9 @@ def layer_stateless(answer: type, case: Latent) -> None:
             got.append(output(layer, sequence[:, cut], cache))
     for sequence, got in zip((x, other), both, strict=True):
         when = "given in two chunks, in turn with another sequence and its own cache"
-        expect_close(torch.cat(got, dim=1), true(sequence), when=when)
+        _close_or_keeps(torch.cat(got, dim=1), true(sequence), when)
     filled = WatchedCache(case, 2 * case.length)
     filled.append(*(part.to(case.dtype) for part in true.cached(x[:, :half])))
     when = f"given behind a cache that was filled with {half} positions elsewhere"
-    expect_close(output(layer, x[:, half:], filled), true(x)[:, half:], when=when)
-    expect_close(output(layer, x), first.double(), when="without a cache once more")
+    _close_or_keeps(output(layer, x[:, half:], filled), true(x)[:, half:], when)
+    _close_or_keeps(output(layer, x), first.double(), "without a cache once more")
