@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -65,7 +64,11 @@ def _scores(rng: random.Random) -> list[_Scores]:
 def _tokens(answer, logits: Tensor, temperature: float) -> Tensor:
     """What the answer draws, once it is one id of the vocabulary for each row."""
     batch, vocab = logits.shape
-    got = answer(logits.clone(), temperature)
+    ask = "At temperature 0 nothing is divided or drawn: is it a case of its own, the best token?"
+    if temperature != 0:
+        ask = f"Which line makes no probabilities of these logits, at temperature {temperature}?"
+    with expect.asking(ask, "probability tensor|ZeroDivisionError"):
+        got = answer(logits.clone(), temperature)
     name = f"the tokens, at temperature {temperature},"
     expect.tensor(got, name, (batch,), torch.int64, "It is one id for each row.", ("rows",))
     low, high = int(got.min()), int(got.max())
@@ -138,10 +141,9 @@ def _shares(answer, case: _Scores) -> None:
         got = _tokens(answer, logits.repeat(DRAWS // case.rows, 1), temperature)
         for row, scores in enumerate(logits):
             one, name = got[row :: case.rows], f"at temperature {temperature}, row {row}"
-            slips = wrong_shares(scores, temperature)
-            same = "Is there one draw for all rows? Each row has its own."
-            slips[same] = partial(_all_alike, one, case.vocab)
-            slips |= slips_of_bounds(scores, temperature)
+            slips = wrong_shares(scores, temperature) | slips_of_bounds(scores, temperature)
+            if (one == one[0]).all():
+                slips = _slips_of_one_token(answer, logits, temperature, one)
             expect_shares(one, (scores.double() / temperature).softmax(-1), name, slips)
         _expect_ranks(got, logits, temperature)
 
@@ -187,8 +189,18 @@ def _unlikely(answer, case: _Scores) -> None:
     )
 
 
-def _all_alike(tokens: Tensor, vocab: int) -> Tensor:
-    return torch.eye(vocab, dtype=torch.float64)[tokens[0]]
+def _slips_of_one_token(
+    answer: Callable, logits: Tensor, temperature: float, tokens: Tensor
+) -> dict[str, Callable[[], Tensor]]:
+    """The question to equal rows that all drew one token: more calls tell the best token from a
+    draw that all rows share.
+    """
+    best, more = logits.argmax(-1), [_tokens(answer, logits, temperature) for _ in range(20)]
+    ask = "Is there one draw for all rows? Each row has its own."
+    if all(torch.equal(got, best) for got in more):
+        ask = "Is the best token always taken, as for temperature 0"
+        ask += ", or is temperature made a whole number?" if temperature < 1 else "?"
+    return {ask: lambda: torch.eye(logits.shape[-1], dtype=torch.float64)[tokens[0]]}
 
 
 def _anew(answer, case: _Scores) -> None:
