@@ -69,7 +69,7 @@ def _beyond_float32(rng: random.Random) -> _Counted:
 
 def _pair(answer: Callable, case: _Counted) -> tuple[int, int]:
     """What the call returns, once it is two whole numbers and torch is as it was."""
-    ask = "Which layers have experts, if any? The `ffn` of a dense one is a SwiGLU; layers_of finds them."
+    ask = "Which layers have experts, if any? The `ffn` of a dense one is no more than a SwiGLU."
     try:
         with expect.asking(ask, "'SwiGLU' object|IndexError: list index|ZeroDivisionError"):
             got = answer(case.config)

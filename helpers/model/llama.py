@@ -59,8 +59,8 @@ def rotate(
     if angles is None:
         per_pair = tuple(theta ** -(pair / width) for pair in range(0, width, 2))
     elif angles.shape != (width // 2,):
-        pairs = f"{width // 2} for x of width {width}"
-        raise ValueError(f"angles must be one per pair, {pairs}, got {tuple(angles.shape)}")
+        wanted = f"angles must be one per pair, {width // 2} for x of width {width}"
+        raise ValueError(f"{wanted}, got {tuple(angles.shape)}")
     else:
         per_pair = tuple(angles.tolist())
     wide = x if x.dtype == torch.float64 else x.float()
