@@ -1,6 +1,7 @@
 """What slips of dispatch and combination make, so that a refusal can ask about the one it sees."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -9,6 +10,15 @@ from checks.d1_moe.cases import Experts, slow_combination
 from checks.grading import expect
 
 RESIDUAL = "Is x added to y? The residual is the block's work."
+
+
+def index_past_the_end() -> AbstractContextManager[None]:
+    """Asks about an index that an answer takes for another count's."""
+    ask = (
+        "Does an index count something else than the rows it points to? x and y have T rows, one "
+        "per token, and choice c of the T·K is token c // K's."
+    )
+    return expect.asking(ask, "^IndexError: .*out of (range|bounds)")
 
 
 def combination_slips(

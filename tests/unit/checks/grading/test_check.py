@@ -11,7 +11,7 @@ import checks.grading.check
 from checks import CHECKS, Check, CheckFailed
 from checks.audit import audit
 from checks.grading.comparison import Comparison
-from checks.grading.expect import require
+from checks.grading.expect import asking, require
 from checks.grading.stage_run import StageRun
 from helpers import solution_markers
 from solutions import d1_moe as reference
@@ -135,6 +135,26 @@ def test_an_exception_inside_torch_is_shown_with_the_line_that_called_it():
     failed = failure(DOUBLE, double)
     assert failed.message.startswith("your code raised RuntimeError: mat1 and mat2 shapes")
     assert failed.lines[0].endswith("in double: return torch.ones(2, 3) @ torch.ones(2, 3)")
+
+
+def asks_about_keys(answer, case):
+    with asking("Is there such a key?", "^KeyError"):
+        answer(case)
+
+
+def test_a_stage_asks_about_what_the_answer_raises_where_its_pattern_fits():
+    def double(number):
+        return {"a": number}["b"]
+
+    def other(number):
+        return [number][1]
+
+    check = small_check({"whole": asks_about_keys})
+    failed = failure(check, double)
+    assert failed.state == "raised"
+    assert failed.message == "your code raised KeyError: 'b'. Is there such a key?"
+    assert failed.lines[0].endswith('in double: return {"a": number}["b"]')
+    assert failure(check, other).message == "your code raised IndexError: list index out of range"
 
 
 # Needs
