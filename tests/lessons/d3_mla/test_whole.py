@@ -101,7 +101,7 @@ LAYER = [
         "start = 0 if cache is None else len(cache)",
         "start = getattr(self, 'seen', 0) if cache else 0\n        self.seen = start + x.shape[1]",
         "nothing kept",
-        "",
+        "keep anything from one call",
     ),
 ]
 
