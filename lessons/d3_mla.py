@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import solutions.d3_mla as reference
+import solutions.d3_open as open_reference
 from checks import predict, progress, truth
 from checks.audit.known_mistakes import known_mistakes
 from checks.d3_mla import (
@@ -30,8 +31,10 @@ from checks.d3_mla import (
     check_mla,
     check_query_path,
     check_rotary_key,
+    check_small_cache,
     check_yarn_frequencies,
 )
+from checks.learner.open_tasks.d3_mla import cache_measure
 from checks.learner.resume import resume
 from helpers.diagrams.absorption import expand_or_absorb
 from helpers.diagrams.cache_filling import cache_filling, cache_filling_explorer
@@ -912,6 +915,40 @@ truth("D3.p6", f"{directions['keys']} for the keys, {directions['values']} for t
 # %%
 print("keys need more directions for 99% than the 32 of the conversion:", directions["keys"] > 32)
 print("and the cosine at 32 was above 0.95 all the same:", cosines["one joint latent"][32] > 0.95)
+
+# %% [markdown]
+# ## Open task: the smallest cache · {section} minutes, optional
+#
+# A latent of 64 numbers is 256 bytes in float32, 128 in bfloat16 and 64 in int8. With a step of 0.1, 0.73 is kept as the whole number 7 and comes back as 0.7: the smaller the step, the closer, and int8 holds −128 to 127 of them.
+
+# %% [markdown]
+# The rules: write `SmallCache`, which is made for an attention from its weights and activations, keeps a row of any type for each token, and expands rows to keys, before RoPE, and values. The figure is the bytes kept per token and layer; it counts only if in every layer the mean cosine of its output on held-out text is at least 0.98.
+
+# %% [markdown]
+# It uses the model of D3.3f and the cell of its cosines. What is possible, in the same measure: the joint latent that keeps 98% of the squared length of keys and values, in float32 and in bfloat16, the reference's answer, and one from the check's bank of answers. A key and its value take 2 · 256 · 2 = 1,024 bytes in bfloat16.
+
+# %% tags=["nbval-ignore-output"]
+from checks.audit.bank.d3_mla.small_cache.right import InBfloat16, TwoPerByte
+from checks.audit.bank.d3_mla.small_cache.steps import Latent
+
+measure_cache = cache_measure(standard_model, fitted_on, measured_on)
+measure_cache.beside(
+    {
+        "a joint latent in float32": Latent,
+        "the same in bfloat16": InBfloat16,
+        "the reference's answer": open_reference.SmallCache,
+        "one more, from the bank": TwoPerByte,
+    }
+)
+
+# %% tags=["exercise"] exercise="D3.O1"
+from solutions.d3_open import SmallCache
+
+# %% tags=["nbval-ignore-output"]
+measure_cache(SmallCache)
+
+# %% [markdown]
+# `check_small_cache(SmallCache)` says in full what is not right. Do the last directions need as many bits as the first?
 
 # %% [markdown]
 # ## What you built

@@ -10,6 +10,7 @@ from checks.d3_mla.joint_latent import check_joint_latent
 from checks.d3_mla.projections import check_latent_projections
 from checks.d3_mla.queries import check_query_path
 from checks.d3_mla.rotary_key import check_rotary_key
+from checks.d3_mla.small_cache import check_small_cache
 from checks.d3_mla.yarn import check_yarn_frequencies
 
 CHECKS = (
@@ -26,4 +27,4 @@ CHECKS = (
     check_energy_kept,
 )
 
-OPEN_TASKS = ()
+OPEN_TASKS = (check_small_cache,)

@@ -1,5 +1,7 @@
 """The lessons' open tasks: each has a check, a measure of its own, and no place among exercises."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,12 +9,24 @@ import checks
 from checks import CHECKS, OPEN_TASKS
 from checks.audit.audit import stub_of
 from checks.learner.measured import SECONDS, Measure
-from checks.learner.open_tasks import d1_moe, d2_deepseek_moe
+from checks.learner.open_tasks import d1_moe, d2_deepseek_moe, d3_mla
 from checks.learner_files import paths
+from helpers.measuring.conversion import attention_inputs
+from helpers.model.llama import Decoder, SwiGLU
+
+
+def measure_of_small_caches() -> Measure:
+    """D3's measure on two layers of width 16, which were never trained."""
+    torch.manual_seed(0)
+    model = Decoder(50, 16, 2, 2, lambda: SwiGLU(16, 32))
+    fit, held = (attention_inputs(model, torch.randint(50, (8, 12))) for _ in range(2))
+    return d3_mla.cache_measure(model, fit, held)
+
 
 MEASURES = {
     "D1.O1": d1_moe.measure_dispatch,
     "D2.O1": d2_deepseek_moe.measure_steering,
+    "D3.O1": measure_of_small_caches(),
 }
 TASKS = {check.id: check for tasks in OPEN_TASKS.values() for check in tasks}
 
@@ -155,3 +169,72 @@ def test_d2_what_the_lesson_states_is_so() -> None:
     load = torch.tensor([0, 3, 4, 5])
     missing = (1 - 4 * load / load.sum()).tolist()
     assert missing == pytest.approx([1, 0, -1 / 3, -2 / 3])
+
+
+# D3: the smallest cache
+
+
+class KeepsAll:
+    """A cache that keeps the activation itself: exact, 16 numbers of four bytes."""
+
+    def __init__(self, W_K, W_V, activations):
+        self.weights = W_K, W_V
+
+    def keep(self, x):
+        return (x,)
+
+    def expand(self, x):
+        return [x @ weight.T for weight in self.weights]
+
+
+def unchecked() -> Measure:
+    return replace(MEASURES["D3.O1"], check=None)
+
+
+def test_d3_the_figure_is_the_bytes_that_a_token_takes_in_a_layer() -> None:
+    class OneByteMore(KeepsAll):
+        def keep(self, x):
+            return x, torch.zeros(len(x), 1, dtype=torch.int8)
+
+        def expand(self, x, nothing):
+            return super().expand(x)
+
+    assert unchecked()(KeepsAll).value == 16 * 4
+    assert unchecked()(OneByteMore).value == 16 * 4 + 1
+
+
+def test_d3_a_cache_that_changes_the_output_has_no_figure(capsys) -> None:
+    class NoValues(KeepsAll):
+        def expand(self, x):
+            keys, values = super().expand(x)
+            return keys, 0 * values
+
+    assert unchecked()(NoValues).value is None
+    why = "layer 1 has a cosine of 0.000, below 0.98"
+    assert f"no figure, because {why}." in capsys.readouterr().out
+
+
+def test_d3_what_keep_leaves_in_the_object_helps_nobody(capsys) -> None:
+    class Remembers(KeepsAll):
+        seen = None
+
+        def keep(self, x):
+            self.seen = x
+            return (torch.zeros(len(x), 1, dtype=torch.int8),)
+
+        def expand(self, nothing):
+            return super().expand(self.seen)
+
+    assert unchecked()(Remembers).value is None
+    assert "no figure, because it raised TypeError" in capsys.readouterr().out
+
+
+def test_d3_what_the_lesson_states_is_so() -> None:
+    kept = torch.zeros(64)
+    assert [part.nbytes for part in (kept, kept.bfloat16(), kept.char())] == [256, 128, 64]
+    digit = torch.tensor(0.73 / 0.1).round().to(torch.int8)
+    assert (digit.item(), float(digit * 0.1)) == (7, pytest.approx(0.7))
+    limits = torch.iinfo(torch.int8)
+    assert (limits.min, limits.max) == (-128, 127)
+    assert d3_mla.ASKED == 0.98
+    assert 2 * torch.zeros(256, dtype=torch.bfloat16).nbytes == 1024

@@ -1,0 +1,1 @@
+"""Answers to D3.O1 SmallCache."""
