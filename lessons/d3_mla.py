@@ -9,6 +9,7 @@
 import helpers  # before torch: its threads then sleep while they wait
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
