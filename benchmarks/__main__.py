@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import chain
 
 import helpers  # noqa: F401  before torch: its threads then sleep while they wait
 from benchmarks import accelerator, break_even, coherent, decode, dispatch, live, peak_memory
@@ -23,9 +24,12 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
 
 
 def main(arguments: list[str]) -> None:
-    if arguments in ([], ["--json"]):
-        found = [*rows(), *peak_memory.rows()]
-        print(json.dumps([asdict(row) for row in found], indent=1) if arguments else table(found))
+    found = chain(rows(), peak_memory.rows())
+    if not arguments:
+        for line in table(found):
+            print(line, flush=True)
+    elif arguments == ["--json"]:
+        print(json.dumps([asdict(row) for row in found], indent=1))
     elif arguments[0] in BENCHMARKS:
         BENCHMARKS[arguments[0]](*arguments[1:])
     else:

@@ -4,7 +4,7 @@ Both have the same weights, the same optimiser with the same flags, and the same
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -162,15 +162,14 @@ def _their_decode(model: Any, cache: DynamicCache, new: Tensor) -> Callable[[], 
     return step
 
 
-def table(found: list[Compared]) -> str:
-    """The rows in Markdown."""
-    lines = ["| what | threads | ours | transformers' best | over ours | asked | |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+def table(found: Iterable[Compared]) -> Iterator[str]:
+    """The lines of the table in Markdown, each row as soon as it is measured."""
+    yield "| what | threads | ours | transformers' best | over ours | asked | |"
+    yield "|---|---|---|---|---|---|---|"
     for row in found:
         spread = f"{row.ratio:.2f} ({row.lower_quartile:.2f} to {row.upper_quartile:.2f})"
-        lines.append(
+        yield (
             f"| {row.what} | {row.threads} | {row.ours:,.1f} {row.unit} "
             f"| {row.theirs:,.1f} {row.unit}, {row.way} "
             f"| {spread} | {row.asked:g} | {'met' if row.is_met else 'not met'} |"
         )
-    return "\n".join(lines)

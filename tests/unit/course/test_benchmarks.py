@@ -25,7 +25,7 @@ def test_the_fastest_of_their_ways_is_the_one_to_beat() -> None:
 
 def test_a_row_is_met_by_its_lower_quartile() -> None:
     assert ROW.is_met and not replace(ROW, asked=1.15).is_met
-    lines = table([ROW, replace(ROW, asked=1.15)]).splitlines()
+    lines = list(table([ROW, replace(ROW, asked=1.15)]))
     cells = "| a step | 1 | 10.0 ms | 12.0 ms, eager | 1.20 (1.10 to 1.30) |"
     assert lines[2:] == [f"{cells} 1 | met |", f"{cells} 1.15 | not met |"]
 
