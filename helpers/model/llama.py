@@ -59,8 +59,7 @@ def rotate(
     if angles is None:
         per_pair = tuple(theta ** -(pair / width) for pair in range(0, width, 2))
     elif angles.shape != (width // 2,):
-        wanted = f"angles must be one per pair, {width // 2} for x of width {width}"
-        raise ValueError(f"{wanted}, got {tuple(angles.shape)}")
+        raise ValueError(f"angles must be one per pair, {width // 2}, got {tuple(angles.shape)}")
     else:
         per_pair = tuple(angles.tolist())
     wide = x if x.dtype == torch.float64 else x.float()
