@@ -26,7 +26,10 @@ HAS_PIP = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
 HAS_PACKAGES = "import importlib.util as u; [u.find_spec(p).name for p in ('torch', 'helpers')]"
 
 # Python runs it when it starts; a setting of one's own stays.
-THREADS_SLEEP = b'import os; os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")\n'
+THREADS_SLEEP = (
+    b'import os; os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE") == "PASSIVE"'
+    b' and os.environ.setdefault("GOMP_SPINCOUNT", "3000")\n'
+)
 
 
 class Stop(Exception):
@@ -102,7 +105,7 @@ def install(dev):
 def let_threads_sleep():
     """Afterwards torch's threads sleep while they wait, in every process of the environment.
 
-    By default they spin, and on two busy cores a training step then takes ten times as long. A
+    By default they spin for long, and on two busy cores a step then takes ten times as long. A
     .pth file is read at each start, before any package; `import helpers` does the same elsewhere.
     """
     folder = "Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"

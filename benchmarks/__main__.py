@@ -10,7 +10,16 @@ from dataclasses import asdict
 from itertools import chain
 
 import helpers  # noqa: F401  before torch: its threads then sleep while they wait
-from benchmarks import accelerator, break_even, coherent, decode, dispatch, live, peak_memory
+from benchmarks import (
+    accelerator,
+    break_even,
+    coherent,
+    decode,
+    dispatch,
+    live,
+    peak_memory,
+    waiting,
+)
 from benchmarks.side_by_side import rows, table
 
 BENCHMARKS: dict[str, Callable[..., None]] = {
@@ -20,6 +29,7 @@ BENCHMARKS: dict[str, Callable[..., None]] = {
     "decode": decode.main,
     "dispatch": dispatch.main,
     "live": live.main,
+    "waiting": waiting.main,
 }
 
 

@@ -102,7 +102,7 @@ small = DeepSeekConfig(
 )
 dense_config = replace(small, dense_layers=3, dense_dim=192)  # as wide as what a token uses
 torch.manual_seed(0)
-torch.set_num_threads(2)  # a third less time than one, at this size
+torch.set_num_threads(2)  # a fifth to a third less time than one, at this size
 device = "cpu"  # where models train: "cuda" or "mps" where there is one
 carried
 
