@@ -175,8 +175,8 @@ def train(
 
     A batch is ids and which of them are real. The first N - 1 go in, the last N - 1 are the
     targets. A step follows the gradient of its batch alone, clipped to norm 1 over all parameters;
-    after the optimiser, `bias_step()`, asked once per batch, says by how much the bias of every
-    layer of experts moves, by the load of the real tokens that went in.
+    after the optimiser, `bias_step()`, asked anew for each batch, says by how much the bias of
+    every layer of experts moves, by the load of the real tokens that went in.
     """
     losses = []
     for ids, real in batches:

@@ -68,7 +68,8 @@ def rebalance_together(
 ) -> Int[Tensor, " E"]:
     """`rebalance` by the load of all processes of `group`, which it returns.
 
-    Every process holds the same bias, and so it stays: each moves it by the same load.
+    Every process holds the same bias, and so it stays: each moves it by the same load. A process
+    may have no real token, or no token at all.
     """
     # BEGIN SOLUTION
     rows = real.reshape(-1).repeat_interleave(layer.num_segments)

@@ -38,6 +38,15 @@ def _load_values(answer, case: Routing) -> None:
         expect.close(got, want, "the load", axes=("expert",), slips=slips)
 
 
+def _load_of_nothing(answer, case: Routing) -> None:
+    """Of no token at all, as before anything is routed."""
+    none, name = torch.empty(0, case.top_k, dtype=torch.int64), "the load of no token"
+    ask = "Is there a 0 for each expert also where there is no token to count?"
+    kind = (case.num_experts,), torch.int64
+    load = expect.tensor(answer(none, case.num_experts), name, *kind, ask)
+    expect.close(load, torch.zeros_like(load), name, axes=("expert",), slips={ask: load.detach})
+
+
 _OUTGROWN = (
     "Is it counted in a type that ends, or rounds, below that? int8 ends at 127, uint8 at 255, "
     "int16 at 32,767, and float16 rounds from 2,048 on."
@@ -91,6 +100,7 @@ check_expert_load = Check(
         "shape and type": _load_kind,
         "inputs untouched": untouched(_load_use),
         "counts, also of experts nobody chose": _load_values,
+        "no token at all": _load_of_nothing,
     },
     hints=(
         "Which entry must be there for an expert that no token chose?",

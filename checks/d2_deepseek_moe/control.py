@@ -55,7 +55,8 @@ def _controls(rng: random.Random) -> list[Control]:
             rng.randrange(10**6),
         )
 
-    return [case(), case(), case(), case(batches=1), case(top_k=1), case(step=0.0)]
+    at_the_mean = next(made for made in iter(case, None) if _meets_the_mean(made))
+    return [at_the_mean, case(), case(), case(batches=1), case(top_k=1), case(step=0.0)]
 
 
 Seen = Callable[[Tensor, list[list[float]]], Tensor]  # of affinities and the biases so far
@@ -83,6 +84,13 @@ def _control_path(
         old = path[0] if from_zero else path[-1]
         path.append(moved(old, total if since_the_start else load, case.step))
     return torch.tensor(path[1:])
+
+
+def _meets_the_mean(case: Control) -> bool:
+    """Whether an expert is at the mean exactly after some batch, so that its bias stays."""
+    path = _control_path(case)
+    steps = torch.cat([torch.zeros_like(path[:1]), path]).diff(dim=0)
+    return bool((steps.abs() < case.step / 2).any())
 
 
 def _chosen_load(biased: Tensor, top_k: int) -> list[int]:
@@ -145,6 +153,8 @@ def _control_slips(case: Control, want: Tensor) -> dict[str, Callable[[], Tensor
             _control_path(case, affinity[:1].expand_as(affinity))
         ),
         "Is it one step a batch, and not one a token?": token_by_token,
+        f"{_STAYS} It goes up.": lambda: _other_steps(case, at_the_mean=1),
+        f"{_STAYS} It goes down.": lambda: _other_steps(case, at_the_mean=-1),
         "Is the step the same for all, however far an expert is from the mean?": lambda: (
             _proportional(case)
         ),
@@ -166,12 +176,22 @@ def _control_slips(case: Control, want: Tensor) -> dict[str, Callable[[], Tensor
     }
 
 
-def _other_steps(case: Control, late: bool = False, centred: bool = False) -> Tensor:
-    """The path of biases that are moved a batch late, or freed of their mean."""
+_STAYS = "Does an expert that is exactly at the mean stay where it is?"
+
+
+def _other_steps(
+    case: Control, late: bool = False, centred: bool = False, at_the_mean: int = 0
+) -> Tensor:
+    """The path of biases that are moved a batch late, freed of their mean, or moved also where an
+    expert is at the mean, up (1) or down (-1).
+    """
     path, before = [[0.0] * case.num_experts], [0] * case.num_experts
     for scores in case.affinity():
         load = _chosen_load(_with_last(scores, path), case.top_k)
-        new = moved(path[-1], before if late else load, case.step)
+        counted = before if late else load
+        new = moved(path[-1], counted, case.step)
+        even = [n * len(load) == sum(counted) for n in counted]
+        new = [b + case.step * at_the_mean * rests for b, rests in zip(new, even, strict=True)]
         mean = sum(new) / len(new) if centred else 0.0
         path.append([each - mean for each in new])
         before = load

@@ -13,6 +13,7 @@ from checks.d1_moe.cases import ROWS
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
 from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
@@ -145,6 +146,30 @@ def _segments_gradient(answer, case: _Cut) -> None:
     _expect_gradient(lambda x: answer(x, case.num_segments), "x", x, case)
 
 
+def _segments_refuse(answer, case: _Cut) -> None:
+    x = case.whole(case.slices())
+    _expect_refusal(answer, torch.cat([x, x[:, :1]], dim=1), case, f"{x.shape[1] + 1} columns")
+
+
+def _merge_refuses(answer, case: _Cut) -> None:
+    y = case.rows(case.slices())
+    _expect_refusal(answer, torch.cat([y, y[:1]]), case, f"{len(y) + 1} rows")
+
+
+def _expect_refusal(answer, uneven: Tensor, case: _Cut, sizes: str) -> None:
+    """Whatever is raised: an answer must not leave numbers out."""
+    if case.num_segments == 1:
+        return
+    try:
+        got = answer(uneven, case.num_segments)
+    except Exception:
+        return
+    raise Wrong(
+        f"num_segments={case.num_segments} does not divide {sizes} and must be refused with a "
+        f"ValueError, got {expect.shown(got)}. Is the line that refuses it still there?"
+    )
+
+
 def _expect_gradient(call: Callable, name: str, value: Tensor, case: _Cut) -> None:
     value.requires_grad_()
     direction = torch.randn(case.slices().numel(), generator=case.generator(), dtype=value.dtype)
@@ -164,6 +189,7 @@ check_segment_tokens = Check(
         "one token: its slices in order": _segments_one,
         "row t·m + s is slice s of token t": _segments_all,
         "gradients reach x": _segments_gradient,
+        "a num_segments that does not divide the width is refused": _segments_refuse,
     },
     hints=(
         "A token [0, 1, 2, 3] in 2 segments: which numbers lie in its first row?",
@@ -241,6 +267,7 @@ check_merge_segments = Check(
         "one token: its slices side by side": _merge_one,
         "token t from rows t·m to t·m + m - 1": _merge_all,
         "gradients reach y": _merge_gradient,
+        "a num_segments that does not divide the rows is refused": _merge_refuses,
     },
     hints=(
         "Rows [0, 1] and [2, 3] are the slices of one token. What was the token?",

@@ -269,7 +269,7 @@ def at_sorted(answer, *case):
 
 
 def at_load(answer, choices, e):
-    experts = torch.tensor(choices)
+    experts = torch.tensor(choices) if choices else torch.empty(0, 2, dtype=torch.int64)
     before = experts.clone()
     load = answer(experts, e)
     return unchanged([experts], [before]) | tensor_faults(load, torch.tensor(counted(choices, e)))
@@ -417,7 +417,7 @@ LOOKS = {
     "D1.1": (at_router, ROUTERS),
     "D1.2": (at_array, [(4, 7, 4), (6, 5, 3), (3, 8, 1)]),
     "D1.3": (at_dispatch, DISPATCHES),
-    "D1.4a": (at_load, [*CHOICES, LONG]),
+    "D1.4a": (at_load, [*CHOICES, LONG, ([], 3)]),
     "D1.4b": (at_measure(cv), LOADS),
     "D1.4c": (at_measure(violation), LOADS),
     "D1.5": (at_layer, [(2, 3, 6, 4, 2, 8), (1, 5, 4, 5, 3, 3), (3, 2, 5, 3, 1, 4)]),

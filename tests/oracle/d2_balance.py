@@ -138,6 +138,7 @@ AFFINITIES = [
     (8, 7, 4, 1, 0.2, 2.0, SINGLE),
     (5, 1, 6, 2, 0.1, 0.0, DOUBLE),
     (1, 9, 4, 2, 0.3, 1.0, DOUBLE),
+    (8, 12, 4, 2, 0.05, 0.5, DOUBLE),  # some experts are at the mean exactly
     (3, 9, 4, 2, 0.0, 1.0, DOUBLE),
 ]
 # None of these limits is met exactly: floats would decide for the one side or the other.

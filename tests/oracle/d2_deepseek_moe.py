@@ -115,11 +115,24 @@ def as_swiglu(x, gate, up, down):
 
 
 def at_cut(answer, t, d, m, dtype):
+    if d % m:
+        return uneven_faults(answer, x_(d, t).T.to(dtype), m)
     return at_rearrangement(answer, x_(d, t).T.to(dtype), m, cut)
 
 
 def at_merge(answer, t, d, m, dtype):
+    if d % m:
+        return uneven_faults(answer, x_(d, t * m + 1).T.to(dtype), m)
     return at_rearrangement(answer, x_(d, t * m).T.to(dtype), m, merged)
+
+
+def uneven_faults(answer, x, m):
+    """Something must be raised, whatever it is."""
+    try:
+        answer(x, m)
+    except Exception:
+        return set()
+    return {"no refusal"}
 
 
 def at_rearrangement(answer, x, m, by_hand):
@@ -350,7 +363,7 @@ SEGMENTS = [
     (t, d, m, dtype)
     for t, d, m in [(5, 12, 3), (3, 8, 4), (1, 6, 2), (4, 5, 5)]
     for dtype in (SINGLE, DOUBLE)
-] + [(4, 6, 1, DOUBLE)]
+] + [(4, 6, 1, DOUBLE), (2, 7, 3, DOUBLE)]
 FINE_GRAINED = [
     (6, 1, 8, 2),
     (4, 4, 6, 3),

@@ -219,3 +219,18 @@ def sorts_in_place(experts, num_experts):
     load = expert_load(experts, num_experts)
     experts.copy_(experts.sort(dim=0).values)
     return load
+
+
+@wrong
+def python_sum_of_rows(experts, num_experts):
+    """Python's sum over the tokens, which is the number 0 where there is none."""
+    return sum(F.one_hot(row, num_experts).sum(0) for row in experts)
+
+
+@wrong
+def as_wide_as_the_largest(experts, num_experts):
+    """Padded to its width from the largest number, which an empty tensor does not have."""
+    load = torch.zeros(num_experts, dtype=torch.int64)
+    found = experts.flatten().bincount()
+    load[: int(experts.max()) + 1] = found
+    return load

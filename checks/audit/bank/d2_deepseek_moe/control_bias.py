@@ -241,3 +241,27 @@ def as_list(affinity, top_k, step):
 def published_step_for_none(affinity, top_k, step):
     """`step or 0.001`: at a step of 0 the bias moves by V3's."""
     return control_bias(affinity, top_k, step or 0.001)
+
+
+@wrong
+def up_at_the_mean(affinity, top_k, step):
+    """The sign in two cases: an expert exactly at the mean goes up."""
+    bias, path = torch.zeros_like(affinity[0, 0]), []
+    for scores in affinity:
+        load = load_of(scores + bias, top_k)
+        above = load * len(load) > load.sum()
+        bias = torch.where(above, bias - step, bias + step)
+        path.append(bias)
+    return torch.stack(path)
+
+
+@wrong
+def down_at_the_mean(affinity, top_k, step):
+    """The sign in two cases: an expert exactly at the mean goes down."""
+    bias, path = torch.zeros_like(affinity[0, 0]), []
+    for scores in affinity:
+        load = load_of(scores + bias, top_k)
+        under = load * len(load) < load.sum()
+        bias = torch.where(under, bias + step, bias - step)
+        path.append(bias)
+    return torch.stack(path)

@@ -225,3 +225,10 @@ def spoils_input(y, num_segments):
     merged = merge_segments(y, num_segments).clone()
     y.data.zero_()
     return merged
+
+
+@wrong
+def without_the_refusal(y, num_segments):
+    """The line that refuses is gone: the last rows are lost without a word."""
+    tokens = len(y) // num_segments
+    return y[: tokens * num_segments].reshape(tokens, -1)

@@ -255,3 +255,11 @@ def spoils_input(x, num_segments):
     rows = segment_tokens(x, num_segments).clone()
     x.data.zero_()
     return rows
+
+
+@wrong
+def without_the_refusal(x, num_segments):
+    """The line that refuses is gone: the last numbers of a token are lost without a word."""
+    width = x.shape[1] // num_segments
+    rows = [x[:, s * width : (s + 1) * width] for s in range(num_segments)]
+    return torch.stack(rows, dim=1).reshape(-1, width)
