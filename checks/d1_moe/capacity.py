@@ -75,6 +75,7 @@ def _slips(experts: Tensor, load: list[int], factor: float) -> dict[str, float]:
     choices, num_experts, top_k = sum(load), len(load), experts.shape[1]
     even, hurt = factor * choices / num_experts, _hurt(experts, num_experts, factor)
     chosen = sum(rows > 0 for rows in load)
+    numbered = max(i for i, rows in enumerate(load, start=1) if rows)
 
     def beyond(capacity: float) -> float:
         return sum(max(rows - capacity, 0) for rows in load) / choices
@@ -100,6 +101,15 @@ def _slips(experts: Tensor, load: list[int], factor: float) -> dict[str, float]:
         ),
         "Is the even share that of all num_experts, also of those that nobody chose?": beyond(
             int(factor * choices / chosen)
+        ),
+        "Is the even share that of all num_experts, also of the last ones, where nobody chose "
+        "them? `bincount` without `minlength` ends before them.": beyond(
+            int(factor * choices / numbered)
+        ),
+        "Does each expert take `capacity` rows, and not one more? Counted from 0, row number "
+        "`capacity` finds no room.": beyond(int(even) + 1),
+        "Does every expert that is too full drop rows, and not the busiest alone?": (
+            max(max(load) - int(even), 0) / choices
         ),
         "Are choices counted, and not the tokens that lose one?": hurt / len(experts),
         "Are all choices counted that find no room, and not one for each token?": hurt / choices,

@@ -12,12 +12,13 @@ from checks.grading import expect
 RESIDUAL = "Is x added to y? The residual is the block's work."
 
 
-def index_past_the_end() -> AbstractContextManager[None]:
-    """Asks about an index that an answer takes for another count's."""
+def index_past_the_end(more: str = "") -> AbstractContextManager[None]:
+    """Asks about an index that an answer takes for another count's, and what `more` asks."""
     ask = (
         "Does an index count something else than the rows it points to? x and y have T rows, one "
         "per token, and choice c of the T·K is token c // K's."
     )
+    ask = expect.joined([ask, more]) if more else ask
     return expect.asking(ask, "^IndexError: .*out of (range|bounds)")
 
 
@@ -47,6 +48,9 @@ def combination_slips(
         "Is only the first choice used?": lambda: slow(gates[:, :1], experts[:, :1]),
         "Are only the first two choices used, whatever K is?": lambda: slow(
             gates[:, :2], experts[:, :2]
+        ),
+        "Are only the first and the last choice used, whatever K is?": lambda: slow(
+            gates[:, [0, -1]], experts[:, [0, -1]]
         ),
         "Does a gate below 0 count too?": lambda: slow(gates.clamp(min=0)),
         "Is the size of a gate taken, without its sign?": lambda: slow(gates.abs()),
@@ -102,6 +106,9 @@ def _sorting_slips(
     return {
         "Are the gates in the order of the sorted rows, gates.flatten()[order]?": lambda: (
             with_gates_of_rows(flat)
+        ),
+        "Are the sorted rows' gates taken by `order`, and not by the row's token?": lambda: (
+            with_gates_of_rows(flat[order // experts.shape[1]])
         ),
         "Are the gates sorted by their own size? They follow the rows, gates.flatten()[order].": (
             lambda: with_gates_of_rows(flat.sort().values)

@@ -1,5 +1,6 @@
 """The check of D1's open task: whether a dispatch is right, however it works and however slow."""
 
+import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +29,7 @@ def array_of(case: Routing) -> d1_moe.ExpertArray:
 
 
 def _combined(answer: Callable, x: Tensor, gates: Tensor, experts: Tensor, array) -> Tensor:
-    with index_past_the_end():
+    with index_past_the_end("Are weights of another array kept from an earlier call?"):
         y = answer(x, gates, experts, array)
     return expect.tensor(y, "y", x.shape, x.dtype, "Is y made like x?", ROWS)
 
@@ -61,7 +62,17 @@ def _expect_sums(answer: Callable, case: Routing, gates: Tensor, experts: Tensor
     with torch.no_grad():
         want = form(x, gates, experts, array)
     slips = {} if case.is_large else combination_slips(x, gates.clone(), experts.clone(), array)
+    slips |= {} if case.is_large else _exchanged(x, gates.clone(), experts.clone(), array)
     expect.close(_combined(answer, x, gates, experts, array).detach(), want, "y", slips=slips)
+
+
+def _exchanged(x: Tensor, gates: Tensor, experts: Tensor, array) -> dict[str, Callable]:
+    """The sums of experts whose first two weights stand in each other's place."""
+    other = copy.deepcopy(array)
+    for expert in other:
+        expert.gate, expert.up = expert.up, expert.gate
+    ask = "Does silu go over gate(x), and not over up(x)?"
+    return {ask: lambda: slow_combination(x, gates, experts, other).detach()}
 
 
 def _expect_narrow_sums(answer: Callable, case: Routing) -> None:

@@ -186,7 +186,6 @@ check_load_cv = Check(
             _CLAMPED: lambda x: min(_cv(x), 1.0),
             _PERCENT: lambda x: 100 * _cv(x),
             _ALL_IDLE: lambda x: 0.0 if (x == 0).any() else math.nan,
-            "Is it rounded? The check wants five digits.": lambda x: round(_cv(x), 1),
         },
     ),
     hints=(
@@ -234,6 +233,12 @@ check_max_violation = Check(
             ),
             "Is it divided by the mean, and not multiplied?": lambda x: float(
                 x.max() * x.mean() - 1
+            ),
+            "Is it the busiest expert, wherever it stands, and not the first?": lambda x: float(
+                x[0] / x.mean() - 1
+            ),
+            "Is it the busiest expert, wherever it stands, and not the last?": lambda x: float(
+                x[-1] / x.mean() - 1
             ),
             "Is it the busiest expert, and not the second busiest?": lambda x: float(
                 x.sort().values[-2] / x.mean() - 1

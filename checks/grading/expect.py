@@ -232,10 +232,22 @@ def number_close(
         return abs(got - other) <= bound * max(1.0, abs(other))
 
     if not is_near(want):
-        asks = joined([ask for ask, slip in (slips or {}).items() if is_near(slip)])
+        asks = joined(
+            [*_why_rounded(got, want), *(a for a, slip in (slips or {}).items() if is_near(slip))]
+        )
         wanted, came = apart(want, got, 5)
         ask = asks or otherwise or pattern_of_number(got, want)
         require(False, f"{name} must be {wanted}, got {came}", ask)
+
+
+def _why_rounded(got: float, want: float) -> list[str]:
+    """The question about a number that is the right one with fewer digits."""
+    if got == int(want):
+        return ["Is it cut to a whole number, by `//` or `int`?"]
+    for digits in range(1, 5):
+        if abs(got - round(want, digits)) < 1e-7:
+            return [f"Is it rounded to {digits} digits? The check wants five."]
+    return []
 
 
 @contextmanager

@@ -96,7 +96,8 @@ class StageRun:
                 "wrong", f"your code does not accept the arguments the lesson passes ({said})"
             )
         if not traceback.is_checks(code.co_filename):
-            return self._failure("wrong", f"what your code made failed outside your code ({said})")
+            outside = f"what your code made failed outside your code ({said})"
+            return self._failure("wrong", f"{outside}. {ask}" if ask else outside)
         return self._failure("wrong", f"what your code returned cannot be used here ({said})")
 
     def _failure(self, state: State, message: str, *lines: str, lasts: bool = True) -> CheckFailed:

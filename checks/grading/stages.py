@@ -10,18 +10,39 @@ from checks.grading import expect
 Used = tuple[Callable[[], object], Callable[[], Mapping[str, Tensor]]]
 
 
-def untouched(use: Callable[[Any, Any], Used]) -> Callable[[Any, Any], None]:
-    """A stage in which a call must leave every tensor as it was.
+def untouched(
+    use: Callable[[Any, Any], Used], *, repeats: bool = True
+) -> Callable[[Any, Any], None]:
+    """A stage in which a call must leave every tensor as it was, and return the same once more.
 
-    `use(answer, case)` returns the call, and what `expect.untouched` takes.
+    `use(answer, case)` returns the call, and what `expect.untouched` takes. Calls whose nature it
+    is to differ, as a draw does, have `repeats=False`.
     """
 
     def stage(answer: Callable, case: object) -> None:
         call, tensors = use(answer, case)
         with expect.untouched(tensors):
-            call()
+            first = _copied(call())
+            if repeats:
+                _expect_same(first, _copied(call()))
 
     return stage
+
+
+def _copied(returned: object) -> list[Tensor]:
+    """The tensors that a call returned, alone or side by side."""
+    parts = returned if isinstance(returned, tuple | list) else [returned]
+    return [part.detach().clone() for part in parts if isinstance(part, Tensor)]
+
+
+def _expect_same(first: list[Tensor], second: list[Tensor]) -> None:
+    same = [a.shape == b.shape and expect.near(a, b) for a, b in zip(first, second, strict=False)]
+    expect.require(
+        all(same),
+        "a second call with the same inputs must return the same, and it returns something else",
+        "Is something kept from one call to the next, in the object or outside the function, or "
+        "drawn at random?",
+    )
 
 
 def state(module: nn.Module) -> dict[str, Tensor]:

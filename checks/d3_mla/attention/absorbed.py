@@ -173,6 +173,9 @@ def _slips(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
             case.d_latent + case.d_rope
         ),
         f"Are they divided by sqrt(d_latent)? {width}": scaled(case.d_latent),
+        "Is scale multiplied in once? The queries come with it already.": lambda: true(
+            x, case.scale
+        ),
         "Does the new token see itself? cache.append returns its latent too.": lambda: (
             true.seeing(x, lambda i: max(i, 1)) if last else torch.zeros_like(true(x))
         ),
@@ -253,7 +256,7 @@ check_absorbed_decode = Check(
     draw=_decodes,
     stages={
         "the first token: shape, type and value": _decode_first,
-        "x, weights and earlier rows untouched": untouched(_decode_use),
+        "x, weights and earlier rows untouched": untouched(_decode_use, repeats=False),
         "one token more within 1e-5, in float64 1e-10": _decode_next,
         "bfloat16 goes in and comes out": in_bfloat16(_decode_narrow),
         "step after step, and what is cached": _decode_steps,

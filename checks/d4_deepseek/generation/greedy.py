@@ -44,6 +44,8 @@ def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
     asks = [ask for ask, pick in picks.items() if torch.equal(got, greedy(model, ids, new, pick))]
     if not asks and torch.equal(got, _alone(model, ids, new)):
         asks = ["Does the model see every token before the new one, and not the newest alone?"]
+    if torch.equal(got, _last_twice(model, ids, new)):
+        asks.insert(0, "Does each token go in once? The prompt's last one goes in with the prompt.")
     row, place = off[off[:, 1].argmin()].tolist()
     first = "Does the whole prompt go in, and does temperature 0 reach the draw?"
     seen = "Does each step see every token so far, once and in order?"
@@ -53,6 +55,12 @@ def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
         f"{int(want[row, place])}, got {int(got[row, place])}",
         expect.joined(asks) if asks else seen if place > ids.shape[1] else first,
     )
+
+
+def _last_twice(model: Built, ids: Tensor, new: int) -> Tensor:
+    """The slip in which the prompt's last token goes in once more."""
+    longer = greedy(model, torch.cat([ids, ids[:, -1:]], dim=1), new)
+    return torch.cat([ids, longer[:, ids.shape[1] + 1 :]], dim=1)
 
 
 def _alone(model: Built, ids: Tensor, new: int) -> Tensor:

@@ -246,7 +246,7 @@ check_sample = Check(
     draw=_scores,
     stages={
         "one id per row": _shape,
-        "inputs untouched": untouched(_use),
+        "inputs untouched": untouched(_use, repeats=False),
         "temperature 0: the best": _greedy,
         "a token with -inf never comes": _impossible,
         "a small temperature, and large logits": _nearly_greedy,

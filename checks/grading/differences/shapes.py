@@ -32,13 +32,13 @@ def _lost(got: Shape, want: Shape, axes: tuple[str, ...]) -> str:
                 "averaged over, or one entry taken?"
             )
         return ""
-    for i in range(len(want)):
-        if got == want[:i] + want[i + 1 :]:
-            return (
-                f"Dimension {i} ({axes[i]}) is missing: is it summed or averaged over, indexed, or "
-                "squeezed away?"
-            )
-    return ""
+    lost = [i for i in range(len(want)) if got == want[:i] + want[i + 1 :]]
+    if not lost:
+        return ""
+    which = " or ".join(f"{i} ({axes[i]})" for i in lost)
+    return (
+        f"Dimension {which} is missing: is it summed or averaged over, indexed, or squeezed away?"
+    )
 
 
 def _left_over(got: Shape, want: Shape) -> str:
