@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from helpers.model.device import device_of
 from helpers.story_world.stories import COLOURS, NAMES, PLACES, THINGS
@@ -51,6 +52,17 @@ def right_copies(model: nn.Module, ids: Int[Tensor, "B L"], sorts: Sorts) -> dic
             best = words[logits[..., words].argmax(dim=-1)]
             right[sort].append((best == targets)[told_before(part, words)[:, 1:]])
     return {sort: float(torch.cat(found).double().mean()) for sort, found in right.items()}
+
+
+@torch.no_grad()
+def told_loss(model: nn.Module, ids: Int[Tensor, "B L"], sorts: Sorts) -> float:
+    """The mean loss, in nats, of the words told before, of all sorts together."""
+    words, losses = torch.cat(list(sorts.values())), []
+    for part in ids.split(AT_ONCE):
+        logits, targets = model(part[:, :-1].to(device_of(model))).cpu(), part[:, 1:]
+        told = told_before(part, words)[:, 1:]
+        losses.append(F.cross_entropy(logits[told], targets[told], reduction="none"))
+    return float(torch.cat(losses).mean())
 
 
 def guessed_copies(ids: Int[Tensor, "B L"], sorts: Sorts) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """What counts as a right copy, on stories of three tokens' worth of words."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from helpers.story_world.copying import (
     guessed_copies,
     right_copies,
     told_before,
+    told_loss,
     word_tokens,
 )
 
@@ -56,6 +59,15 @@ def test_only_words_of_the_sort_are_compared():
 def test_rows_are_read_in_parts_and_counted_together():
     many = torch.tensor([ROW]).repeat(205, 1)
     assert right_copies(Says(1, 8), many, SORTS)["names"] == pytest.approx(2 / 3)
+
+
+def test_the_loss_is_that_of_words_told_before_alone():
+    many = torch.tensor([ROW]).repeat(205, 1)
+    assert told_loss(Says(), many, SORTS) == pytest.approx(math.log(10))
+    assert told_loss(CopiesLast(), many, SORTS) == pytest.approx(math.log(math.e + 9) - 1)
+    # Mila, red, Mila, Otto: only the second is not the word that is said
+    colours_apart = told_loss(Says(7), many, SORTS)
+    assert colours_apart == pytest.approx(math.log(math.e**10 + 9) - 10 / 4)
 
 
 def test_a_guess_is_among_the_words_that_the_story_has_told():
