@@ -66,8 +66,8 @@ def test_the_loss_is_that_of_words_told_before_alone():
     assert told_loss(Says(), many, SORTS) == pytest.approx(math.log(10))
     assert told_loss(CopiesLast(), many, SORTS) == pytest.approx(math.log(math.e + 9) - 1)
     # Mila, red, Mila, Otto: only the second is not the word that is said
-    colours_apart = told_loss(Says(7), many, SORTS)
-    assert colours_apart == pytest.approx(math.log(math.e**10 + 9) - 10 / 4)
+    found = told_loss(Says(7), many, SORTS)
+    assert found == pytest.approx(math.log(math.e**10 + 9) - 10 / 4)
 
 
 def test_a_guess_is_among_the_words_that_the_story_has_told():
