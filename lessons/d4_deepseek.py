@@ -22,11 +22,13 @@ from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 import solutions.d4_deepseek as reference
+import solutions.d4_open as open_reference
 from checks import predict, progress, truth
 from checks.learner_files.this_notebook import folder_of_its_own
 from checks.audit.known_mistakes import known_mistakes
 from checks.learner.carry import carry
 from checks.learner.live import live_traffic
+from checks.learner.open_tasks.d4_deepseek import config_measure
 from checks.learner.resume import resume
 from checks.d4_deepseek import (
     check_count_parameters,
@@ -36,6 +38,7 @@ from checks.d4_deepseek import (
     check_generate,
     check_masked_loss,
     check_mtp,
+    check_my_config,
     check_rebalance_together,
     check_rows_to_send,
     check_sample,
@@ -66,6 +69,7 @@ from helpers.checkpoints.loading import loaded, use_v2_routers
 from helpers.measuring.memory import standard_cache_bytes
 from helpers.model.published import V3, active_parameters, total_parameters
 from helpers.model.speculative import speculate
+from helpers.model.yarn import Yarn
 from helpers.parallel.exchange import exchange
 from helpers.plots.story_box import StoryBox, show_experts
 from helpers.measuring.story_measures import bigram_loss, held_out, sample_stories, story_scores
@@ -1219,6 +1223,39 @@ print(f"and below 0.1 by chance from {int((1 - 8 / 256) / 0.01 / (8 / 256)):,} t
 # Nothing about the router: 100 tokens choose 800 times, about 3 per expert, and pure chance gives a CV of 0.56. Below 0.1 would be less uneven than chance, so something made it so. Only from 3,100 tokens on does chance fall below 0.1 (the cell above; D2, "Investigation 2").
 #
 # </details>
+
+# %% [markdown]
+# ## Open task: the best model of a budget · {section} minutes, optional
+#
+# A layer of `small` uses 142,656 parameters per token, 73,728 of them in its three experts of width 64. With width 32 it uses 105,792. Four of these take 423,168, three of the others 427,968: the same budget pays for one layer more.
+
+# %% [markdown]
+# The rules: write `my_config`, a configuration with at most as many active parameters as `small`, 690,240 at 1,024 tokens, and at most 20 million in all. Every other number is free. The measure trains it for 200 steps on this lesson's stories, by this lesson's training, on one thread; what computes for over 90 seconds has no figure. The figure is the loss on held-out stories: so early no model holds a story together, and which one copies what is a matter of its start.
+
+# %% [markdown]
+# What is possible, with three seeds each, stored: `small`, its dense rival, and the reference's answer. A figure depends on the start: a difference below the range of a row may be luck.
+
+# %%
+for name in ("small", "dense", "reference"):
+    of_seeds = sorted(row[name]["held_out"] for row in stored_rows("d4_configs"))
+    shown = " ".join(f"{loss:.3f}" for loss in of_seeds)
+    print(f"{name:10} {shown}, range {of_seeds[-1] - of_seeds[0]:.3f}")
+
+# %% [markdown]
+# Your figure has one of these seeds. It uses `rows` of "The story world", and takes about half a minute for each model. Here is `small` on your machine:
+
+# %% tags=["nbval-ignore-output"]
+measure_config = config_measure(rows)
+measure_config.beside({"small": lambda vocab_size: replace(small, vocab_size=vocab_size)})
+
+# %% tags=["exercise"] exercise="D4.O1"
+from solutions.d4_open import my_config
+
+# %% tags=["nbval-ignore-output"]
+measure_config(my_config)
+
+# %% [markdown]
+# `check_my_config(my_config)` says in full what is not right, and `count_parameters(my_config(1024))` how much is left. Which parts learn fast, and which hardly pay?
 
 # %% [markdown]
 # ## What you built

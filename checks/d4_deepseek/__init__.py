@@ -8,6 +8,7 @@ from checks.d4_deepseek.machines.dispatch import check_expert_parallel_dispatch
 from checks.d4_deepseek.machines.rebalance import check_rebalance_together
 from checks.d4_deepseek.machines.rows import check_rows_to_send
 from checks.d4_deepseek.mtp import check_mtp
+from checks.d4_deepseek.my_config import check_my_config
 from checks.d4_deepseek.stack import check_deepseek
 from checks.d4_deepseek.training.loss import check_masked_loss
 from checks.d4_deepseek.training.train import check_train
@@ -28,4 +29,4 @@ CHECKS = (
     check_rebalance_together,
 )
 
-OPEN_TASKS = ()
+OPEN_TASKS = (check_my_config,)

@@ -68,6 +68,7 @@ COUNTS = {
     "D4.I3a": (5, 17),
     "D4.I3b": (4, 19),
     "D4.I3c": (4, 17),
+    "D4.O1": (9, 27),
 }
 
 AUDITED = [check for stem in STEMS for check in audited(stem)]

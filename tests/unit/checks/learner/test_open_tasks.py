@@ -8,11 +8,16 @@ import torch
 import checks
 from checks import CHECKS, OPEN_TASKS
 from checks.audit.audit import stub_of
+from checks.d4_deepseek import my_config
 from checks.learner.measured import SECONDS, Measure
-from checks.learner.open_tasks import d1_moe, d2_deepseek_moe, d3_mla
+from checks.learner.open_tasks import d1_moe, d2_deepseek_moe, d3_mla, d4_deepseek
 from checks.learner_files import paths
+from helpers.data.story_rows import StoryRows
 from helpers.measuring.conversion import attention_inputs
 from helpers.model.llama import Decoder, SwiGLU
+from solutions.d3_mla import yarn_frequencies
+from solutions.d4_deepseek import count_parameters
+from tests.studies.d4_seeds import SMALL
 
 
 def measure_of_small_caches() -> Measure:
@@ -27,6 +32,7 @@ MEASURES = {
     "D1.O1": d1_moe.measure_dispatch,
     "D2.O1": d2_deepseek_moe.measure_steering,
     "D3.O1": measure_of_small_caches(),
+    "D4.O1": d4_deepseek.config_measure(StoryRows.build(count=300, held_out=20)),
 }
 TASKS = {check.id: check for tasks in OPEN_TASKS.values() for check in tasks}
 
@@ -238,3 +244,57 @@ def test_d3_what_the_lesson_states_is_so() -> None:
     assert (limits.min, limits.max) == (-128, 127)
     assert d3_mla.ASKED == 0.98
     assert 2 * torch.zeros(256, dtype=torch.bfloat16).nbytes == 1024
+
+
+# D4: the best model of a budget
+
+
+@pytest.fixture
+def short(monkeypatch) -> Measure:
+    """D4's measure with two steps in place of all."""
+    monkeypatch.setattr(d4_deepseek, "STEPS", 2)
+    return MEASURES["D4.O1"]
+
+
+def tiny(vocab_size: int, **changed):
+    sizes = {"d_model": 16, "num_layers": 1, "d_head": 4, "d_rope": 2, "expert_dim": 8}
+    return replace(SMALL, vocab_size=vocab_size, **sizes | changed)
+
+
+def test_d4_the_figure_is_that_of_a_training_which_is_the_same_each_time(short) -> None:
+    first, other, again = (short(make).value for make in (tiny, wide_tiny, tiny))
+    assert 0 < first == again != other
+
+
+def wide_tiny(vocab_size: int):
+    return tiny(vocab_size, expert_dim=9)
+
+
+def test_d4_a_configuration_above_the_budget_has_no_figure(short, capsys) -> None:
+    def larger(vocab_size):
+        return replace(SMALL, vocab_size=vocab_size, num_experts=9)
+
+    assert short(larger).value is None
+    assert "at most 690,240 parameters, as of `small`, and uses 690,624" in capsys.readouterr().out
+
+
+def test_d4_what_the_lesson_states_is_so() -> None:
+    assert SMALL.vocab_size == my_config.VOCABULARY
+    assert my_config.BUDGET == count_parameters(SMALL)[1] == 690_240
+    assert my_config.MOST == 20_000_000
+    narrow = replace(SMALL, expert_dim=32)
+    of_a_layer = [
+        count_parameters(replace(config, num_layers=4))[1] - count_parameters(config)[1]
+        for config in (SMALL, narrow)
+    ]
+    assert of_a_layer == [142_656, 105_792]
+    assert 3 * 3 * SMALL.d_model * SMALL.expert_dim == 73_728
+    assert (4 * 105_792, 3 * 142_656) == (423_168, 427_968)
+
+
+def test_d4_the_reference_sharpens_scores_and_leaves_the_angles() -> None:
+    """As its comment and the last hint say."""
+    config = TASKS["D4.O1"].reference_answer(1024).stretched(yarn_frequencies)
+    assert config.yarn.scale == pytest.approx(2, rel=0.01)
+    plain = config.theta ** (-torch.arange(0, config.d_rope, 2) / config.d_rope)
+    torch.testing.assert_close(config.angles.float(), plain)
