@@ -278,7 +278,7 @@ check_moe_layer = Check(
     stages=in_both_modes(
         {
             "shapes, types and last_experts": _layer_shapes,
-            "inputs untouched": untouched(_layer_use),
+            "inputs untouched": untouched(_layer_use, repeats=False),
             "type left to the caller": made_in_type_in_force(_layer_made),
             "output within 1e-5 of the token loop": _layer_values,
             "each token for itself": _layer_alone,

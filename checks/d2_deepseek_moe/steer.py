@@ -144,7 +144,7 @@ check_steer = Check(
     draw=_cases,
     stages={
         "shape and type, no load too": _shape,
-        "inputs untouched": untouched(_use),
+        "inputs untouched": untouched(_use, repeats=False),
         "nothing kept from call to call": _nothing_kept,
         "the same for experts in another order": _renumbered,
         "no busier expert's bias rises more": _direction,
