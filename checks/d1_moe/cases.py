@@ -105,7 +105,7 @@ def large(rng: random.Random) -> list[Routing]:
 def _outgrows_bfloat16(case: Routing) -> bool:
     """Whether bfloat16 cannot hold the first expert's load, so that all runs behind it shift."""
     load = (case.routing()[1] == 0).sum()
-    return bool(load.bfloat16() != load)
+    return int(load.bfloat16()) != int(load)
 
 
 class CountingExpert(nn.Linear):
