@@ -111,8 +111,16 @@ def test_questions_that_fit_alike_are_both_asked_and_a_default_only_where_none_f
 
 @pytest.mark.parametrize(
     ("got", "asked"),
+    [(0.0, "cut to a whole number"), (0.3, "rounded to 1 digits"), (0.32, "rounded to 2 digits")],
+)
+def test_a_number_with_fewer_digits_is_asked_about(got, asked):
+    with pytest.raises(Wrong, match=asked):
+        expect.number_close(got, 0.3204, "the share", otherwise="Otherwise?")
+
+
+@pytest.mark.parametrize(
+    ("got", "asked"),
     [
-        (0.0, "It is 0"),
         (-0.3, "Only its sign is wrong"),
         (0.6, "It is twice what it must be"),
         (0.15, "It is half what it must be"),
