@@ -1,7 +1,9 @@
 """The checks of D1.3 and of the investigation into sorted dispatch."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -71,7 +73,8 @@ def _dispatch_values(answer, case: Routing) -> None:
     array, (gates, experts) = CountingExperts(case), case.routing()
     _expect_combination(answer, case, array, gates, experts)
     if case.is_large and case.num_experts < case.tokens:
-        _expect_narrow_combination(answer, replace(case, dtype=torch.bfloat16))
+        narrow = replace(case, dtype=torch.bfloat16)
+        in_bfloat16(partial(_combined, answer, narrow), narrow, CountingExperts(narrow))
     if case.is_large:
         return
     _expect_combination(answer, case, array, gates - 0.6, experts)
@@ -97,12 +100,12 @@ def _wanted(x: Tensor, gates: Tensor, experts: Tensor, array: Built) -> Tensor:
     return form(x, gates, experts, array)
 
 
-def _expect_narrow_combination(answer, case: Routing) -> None:
-    """Roughly what float64 makes of the same numbers."""
-    array, x, (gates, experts) = CountingExperts(case), case.x(), case.routing()
+def in_bfloat16(combined: Callable[..., Tensor], case: Routing, array: Built) -> None:
+    """Raise Wrong unless `combined(gates, experts, array)` is roughly what float64 makes of it."""
+    gates, experts = case.routing()
     gates = torch.full_like(gates, 1 / case.top_k)  # so that every row counts
-    got = _combined(answer, case, gates, experts, array).double()
-    want = _wanted(x.double(), gates.double(), experts, array.double())
+    got = combined(gates, experts, array).detach().double()
+    want = _wanted(case.x().double(), gates.double(), experts, array.double())
     ask = "Are rows counted or numbered in the type of x? bfloat16 is exact up to 256 only."
     expect.close(got, want, "y", when="in bfloat16", slips={ask: lambda: got}, bound=0.05)
 

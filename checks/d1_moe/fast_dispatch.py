@@ -4,11 +4,13 @@ import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import ROWS, Routing, large, routings, slow_combination
+from checks.d1_moe.dispatch import in_bfloat16
 from checks.d1_moe.dispatch_slips import combination_slips, index_past_the_end
 from checks.grading import expect
 from checks.grading.check import Check
@@ -49,7 +51,8 @@ def _values(answer: Callable, case: Routing) -> None:
     array, (gates, experts) = array_of(case), case.routing()
     _expect_sums(answer, case, gates, experts, array)
     if case.is_large:
-        _expect_narrow_sums(answer, replace(case, dtype=torch.bfloat16))
+        narrow = replace(case, dtype=torch.bfloat16)
+        in_bfloat16(partial(_combined, answer, narrow.x()), narrow, array_of(narrow))
         return
     _expect_sums(answer, case, gates - 0.6, experts, array)
     some_rest = case.top_k < case.num_experts
@@ -73,17 +76,6 @@ def _exchanged(x: Tensor, gates: Tensor, experts: Tensor, array) -> dict[str, Ca
         expert.gate, expert.up = expert.up, expert.gate
     ask = "Does silu go over gate(x), and not over up(x)?"
     return {ask: lambda: slow_combination(x, gates, experts, other).detach()}
-
-
-def _expect_narrow_sums(answer: Callable, case: Routing) -> None:
-    """Roughly what float64 makes of the same numbers."""
-    array, x, (gates, experts) = array_of(case), case.x(), case.routing()
-    gates = torch.full_like(gates, 1 / case.top_k)  # so that every row counts
-    got = _combined(answer, x, gates, experts, array).detach().double()
-    with torch.no_grad():
-        want = d1_moe.dispatch_combine(x.double(), gates.double(), experts, array.double())
-    ask = "Are rows counted or numbered in the type of x? bfloat16 is exact up to 256 only."
-    expect.close(got, want, "y", when="in bfloat16", slips={ask: lambda: got}, bound=0.05)
 
 
 def _other_weights(answer: Callable, case: Routing) -> None:

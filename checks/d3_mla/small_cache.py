@@ -122,14 +122,16 @@ def _made_use(answer: Callable, case: Text) -> Used:
     return lambda: answer(*inputs.values()), lambda: inputs
 
 
-def _cosines(got: Sequence[Tensor], want: Sequence[Tensor]) -> list[float]:
-    return [float(F.cosine_similarity(g, w).mean()) for g, w in zip(got, want, strict=True)]
+def _cosines(answer: Callable, case: Text, x: Tensor) -> dict[str, float]:
+    """The mean cosine of what is restored of x to the true keys, and values."""
+    pairs = zip(_restored(_made(answer, case), x, case), case.truth(x), strict=True)
+    found = (float(F.cosine_similarity(got, want).mean()) for got, want in pairs)
+    return dict(zip(("keys", "values"), found, strict=True))
 
 
 def _alike(answer: Callable, case: Text) -> None:
     x = case.activations(200, page=1)
-    found = _cosines(_restored(_made(answer, case), x, case), case.truth(x))
-    for name, cosine in zip(("keys", "values"), found, strict=True):
+    for name, cosine in _cosines(answer, case, x).items():
         expect.require(
             cosine >= ALIKE,
             f"on new text the restored {name} must have a mean cosine of at least {ALIKE} to the "
@@ -140,9 +142,8 @@ def _alike(answer: Callable, case: Text) -> None:
 
 def _why_unlike(answer: Callable, case: Text) -> str:
     """Whether numbers turn round is seen on a tenth of the text, whose numbers are in range."""
-    x = case.activations(200, page=1) / 10
-    small = _cosines(_restored(_made(answer, case), x, case), case.truth(x))
-    if min(small) >= ALIKE:
+    small = _cosines(answer, case, case.activations(200, page=1) / 10)
+    if min(small.values()) >= ALIKE:
         return "Does a number that is too large for its type turn round, as 128 does in int8?"
     return (
         "Does each kept number come back as it went in, its sign too? Are enough directions kept, "
@@ -182,12 +183,7 @@ def _each_by_itself(answer: Callable, case: Text) -> None:
 
 def _cut_off(answer: Callable, case: Text) -> None:
     """Numbers beyond all that the text had may be cut off, and must not turn round."""
-    x = 3 * case.activations(100, page=1)
-    for name, cosine in zip(
-        ("keys", "values"),
-        _cosines(_restored(_made(answer, case), x, case), case.truth(x)),
-        strict=True,
-    ):
+    for name, cosine in _cosines(answer, case, 3 * case.activations(100, page=1)).items():
         expect.require(
             cosine >= LOUD,
             f"of tokens three times as large as the text's the restored {name} must have a mean "

@@ -108,6 +108,21 @@ def asking(ask: str, said: str) -> Iterator[None]:
         raise Asked(ask) from error
 
 
+def refusal(call: Callable[[], object], what: str) -> None:
+    """Raise Wrong unless the call raises, whatever that is; the stub's own line raises ValueError.
+
+    `what` says which argument does not fit which size.
+    """
+    try:
+        got = call()
+    except Exception:
+        return
+    raise Wrong(
+        f"{what} and must be refused with a ValueError, got {shown(got)}. Is the line that "
+        "refuses it still there?"
+    )
+
+
 def module(value: object, name: str) -> None:
     """Raise Wrong unless `value`, an object of the class `name`, is a PyTorch module."""
     ask = f"Does it begin with `class {name}(nn.Module):`?"
@@ -243,7 +258,8 @@ def number_close(
 def _why_rounded(got: float, want: float) -> list[str]:
     """The question about a number that is the right one with fewer digits."""
     if got == int(want):
-        return ["Is it cut to a whole number, by `//` or `int`?"]
+        of_zero = " Or does what is computed never reach what is returned?"
+        return [f"Is it cut to a whole number, by `//` or `int`?{'' if got else of_zero}"]
     for digits in range(1, 5):
         if abs(got - round(want, digits)) < 1e-7:
             return [f"Is it rounded to {digits} digits? The check wants five."]

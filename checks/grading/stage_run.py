@@ -84,9 +84,9 @@ class StageRun:
         if isinstance(error, NotImplementedError) and own:
             return self._unwritten()
         said, place = traceback.sentence(error), traceback.place(error, codes)
+        asks = [_TYPES_DIFFER] if _OTHER_TYPES.search(said) else []
         if place is not None:
             lasts = not isinstance(error, ImportError | MemoryError)
-            asks = [_TYPES_DIFFER] if _OTHER_TYPES.search(said) else []
             if type(error) is NameError and error.name:
                 asks = [f"Is there a cell that defines `{error.name}`, and has it run?"]
             raised = f"your code raised {said}. {ask}" if ask else f"your code raised {said}"
@@ -97,7 +97,7 @@ class StageRun:
             )
         if not traceback.is_checks(code.co_filename):
             outside = f"what your code made failed outside your code ({said})"
-            return self._failure("wrong", f"{outside}. {ask}" if ask else outside)
+            return self._failure("wrong", f"{outside}. {ask}" if ask else outside, *asks)
         return self._failure("wrong", f"what your code returned cannot be used here ({said})")
 
     def _failure(self, state: State, message: str, *lines: str, lasts: bool = True) -> CheckFailed:
@@ -120,7 +120,7 @@ class StageRun:
 
 
 def require_unchanged_torch(seed: int) -> None:
-    """Raise Wrong unless torch still has this seed, float32 as default type, and gradients on."""
+    """Raise Wrong unless torch still is as `fixed_torch_state` made it, with this seed."""
     require(
         torch.initial_seed() == seed,
         "your code sets torch's random seed, so whatever is drawn after it is always the same",
@@ -130,6 +130,16 @@ def require_unchanged_torch(seed: int) -> None:
         torch.get_default_dtype() == torch.float32,
         "your code changes torch's default type, so whatever is made after it has another",
         "Can `torch.set_default_dtype` go? `.to` changes one module, `dtype=` one tensor.",
+    )
+    require(
+        torch.get_default_device().type == "cpu",
+        "your code changes torch's default device, so whatever is made after it lies elsewhere",
+        "Is it `with torch.device(...):`, which ends?",
+    )
+    require(
+        torch.get_num_threads() == 1,
+        "your code changes the number of torch's threads, and so it stays for all that follows",
+        "Can `torch.set_num_threads` go? The set-up cell has one.",
     )
     require(
         torch.is_grad_enabled(),
@@ -160,6 +170,8 @@ def fixed_torch_state(seed: int) -> Iterator[None]:
         try:
             yield
         finally:
+            if torch.get_default_device().type != "cpu":  # an answer has changed it
+                torch.set_default_device("cpu")
             torch.set_rng_state(kept)
             torch.set_default_dtype(dtype)
             torch.set_float32_matmul_precision(precision)

@@ -45,6 +45,17 @@ class DefaultTypeInConstructor(reference.ExpertArray):
         super().__init__(*sizes)
 
 
+def on_meta(experts, num_experts):
+    load = reference.expert_load(experts, num_experts)
+    torch.set_default_device("meta")
+    return load
+
+
+def on_two_threads(experts, num_experts):
+    torch.set_num_threads(2)
+    return reference.expert_load(experts, num_experts)
+
+
 def gradients_off(experts, num_experts):
     torch.set_grad_enabled(False)
     return reference.expert_load(experts, num_experts)
@@ -54,6 +65,8 @@ def gradients_off(experts, num_experts):
     ("exercise", "answer", "says"),
     [
         ("D1.2", DefaultTypeInConstructor, "changes torch's default type"),
+        ("D1.4a", on_meta, "changes torch's default device"),
+        ("D1.4a", on_two_threads, "changes the number of torch's threads"),
         ("D1.4a", gradients_off, "turns gradients off"),
     ],
 )
@@ -63,6 +76,7 @@ def test_an_answer_that_changes_torch_for_all_is_refused_and_nothing_stays_chang
     with pytest.raises(CheckFailed, match=says):
         CHECKS[exercise](answer, seed=0)
     assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
+    assert torch.get_default_device().type == "cpu"
 
 
 def test_a_generator_of_its_own_sets_no_seed():
