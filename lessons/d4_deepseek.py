@@ -76,7 +76,9 @@ from helpers.plots.copy_plots import plot_right_copies
 from helpers.plots.spread_plots import plot_costs, plot_spread
 from helpers.plots.story_plots import plot_memory_stack, plot_story_curves
 from helpers.story_world.copying import guessed_copies, right_copies, word_tokens
+from helpers.data.story_batches import StoryBatches
 from helpers.data.story_rows import StoryRows
+from helpers.training_loops.loop import TrainingLoop
 from helpers.training_loops.story_run import StoryRun
 from helpers.measuring.traffic import chosen_experts, layers_of, relative_load
 from helpers.plots.traffic_plots import plot_domain_traffic, plot_traffic_maps
@@ -538,16 +540,15 @@ rivals = {
     "dense, equal active": dense_config,
     "dense, equal total": replace(small, dense_layers=3, dense_dim=579),
 }
-runs = {}
+loops = {}
 for name, config in rivals.items():
     torch.manual_seed(0)
-    runs[name] = StoryRun(DeepSeek(config), rows, STEPS, every=STEPS)
+    batches = StoryBatches(rows.ids, rows.real, 16, seed=0)
+    loops[name] = TrainingLoop(DeepSeek(config), batches, STEPS)
 step_ms = median_milliseconds(
-    {name: lambda begun=begun: begun.train(train, 1) for name, begun in runs.items()}
+    {name: lambda loop=loop: loop.step(train) for name, loop in loops.items()}
 )
-for begun in runs.values():
-    begun.bar.close()
-step_bytes = {name: training_bytes(begun.model, rows.ids[:16]) for name, begun in runs.items()}
+step_bytes = {name: training_bytes(loop.model, rows.ids[:16]) for name, loop in loops.items()}
 at_rest = {name: sum(list(of.values())[:3]) for name, of in step_bytes.items()}
 plot_costs(
     {
