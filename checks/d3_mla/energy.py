@@ -131,10 +131,17 @@ def _why_not_whole(shares: list[float], case: _Spread) -> str:
 
 
 def _known(answer, case: _Spread) -> None:
-    """Rows along axes: their squares in order are the answer, without any decomposition."""
+    """Rows along axes: their squares in order are the answer, without any decomposition.
+
+    Many weak ones beside a strong one count together, each however little.
+    """
     squares = [float(length**2) for length in sorted(case.lengths(), reverse=True)]
     name = f"of rows of lengths {case.lengths()}, each along its own axis, the kept share"
     _expect_shares(_shares(answer, case.along_axes()), squares, case.along_axes(), name)
+    tail = torch.eye(64, dtype=case.dtype)  # together the weak ones hold 6e-5
+    tail[0, 0] = 1000.0
+    name = "of 64 rows, each along its own axis, one of length 1,000 and the rest of 1, the share"
+    _expect_shares(_shares(answer, tail), [1e6] + 63 * [1.0], tail, name)
 
 
 def _any(answer, case: _Spread) -> None:
