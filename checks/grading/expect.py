@@ -70,23 +70,29 @@ def tensor(
         require(False, f"{wanted}, got {shown(value)}", f"{why} {ask}".strip())
     if value.dtype != dtype:
         came = f"{name} must be {_plain(dtype)}, got {_plain(value.dtype)}, in the right shape"
-        require(False, came, f"{why_other_type(value.dtype, dtype)} {ask}".strip())
+        # a question for the shape would send a rounded number astray
+        rest = "" if value.is_floating_point() and dtype.is_floating_point else ask
+        require(False, came, f"{why_other_type(value.dtype, dtype)} {rest}".strip())
     require(value.device.type == "cpu", f"{name} must be on the CPU, got {value.device}")
     require(value.layout == torch.strided, f"{name} must be dense, got {value.layout}")
     require(
         value.isfinite().all(),
         f"{name} must be finite, got NaN or infinity in {shown(value)}",
-        "Is there a 0 / 0, a softmax over nothing but -inf, an `exp` too large, or memory that "
-        "`torch.empty` made and nothing wrote?",
+        "Is there a division by 0, a 0 times infinity, a root or logarithm of what is below 0, a "
+        "softmax over nothing but -inf, an `exp` too large, or memory that `torch.empty` made and "
+        "nothing wrote?",
     )
     return value
 
 
 def _why_no_tensor(value: object) -> str:
-    if type(value) is tuple:
-        return "Does it come back alone, and nothing beside it?"
-    if type(value) is list:
-        return "Is a list left as it is, where `torch.stack` or `torch.cat` makes one tensor of it?"
+    if isinstance(value, tuple | list) and all(isinstance(part, Tensor) for part in value):
+        return (
+            "Does it come back alone, and nothing beside it? Or are these its parts, as `chunk`, "
+            "`split` or a loop gives them, which `torch.stack` or `torch.cat` makes one tensor?"
+        )
+    if isinstance(value, tuple | list):
+        return "Is it taken out of its tensor, as by `.tolist()`, or something returned beside it?"
     if isinstance(value, nn.Module):
         return "Is the module itself returned, and not what it computes?"
     if isinstance(value, numbers.Number):
@@ -262,7 +268,8 @@ def _why_rounded(got: float, want: float) -> list[str]:
         return [f"Is it cut to a whole number, by `//` or `int`?{'' if got else of_zero}"]
     for digits in range(1, 5):
         if abs(got - round(want, digits)) < 1e-7:
-            return [f"Is it rounded to {digits} digits? The check wants five."]
+            plural = "s" if digits > 1 else ""
+            return [f"Is it rounded to {digits} digit{plural}? The check wants five."]
     return []
 
 
@@ -320,7 +327,8 @@ def gradient(
     require(
         value.requires_grad,
         "no gradient leaves your code at all",
-        "Is there a `detach`, `.data`, `.item()` or `no_grad` on the way?",
+        "Is there a `detach`, `.data`, `.item()`, `.tolist()` or `no_grad` on the way, or a tensor "
+        "made anew by `torch.tensor`?",
     )
     groups = {k: [v] if isinstance(v, Tensor) else list(v) for k, v in inputs.items()}
     for name, group in groups.items():
@@ -342,7 +350,7 @@ def gradient(
         require(
             abs(slope - came) <= precision.relative * size,
             f"the gradient for {name} must be {wanted} along a random direction, got {got}",
-            "Is part of the way to it detached, or rebuilt from plain numbers?",
+            "Is part of the way to it detached, under `no_grad`, or rebuilt from plain numbers?",
         )
 
 

@@ -16,9 +16,11 @@ from checks.grading.source import codes_of
 Stage = Callable[[Any, Any], None]  # of an answer and a case
 _OTHER_TYPES = re.compile(r"same dtype|expected scalar type|dtypes match")
 _TYPES_DIFFER = (
-    "Is a tensor made without dtype=x.dtype, or does a weight stand where `.to()` does not find "
-    "it, as in a plain list?"
+    "Is a tensor made without dtype=x.dtype, or turned into another type on its way, or does a "
+    "weight stand where `.to()` does not find it, as in a plain list?"
 )
+_PRODUCT = re.compile(r"cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)")
+_SIZES = re.compile(r"tensor a \((\d+)\) must match .* tensor b \((\d+)\) at non-singleton .*(\d)")
 OWN_SEEDS = 2**40  # torch's seed in a stage is above this, where nobody's own seed is
 
 
@@ -84,12 +86,14 @@ class StageRun:
         if isinstance(error, NotImplementedError) and own:
             return self._unwritten()
         said, place = traceback.sentence(error), traceback.place(error, codes)
-        asks = [_TYPES_DIFFER] if _OTHER_TYPES.search(said) else []
+        asks = _asked_of(said)
         if place is not None:
             lasts = not isinstance(error, ImportError | MemoryError)
             if type(error) is NameError and error.name:
                 asks = [f"Is there a cell that defines `{error.name}`, and has it run?"]
-            raised = f"your code raised {said}. {ask}" if ask else f"your code raised {said}"
+            helper = traceback.called(error)
+            raised = f"your code raised {said}{helper and f', inside {helper}'}"
+            raised = f"{raised}. {ask}" if ask else raised
             return self._failure("raised", raised, place, *asks, lasts=lasts)
         if isinstance(error, TypeError) and "argument" in said:
             return self._failure(
@@ -117,6 +121,21 @@ class StageRun:
         later = " · ".join(self.titles[at + 1 :])
         run = " · ".join([*(f"✓ {title}" for title in self.titles[:at]), f"✗ {self.title}"])
         return [run, f"not run: {later}"] if later else [run]
+
+
+def _asked_of(said: str) -> list[str]:
+    """What to ask about an error of torch's, which speaks of no name of the learner's."""
+    if _OTHER_TYPES.search(said):
+        return [_TYPES_DIFFER]
+    if found := _PRODUCT.search(said):
+        came, wanted = found.groups()
+        return [f"Rows of {came} numbers come where rows of {wanted} are read: which are these?"]
+    if found := _SIZES.search(said):
+        first, second, dim = found.groups()
+        return [
+            f"Along dimension {dim} one has {first} and the other {second}: what does it count?"
+        ]
+    return []
 
 
 def require_unchanged_torch(seed: int) -> None:

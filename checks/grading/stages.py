@@ -23,7 +23,8 @@ def untouched(
         call, tensors = use(answer, case)
         with expect.untouched(tensors):
             first = _copied(call())
-            if repeats:
+        if repeats:
+            with expect.untouched(tensors):
                 _expect_same(first, _copied(call()))
 
     return stage

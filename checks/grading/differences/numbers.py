@@ -24,6 +24,7 @@ def pattern(got: Tensor, want: Tensor, axes: tuple[str, ...] = ()) -> str:
         _other_places(got, want, axes)
         or _some_rows(got, want, axes)
         or _own_factors(got, want, axes)
+        or _how_many(got, want, axes)
     )
 
 
@@ -73,6 +74,7 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "Every number is the sigmoid of what it must be: where does that come in?": torch.sigmoid,
     "Numbers beyond 1 are 1, and the others right: are they clamped?": lambda x: x.clamp(-1, 1),
     "Every number is rounded to a whole one: where?": torch.round,
+    "Every number is 1 over what it must be: what divides, and what is divided?": torch.reciprocal,
 }
 
 
@@ -86,7 +88,7 @@ def _function(got: Tensor, want: Tensor) -> str:
 
 def _own_factors(got: Tensor, want: Tensor, axes: tuple[str, ...]) -> str:
     """Every row of the last dimension is the right one, times a factor of its own."""
-    if want.ndim < 2 or want.shape[-1] < 2:
+    if want.ndim < 2 or want.shape[-1] < 2 or _same(want, want[..., :1].expand_as(want)):
         return ""
     squares = (want * want).sum(-1, keepdim=True)
     factors = (got * want).sum(-1, keepdim=True) / squares.clamp(min=1e-300)
@@ -94,8 +96,8 @@ def _own_factors(got: Tensor, want: Tensor, axes: tuple[str, ...]) -> str:
         return ""
     row = axes[min(len(axes), want.ndim - 1) - 1] if axes else "row"
     return (
-        f"The numbers of each {row} are right but for a factor of its own: is it normed, gated or "
-        "divided by a sum that it should not be, or is that left out?"
+        f"The numbers of each {row} are right but for a factor of its own: is a norm, a gate or a "
+        "sum that divides one too many, left out, or not that of this row?"
     )
 
 
@@ -162,16 +164,44 @@ def _which(wrong: list[bool], axis: str) -> str:
     places: dict[str, Callable[[], bool]] = {
         f"Only the first {axis} is wrong": lambda: bad == [0],
         f"Only the last {axis} is wrong": lambda: bad == [n - 1],
-        f"Only the first {axis} is right": lambda: bad == list(range(1, n)),
         f"It is right up to {axis} {bad[0] - 1} and wrong from {axis} {bad[0]} on": lambda: (
             bad == list(range(bad[0], n))
         ),
         f"Of {n}, only {axis} {', '.join(map(str, bad))} is wrong": lambda: 2 * len(bad) < n,
     }
+    if bad == list(range(1, n)):
+        return _only_first(axis)
     for said, is_it in places.items():
         if is_it():
             return f"{said}: what is different there?"
     return ""
+
+
+def _only_first(axis: str) -> str:
+    if axis != "position":
+        return f"Only the first {axis} is right: what do the others go through that it does not?"
+    return (
+        "Only the first position is right. Nothing is turned there, and nothing stands before it: "
+        "which step needs a position's number, or what came earlier?"
+    )
+
+
+def _how_many(got: Tensor, want: Tensor, axes: tuple[str, ...]) -> str:
+    """How much is right, where nothing else is known."""
+    right = (got - want).abs() <= _NEAR * max(1.0, float(want.abs().max()))
+    if want.numel() < 2:
+        return ""
+    if not right.any():
+        return "No number is right: which step do all of them go through?"
+    axis = axes[0] if axes else "row"
+    rows = right.flatten(1).all(dim=1) if want.ndim > 1 else right
+    if not rows.any():
+        return f"{int(right.sum())} of {right.numel()} numbers are right: what is alike in these?"
+    place = int(rows.int().argmax())
+    return (
+        f"{int(rows.sum())} of {len(rows)} are right, {axis} {place} among them: what do the "
+        "others go through that it does not?"
+    )
 
 
 def pattern_of_number(got: float, want: float) -> str:

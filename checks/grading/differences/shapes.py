@@ -45,7 +45,7 @@ def _left_over(got: Shape, want: Shape) -> str:
     for i in range(len(got)):
         if got[:i] + got[i + 1 :] == want:
             if got[i] == 1:
-                how = "an `unsqueeze` or `keepdim` without a `squeeze`"
+                how = "an `unsqueeze` or `keepdim` without a `squeeze`, or a `stack` without a sum"
             else:
                 how = "a sum or a choice that is still to come, or a broadcast"
             return f"Dimension {i}, of size {got[i]}, is one too many: is it left over from {how}?"
@@ -61,7 +61,8 @@ def _exchanged(got: Shape, want: Shape, axes: tuple[str, ...]) -> str:
             a, b = moved
             return (
                 f"Dimensions {a} ({axes[a]}) and {b} ({axes[b]}) are exchanged: is a `transpose` "
-                "missing, or one too many?"
+                "missing or one too many, or are two sizes of a `reshape`, `view` or `unflatten` "
+                "in each other's place?"
             )
     return "The dimensions are there in another order: which `transpose` or `permute` is wrong?"
 
@@ -94,12 +95,16 @@ def _other_size(got: Shape, want: Shape, axes: tuple[str, ...]) -> str:
 
 def why_other_type(got: torch.dtype, want: torch.dtype) -> str:
     """A question on where a type came from."""
+    if want.is_floating_point and got == torch.bool:
+        return "Is that a mask? It came as bool."
     if want.is_floating_point and not got.is_floating_point:
-        return f"Are these indices or counts? They came as {_plain(got)}."
+        return (
+            f"Are these indices or counts, or is it cut to whole numbers? It came as {_plain(got)}."
+        )
     if got.is_floating_point and not want.is_floating_point:
         return (
-            f"It came as {_plain(got)}: did a division, a mean or a `torch.zeros` without dtype "
-            "make whole numbers floating-point ones?"
+            f"It came as {_plain(got)}: did a division, a mean, a cast or a `torch.zeros` without "
+            "dtype make whole numbers floating-point ones?"
         )
     if got.is_floating_point:
         return (

@@ -13,7 +13,9 @@ from checks.audit import audit
 from checks.grading.comparison import Comparison
 from checks.grading.expect import asking, require
 from checks.grading.stage_run import StageRun
+from checks.grading.stages import untouched
 from helpers import solution_markers
+from helpers.model.llama import rotate
 from solutions import d1_moe as reference
 
 
@@ -49,6 +51,40 @@ DOUBLE = small_check({"whole": is_whole, "twice": is_double})
 
 def plain(lines: list[str]) -> str:
     return re.sub(r"\x1b\[\d+m", "", "\n".join(lines))
+
+
+def test_an_argument_changed_in_place_is_told_before_the_second_call():
+    def use(answer, case):
+        x = torch.ones(3)
+        return lambda: answer(x), lambda: {"x": x}
+
+    def changes(x):
+        return x.mul_(2).clone()
+
+    failed = failure(small_check({"untouched": untouched(use)}), changes)
+    assert failed.message.startswith("x must not be changed, and it was")
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (torch.ones(5, 2), "Rows of 3 numbers come where rows of 5 are read"),
+        (torch.ones(3, 2).bfloat16(), "turned into another type on its way"),
+    ],
+)
+def test_an_error_of_torchs_is_asked_about_in_other_words(second, said):
+    failed = failure(DOUBLE, lambda number: torch.ones(4, 3) @ second)
+    assert said in " ".join(failed.lines)
+
+
+def test_sizes_that_do_not_fit_are_asked_about():
+    failed = failure(DOUBLE, lambda number: torch.ones(4, 3) + torch.ones(4, 2))
+    assert "Along dimension 1 one has 3 and the other 2" in " ".join(failed.lines)
+
+
+def test_the_helper_that_refuses_is_named_with_its_arguments():
+    failed = failure(DOUBLE, lambda number: rotate(torch.ones(2, 1, 3)))
+    assert "inside rotate(x, start, theta, angles)" in failed.message
 
 
 def test_a_module_without_forward_is_not_called_unwritten():

@@ -58,12 +58,30 @@ def test_a_shape_whose_dimensions_have_no_name_is_asked_about_by_size():
     [
         (torch.float64, torch.float32, "y must be float32, got float64, .* is that type fixed"),
         (torch.int64, torch.float32, "Are these indices or counts"),
-        (torch.float32, torch.int64, "did a division, a mean or a `torch.zeros` without dtype"),
+        (torch.bool, torch.float32, "Is that a mask"),
+        (torch.float32, torch.int64, "did a division, a mean, a cast or a `torch.zeros`"),
     ],
 )
 def test_another_type_says_which_came(got, want, asked):
     with pytest.raises(Wrong, match=asked):
         expect.tensor(torch.zeros(2, dtype=got), "y", (2,), want)
+
+
+def test_a_rounded_number_is_not_asked_about_its_shape():
+    with pytest.raises(Wrong, match=r"or not turned back at the end\?$"):
+        expect.tensor(torch.zeros(2), "y", (2,), torch.float64, "Is there one per token?")
+
+
+@pytest.mark.parametrize(
+    ("got", "asked"),
+    [
+        ((torch.zeros(2), torch.zeros(2)), "alone, and nothing beside it.* Or are these its parts"),
+        ([0.0, 1.0], r"by `\.tolist\(\)`"),
+    ],
+)
+def test_what_is_no_tensor_is_asked_about_by_what_it_holds(got, asked):
+    with pytest.raises(Wrong, match=asked):
+        expect.tensor(got, "y", (2,), torch.float32)
 
 
 WANT = torch.tensor([[1.0, 2.0, 4.0], [3.0, 7.0, 5.0], [6.0, 8.0, 9.5], [0.5, 0.25, 11.0]])
@@ -86,12 +104,28 @@ WANT = torch.tensor([[1.0, 2.0, 4.0], [3.0, 7.0, 5.0], [6.0, 8.0, 9.5], [0.5, 0.
         (WANT * torch.tensor([[1.0], [2], [1], [1]]), "Of 4, only token 1 is wrong"),
         (WANT**2, "Every number is the square of what it must be"),
         (WANT * torch.tensor([[2.0], [3], [4], [5]]), "but for a factor of its own"),
-        (WANT**1.5 + 1, r"must be 11, got 37\.48 \(the largest difference\)\.$"),
+        (1 / WANT, "Every number is 1 over what it must be"),
+        (WANT**1.5 + 1, "No number is right: which step"),
+        (WANT**1.5, "1 of 12 numbers are right: what is alike in these"),
+        (WANT ** torch.tensor([[1], [1.5], [1.5], [1.5]]), "Only the first token is right"),
+        (WANT ** torch.tensor([[1.5], [1], [1.5], [1.5]]), "1 of 4 are right, token 1 among"),
     ],
 )
 def test_differences_that_no_slip_explains_are_described(got, asked):
     with pytest.raises(Wrong, match=asked):
         expect.close(got, WANT, "y")
+
+
+def test_where_only_position_0_is_right_what_is_alike_there_is_said():
+    off = torch.tensor([[1.0], [1.5], [1.5], [1.5]])
+    with pytest.raises(Wrong, match="Nothing is turned there, and nothing stands before it"):
+        expect.close(WANT**off, WANT, "y", axes=("position",))
+
+
+def test_rows_of_one_number_are_not_said_to_be_right_but_for_a_factor():
+    want = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
+    with pytest.raises(Wrong, match="No number is right"):
+        expect.close(want * torch.tensor([[2.0], [5.0]]), want, "y")
 
 
 def test_numbers_cut_off_at_0_are_described():
@@ -111,7 +145,7 @@ def test_questions_that_fit_alike_are_both_asked_and_a_default_only_where_none_f
 
 @pytest.mark.parametrize(
     ("got", "asked"),
-    [(0.0, "cut to a whole number"), (0.3, "rounded to 1 digits"), (0.32, "rounded to 2 digits")],
+    [(0.0, "cut to a whole number"), (0.3, "rounded to 1 digit[?]"), (0.32, "rounded to 2 digits")],
 )
 def test_a_number_with_fewer_digits_is_asked_about(got, asked):
     with pytest.raises(Wrong, match=asked):
