@@ -41,6 +41,7 @@ from checks.grading.stages import Used, state, untouched
 from helpers.model.deepseek_config import DeepSeekConfig
 from solutions import d4_deepseek as reference
 
+_NUMBER = "Which number does this block get? It stands behind the last layer of the model."
 PARTS = ("embed_norm", "hidden_norm", "join", "block", "norm")
 
 
@@ -69,7 +70,7 @@ def _kept_layer(layer: Built, config: DeepSeekConfig) -> None:
     for name in ("embed_norm", "hidden_norm", "norm"):
         weight_of(getattr(layer, name), f"layer.{name}", config.d_model)
     weight_of(layer.join, "layer.join", config.d_model, 2 * config.d_model)
-    kept_ffn(layer.block, config, config.num_layers, "layer.block.ffn")
+    kept_ffn(layer.block, config, config.num_layers, "layer.block.ffn", _NUMBER)
 
 
 def _inputs(case: Deep) -> tuple[Tensor, Tensor]:
@@ -135,7 +136,7 @@ def _mtp_cached(answer: type, case: Deep) -> None:
         for h, e in zip(hidden.split(lengths, 1), embedding.split(lengths, 1), strict=True):
             before = len(cache)
             got.append(layer(h.clone(), e.clone(), cache).detach())
-            ask = "Is it handed to self.block?"
+            ask = "Is it handed to self.block at every call, also when it holds something?"
             expect_grown(cache, "the cache", before, h.shape[1], ask)
         if case.dtype == torch.float64:
             when = f"given {way} with a cache"

@@ -79,9 +79,8 @@ def _slips_of_joining(
         "Does each of the two have its own norm?": changed(embed_norm=h, hidden_norm=e),
         "Does embed_norm go to the embedding alone?": changed(hidden_norm=e),
         "Does hidden_norm go to the hidden state alone?": changed(embed_norm=h),
-        "Do the embedding and its norm belong together, and come first?": side_by_side(
-            e(hidden), h(embedding)
-        ),
+        "Does forward take hidden first, then next_embedding, and does the embedding go through "
+        "its own norm, before the hidden state?": side_by_side(e(hidden), h(embedding)),
         "Are both normed before they are joined?": changed(embed_norm=_plain, hidden_norm=_plain),
         "Is the embedding normed?": changed(embed_norm=_plain),
         "Is the hidden state normed?": changed(hidden_norm=_plain),
@@ -114,6 +113,9 @@ def _slips_of_joining(
         "Is there an activation behind `join`? It is one linear map.": changed(
             block=lambda x: true.block(F.silu(x))
         ),
+        "Is each of the two normed by itself, before they are joined?": lambda: true.norm(
+            true.block(true.join(_normed_as_one(true, hidden, embedding)))
+        ),
         "Are the two added, where they are to lie side by side?": side_by_side(
             e(embedding) + h(hidden), e(embedding) + h(hidden)
         ),
@@ -137,13 +139,32 @@ def _slips_of_joining(
     }
 
 
+def _normed_as_one(true: Prediction, hidden: Tensor, embedding: Tensor) -> Tensor:
+    """Both side by side, by one root mean square for the two."""
+    both = torch.cat([embedding, hidden], dim=-1)
+    norms: list[Any] = [true.embed_norm, true.hidden_norm]
+    weight = torch.cat([norm.weight for norm in norms])
+    return F.rms_norm(both, weight.shape, weight, norms[0].eps)
+
+
 def slips_of_prediction(true: Prediction, hidden: Tensor, embedding: Tensor) -> dict:
     both = true.joined(hidden, embedding)
     norm, block = true.norm, true.block
+    join: Any = true.join
+    half = join.weight.chunk(2, dim=1)[0]
+    summed = true.embed_norm(embedding) + true.hidden_norm(hidden)
     return {
+        "Are the two added, where `join` has a half of its weight for each?": lambda: norm(
+            block(F.linear(summed, half))
+        ),
         **_slips_of_joining(true, hidden, embedding),
         "Where does the block come in?": lambda: norm(both),
         "Does the block get both, joined?": lambda: norm(block(hidden)),
+        "Does the block come behind `join`, and not before it?": lambda: norm(
+            replace(true, hidden_norm=lambda x: block(true.hidden_norm(x))).joined(
+                hidden, embedding
+            )
+        ),
         "Is the input of the block added to its output? Its residuals are inside.": lambda: norm(
             both + block(both)
         ),

@@ -54,7 +54,7 @@ def _given(answer: Callable, size: int) -> DeepSeekConfig:
     expect.require(
         torch.equal(drawn, torch.get_rng_state()),
         "the call must draw nothing from torch's generator",
-        "Does it make a model? `count_parameters` does so without drawing.",
+        "Does it make a model, or draw a number? `count_parameters` makes one without drawing.",
     )
     expect.require(
         type(config) is DeepSeekConfig,
@@ -83,7 +83,7 @@ def _passed_on(answer: Callable, case: Vocabulary) -> None:
     expect.require(
         got == case.size,
         f"vocab_size of the configuration must be {case.size}, as given, got {got}",
-        "Does `vocab_size=vocab_size` stand in it?",
+        "Does `vocab_size=vocab_size` stand in it, and is a configuration made at each call?",
     )
 
 
@@ -119,7 +119,7 @@ def _budget(answer: Callable, case: Vocabulary) -> None:
         active <= BUDGET,
         f"of {VOCABULARY:,} tokens each may use at most {BUDGET:,} parameters, as of `small`, and "
         f"uses {active:,}",
-        "`count_parameters(my_config(1024))` says both counts. What can be narrower?",
+        "`count_parameters(my_config(1024))` says both counts. What can be narrower, or fewer?",
     )
 
 
@@ -130,12 +130,17 @@ def _runs(answer: Callable, case: Vocabulary) -> None:
         model = DeepSeek(config)
         logits = model(ids[:, :-1])
         F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).backward()
-    ask = "Which number makes them overflow: scale, theta, norm_eps?"
+    ask = "Which number is far too large or too small: scale, theta, norm_eps?"
     shape = (*ids[:, :-1].shape, case.size)
-    expect.tensor(logits.detach(), "the model's logits", shape, torch.float32, ask)
-    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-    finite = all(gradient.isfinite().all() for gradient in gradients)
-    expect.require(finite, "the model's gradients must be finite, got NaN or infinity", ask)
+    _finite(logits, "the model's logits", ask)
+    expect.tensor(logits.detach(), "the model's logits", shape, torch.float32)
+    for weight in model.parameters():
+        if weight.grad is not None:
+            _finite(weight.grad, "the model's gradients", ask)
+
+
+def _finite(numbers: Tensor, name: str, ask: str) -> None:
+    expect.require(numbers.isfinite().all(), f"{name} must be finite, got NaN or infinity", ask)
 
 
 check_my_config = Check(

@@ -72,9 +72,18 @@ def kept_block(block: Built, config: DeepSeekConfig, layer: int) -> None:
     given_weights(block.attention, "block.attention", shapes)
 
 
-def kept_ffn(block: Built, config: DeepSeekConfig, layer: int, name: str = "block.ffn") -> None:
+def kept_ffn(
+    block: Built,
+    config: DeepSeekConfig,
+    layer: int,
+    name: str = "block.ffn",
+    ask: str = "Is a layer dense where its number, counted from 0, is below dense_layers, and only "
+    "there?",
+) -> None:
     """Raise Wrong unless a block's feed-forward part is dense before `dense_layers` and has experts
     from there on, with as many weights as the configuration says.
+
+    `ask` is the question about one that is of the other kind.
     """
     is_dense, d_model = layer < config.dense_layers, config.d_model
     has_experts = all(hasattr(block.ffn, part) for part in ("router", "experts", "shared"))
@@ -83,7 +92,7 @@ def kept_ffn(block: Built, config: DeepSeekConfig, layer: int, name: str = "bloc
         has_experts != is_dense,
         f"{name} of layer {layer} with dense_layers={config.dense_layers} must be {wanted}, "
         f"got {expect.shown(block.ffn)}",
-        "Is a layer dense where its number, counted from 0, is below dense_layers, and only there?",
+        ask,
     )
     routed = 3 * config.num_experts * d_model // config.num_segments * config.expert_dim
     shared = 3 * config.num_shared * d_model * config.expert_dim
@@ -206,5 +215,6 @@ def called_once(counts: Mapping[str, int]) -> None:
         expect.require(
             count <= 1,
             f"{name} must be called once, and it was called {count} times",
-            "Does one call get the whole batch with all positions, and is its output kept?",
+            "Does one call get the whole batch with all positions, and does it stand in for no "
+            "other part?",
         )

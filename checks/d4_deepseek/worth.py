@@ -65,7 +65,12 @@ def _mean(answer, case: _Seeds) -> None:
     saved = without.double() - with_part.double()
     want = float(saved.mean())
     slips = {
-        "Is the sign turned? It is above 0 where the loss is lower with the part.": -want,
+        (
+            "Is the sign turned? It is above 0 where the loss is lower with the part."
+            if want > 0
+            else "Is the sign turned, or the mean made positive? A part that harms is worth less "
+            "than 0."
+        ): -want,
         "Is it the sum over the seeds?": float(saved.sum()),
         "Is it rounded? All digits are asked for.": round(want, 2),
         "Are the two losses taken off each other, and not added?": float(
@@ -126,7 +131,7 @@ def _error(answer, case: _Seeds) -> None:
         ),
         "Is n - 1 counted twice? The sample deviation has it already.": std / max(n - 1, 1) ** 0.5,
         "Is that the variance? The root is taken before it is divided.": std**2 / n**0.5,
-        "Is the root taken of the variance alone, before it is divided by n?": std**2 / n,
+        "Is that the square of the error? A root is still to be taken.": std**2 / n,
         "Are differences taken seed by seed, and not of sorted losses?": (
             float((without.double().sort().values - with_part.double().sort().values).std())
             / n**0.5

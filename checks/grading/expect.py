@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from checks.grading.differences.numbers import pattern, pattern_of_number
+from checks.grading.differences.numbers import all_zero, pattern, pattern_of_number
 from checks.grading.differences.shapes import why_other_shape, why_other_type
 from checks.grading.result import Asked, Wrong
 from checks.grading.traceback import sentence
@@ -212,7 +212,7 @@ def _question(got: Tensor, slips: Mapping[str, Callable[[], Tensor]], bound: flo
             default = default or ask
         elif near(got, made, bound):
             asks.append(ask)
-    return joined(asks) or default
+    return joined(asks) or all_zero(got) or default
 
 
 def joined(asks: Sequence[str]) -> str:

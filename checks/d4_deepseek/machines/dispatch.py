@@ -115,7 +115,16 @@ def _slips(case: Spread, rank: int, got: Tensor) -> dict[str, Callable[[], Tenso
         return dispatch_combine(x, gates, experts, every)
 
     order = experts.flatten().argsort(stable=True)
+
+    @torch.no_grad()
+    def other_rows() -> Tensor:
+        """Row c % T in place of row c // K, for the expert of choice c."""
+        rows = x[order % max(1, len(x))]
+        return sum_of_choices(rows, order, gates, experts, every)
+
     return {
+        "Is the row of choice c that of token c // K, and not of token c % T?": other_rows,
+        "Is x added to the output? The residual is the block's work.": lambda: x + combined(),
         "Do the gates weight what comes back?": lambda: combined(torch.ones_like(gates)),
         "Are the gates in the order in which the rows come back? `gates.flatten()[order]` brings "
         "them there.": lambda: combined(gates.flatten()[order.argsort()].view_as(gates)),
@@ -126,9 +135,22 @@ def _slips(case: Spread, rank: int, got: Tensor) -> dict[str, Callable[[], Tenso
         "to the process that holds their expert.": lambda: combined(
             experts=experts % local + rank * local
         ),
-        "Do rows that arrive go to the right one of the local experts? They come by process, and "
-        "from each process by expert: counts say how many of each.": lambda: got,
+        "Follow one row: the token it is a copy of, the expert that it meets, the place at which "
+        "its result comes back, its gate. Which of the four is another one than it must be?": (
+            lambda: got
+        ),
     }
+
+
+def sum_of_choices(
+    rows: Tensor, order: Tensor, gates: Tensor, experts: Tensor, every: nn.ModuleList
+) -> Tensor:
+    """The weighted outputs of `rows`, of which row i belongs to choice `order[i]`, by token."""
+    y, top_k = torch.zeros(len(experts), WIDTH, dtype=gates.dtype), experts.shape[1]
+    for row, choice in zip(rows, order.tolist(), strict=True):
+        token, place = divmod(choice, top_k)
+        y[token] += gates[token, place] * every[int(experts[token, place])](row)
+    return y
 
 
 def _gradients(answer: Callable, case: Spread) -> None:

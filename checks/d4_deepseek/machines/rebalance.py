@@ -3,10 +3,12 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from checks.d2_deepseek_moe.bias import check_update_bias
 from checks.d4_deepseek.machines.cases import Spread, spread
@@ -156,7 +158,16 @@ def _other_loads(batch: Batch, rank: int) -> dict[str, Callable[[], Tensor]]:
     processes, experts = range(batch.spread.processes), batch.spread.num_experts
     padded = torch.stack([expert_load(batch.choices(r), experts) for r in processes])
     loads = torch.stack([batch.load(r) for r in processes])
+    of_marks = partial(_summed, batch)
     return {
+        "Do all rows of a token count? It has `num_segments` of them.": of_marks(
+            lambda real, m: F.pad(real, (0, (m - 1) * len(real)))
+        ),
+        "Do the rows of a token lie side by side? Each mark is repeated, and not all of them in "
+        "turn.": of_marks(lambda real, m: real.repeat(m)),
+        "Is it the mean over the processes? Their sum is asked for.": (
+            lambda: loads.sum(0) // len(loads)
+        ),
         "Is it the load of this process alone? `dist.all_reduce` sums it over all.": (
             lambda: loads[rank]
         ),
@@ -168,6 +179,22 @@ def _other_loads(batch: Batch, rank: int) -> dict[str, Callable[[], Tensor]]:
             lambda: loads.max(0).values
         ),
     }
+
+
+def _summed(batch: Batch, marked: Callable[[Tensor, int], Tensor]) -> Callable[[], Tensor]:
+    """The load of all processes if `marked(real, m)` says which rows count."""
+
+    def load() -> Tensor:
+        experts = batch.spread.num_experts
+        each = [
+            expert_load(
+                batch.choices(rank)[marked(batch.real(rank).flatten(), batch.num_segments)], experts
+            )
+            for rank in range(batch.spread.processes)
+        ]
+        return torch.stack(each).sum(0)
+
+    return load
 
 
 def _biases(answer: Callable, batch: Batch) -> None:
@@ -191,7 +218,7 @@ def _other_biases(
         "Is the sign turned? An expert with too few tokens gets a higher bias.": (
             lambda: 2 * bias - want
         ),
-        "Does the bias not move at all?": lambda: bias,
+        "Does the bias stay as it was in this process? Every process moves its own.": lambda: bias,
         "Does it move twice, by the load of this process and again by that of all? `rebalance` "
         "moves it too.": lambda: bias + moves[rank] + (update_bias(bias, whole, batch.step) - bias),
         "Does each process move its own bias, and are the biases summed? The loads are summed, "

@@ -12,6 +12,7 @@ from checks.d4_deepseek.machines.cases import Spread, spreads
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
+from checks.grading.result import Wrong
 from checks.grading.stages import Used, untouched
 from solutions import d4_machines as reference
 
@@ -28,22 +29,17 @@ def _made(answer: Callable, case: Spread, rank: int | None = None) -> tuple[Tens
     experts = case.choices(_busiest(case) if rank is None else rank)
     got = answer(experts, case.num_experts, case.processes)
     order, counts = expect.pair(got, ("order", "counts"))
-    local = case.num_experts // case.processes
-    expect.tensor(
-        order,
-        "order",
-        (experts.numel(),),
-        torch.int64,
-        "Is there an entry per choice, and not per token? A token travels once per expert.",
-    )
-    expect.tensor(
-        counts,
-        "counts",
-        (case.processes, local),
-        torch.int64,
-        "Is there a row per process, with a count for each of its experts?",
-        ("process", "expert of it"),
-    )
+    wide = case.processes, case.num_experts // case.processes
+    if isinstance(order, Tensor) and order.shape == wide:
+        raise Wrong(
+            f"order and counts must come back in this order, and the first has shape {wide}. "
+            "Are the two exchanged?"
+        )
+    is_per_token = isinstance(order, Tensor) and order.shape == (len(experts),)
+    ask = "Is there an entry per choice, and not per token? A token travels once per expert."
+    long = (experts.numel(),)
+    expect.tensor(order, "order", long, torch.int64, ask if is_per_token else "", ("choices",))
+    expect.tensor(counts, "counts", wide, torch.int64, "", ("processes", "experts of one"))
     return order, counts
 
 
@@ -63,6 +59,9 @@ def _counts(answer: Callable, case: Spread) -> None:
     slips = {
         "Are the experts dealt out in turn? Those of a process lie side by side: process r holds "
         "r·N to (r + 1)·N - 1.": lambda: want.reshape(-1).view(local, -1).T.contiguous(),
+        "Is it how many rows each expert gets, and not where they end?": lambda: (
+            want.flatten().cumsum(0).view_as(want)
+        ),
         "Is a choice counted as there or not there? Several tokens choose the same expert.": (
             lambda: want.clamp(max=1)
         ),
@@ -117,7 +116,7 @@ def _stable(answer: Callable, case: Spread) -> None:
             False,
             f"rows for the same expert must keep their order: choice {turned[0][1]} stands behind "
             f"choice {turned[0][0]}",
-            "Is the sort `stable=True`?",
+            "Is the sort `stable=True`, and are the choices in their own order before it?",
         )
 
 

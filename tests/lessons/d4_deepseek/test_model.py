@@ -83,6 +83,23 @@ SLIPS = [
     (3, "self.embed_norm(next_embedding)", "next_embedding", "both normed", "embedding normed?"),
     (3, JOINED, f"hidden + {JOINED}", "both normed", "`join` alone brings it in."),
     (3, "(hidden)", "(hidden.detach())", "gradients", "detached"),
+    (3, "layer=config.num_layers", "layer=0", "parts, shapes", "Which number does this block get"),
+    (
+        3,
+        "return self.norm(self.block(self.join(both), cache))",
+        "half = self.join.weight.chunk(2, dim=1)[0]\n"
+        "        return self.norm(self.block(F.linear(sum(both.chunk(2, dim=-1)), half)))",
+        "both normed",
+        "has a half of its weight for each",
+    ),
+    (
+        3,
+        "return self.norm(self.block(self.join(both), cache))",
+        "return self.norm(self.join(torch.cat([both.chunk(2, -1)[0], "
+        "self.block(both.chunk(2, -1)[1])], dim=-1)))",
+        "through the block",
+        "behind `join`, and not before",
+    ),
 ]
 
 
