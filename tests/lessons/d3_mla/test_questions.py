@@ -1,6 +1,8 @@
 """What the checks of D3.1 to D3.3b ask of wrong answers in the bank."""
 
 import pytest
+import torch
+from torch import nn
 
 from checks import CHECKS, CheckFailed
 from checks.audit.bank.d3_mla.latent_cache import (
@@ -10,12 +12,79 @@ from checks.audit.bank.d3_mla.latent_cache import (
     wrong_truncate,
     wrong_views,
 )
+from checks.audit.bank.d3_mla.latent_projections import wrong as projections
+from checks.audit.bank.d3_mla.latent_projections import wrong_constructor
+from checks.d3_mla.common_slips import dropped, in_each_mode
+from checks.grading.expect import require
+from checks.grading.result import Wrong
 
 
 def message(id, answer) -> str:
     with pytest.raises(CheckFailed) as failed:
         CHECKS[id](answer, seed=3)
     return failed.value.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "asks"),
+    [
+        (projections.ValuesUpFirst, "Do the keys come back first, and then the values?"),
+        (projections.Activated, "Is there an activation on the latent?"),
+        (projections.ActivatedBeforeUp, "Is there an activation on the latent?"),
+        (projections.Normed, "It is cached as the projection makes it."),
+        (projections.NormedBeforeUp, "It is expanded as it came."),
+        (projections.DroppedOut, "Some numbers are 0, and the others 1.43 times"),
+        (projections.Summed, "Is it the sum of both?"),
+        (projections.ViewedHeadsFirst, "Is the last dimension alone cut (unflatten, view)"),
+    ],
+)
+def test_projections_are_asked_about_what_they_do_otherwise(answer, asks):
+    assert asks in message("D3.1", answer)
+
+
+def test_a_name_that_holds_no_layer_is_told_from_one_that_is_missing():
+    class LatentProjections(projections.LatentProjections):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            self.k_up = self.made()
+
+        def made(self):
+            return nn.Sequential(nn.Linear(3, 3, bias=False))
+
+    class Classed(LatentProjections):
+        def made(self):
+            del self.k_up
+            return nn.Linear
+
+    class Missing(LatentProjections):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            del self.k_up
+
+    said = message("D3.1", LatentProjections)
+    assert "self.k_up is there, and is a Sequential: is it the nn.Linear itself" in said
+    assert "self.k_up is there, and is the class Linear" in message("D3.1", Classed)
+    assert "Has the module that holds it this name" in message("D3.1", Missing)
+
+
+def test_a_case_in_evaluation_mode_says_so():
+    with pytest.raises(CheckFailed) as failed:
+        CHECKS["D3.1"](wrong_constructor.HalvedInEvaluation, seed=3)
+    assert "evaluation mode" in failed.value.lines[-1]
+
+
+def test_a_slip_of_one_mode_names_it():
+    layer = nn.Linear(1, 1)
+    with pytest.raises(Wrong, match=r"only in evaluation mode .*: no"):
+        in_each_mode(layer, lambda: require(layer.training, "no"))
+    with pytest.raises(Wrong, match=r"^no\.$"):
+        in_each_mode(layer, lambda: require(False, "no"))
+
+
+def test_zeros_are_a_dropout_only_where_the_rest_is_larger():
+    want = torch.arange(1.0, 7.0, dtype=torch.float64)
+    kept = torch.tensor([0, 1, 1, 0, 1, 1])
+    assert list(dropped(2 * want * kept, want)) and not dropped(want * kept, want)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""Slips that several parts of the lesson share, and the mode in which one shows."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from checks.grading.result import Wrong
+
+
+def nearest(got: Tensor, made: Iterable[Tensor]) -> Tensor:
+    """The one that `got` is nearest to, where one question asks about several."""
+    return min(made, key=lambda other: float((got.detach().double() - other).abs().max()))
+
+
+def activated(x: Tensor) -> list[Tensor]:
+    """x behind each of the usual activations."""
+    return [f(x) for f in (F.silu, F.relu, F.gelu, torch.tanh, torch.sigmoid)]
+
+
+def normed(x: Tensor) -> list[Tensor]:
+    """x behind each of the usual norms, without a weight."""
+    width = x.shape[-1:]
+    norms = F.rms_norm(x, width, eps=1e-6), F.layer_norm(x, width), F.normalize(x, dim=-1)
+    return list(norms)
+
+
+def dropped(got: Tensor, want: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """The question about a dropout, where some numbers are 0 and the others all too large alike."""
+    got = got.detach().double()
+    kept = (got != 0).double()
+    factor = float((got * want).sum() / (want * want * kept).sum().clamp(min=1e-300))
+    if kept.all() or factor < 1.01:
+        return {}
+    ask = f"Some numbers are 0, and the others {factor:.3g} times what they must be: is there a "
+    return {ask + "dropout? The lesson has none.": lambda: want * kept * factor}
+
+
+def in_each_mode(layer: nn.Module, look: Callable[[], None]) -> None:
+    """Look at the layer in training and in evaluation mode; a slip of one mode names it."""
+    layer.train()
+    training = _slip(look)
+    layer.eval()
+    try:
+        evaluation = _slip(look)
+    except Exception:
+        if training is None:
+            raise
+        evaluation = training
+    if training and evaluation:
+        raise training
+    if training or evaluation:
+        mode = "training" if training else "evaluation"
+        raise Wrong(f"only in {mode} mode (see `self.training`): {training or evaluation}")
+
+
+def _slip(look: Callable[[], None]) -> Wrong | None:
+    try:
+        look()
+    except Wrong as wrong:
+        return wrong
+    return None
