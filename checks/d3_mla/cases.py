@@ -235,38 +235,6 @@ def slow_heads(x: Tensor, up: Tensor, num_heads: int, widths: Sequence[int]) -> 
     return parts
 
 
-def order_slips(
-    x: Tensor, up: Tensor, num_heads: int, widths: Sequence[int], names: tuple[str, str, str]
-) -> dict[str, Callable[[], Sequence[Tensor]]]:
-    """What other orders of the rows of `up` make of `slow_heads`, by the question each calls for.
-
-    `names` are those of the weight and of its two parts.
-    """
-    weight, first, second = names
-    flat = x @ up.T
-
-    def blocks() -> list[Tensor]:
-        both = flat.split([num_heads * width for width in widths], dim=-1)
-        return [block.unflatten(-1, (num_heads, -1)) for block in both]
-
-    def innermost() -> tuple[Tensor, ...]:
-        return flat.unflatten(-1, (-1, num_heads)).transpose(-1, -2).split(list(widths), dim=-1)
-
-    def reshaped() -> tuple[Tensor, ...]:
-        rows = flat.reshape(len(x), num_heads, x.shape[1], -1).transpose(1, 2)
-        return rows.split(list(widths), dim=-1)
-
-    return {
-        f"Are the rows of {weight} per head, {first} then {second}?": lambda: slow_heads(
-            x, up, num_heads, widths[::-1]
-        )[::-1],
-        f"Are the rows of {weight} cut into heads first, and each head into {first} and "
-        f"{second}?": blocks,
-        f"Do the rows of one head stand next to each other in {weight}?": innermost,
-        "Does unflatten cut the last dimension alone, so that positions stay apart?": reshaped,
-    }
-
-
 def if_narrow(dtype: torch.dtype) -> str:
     """What the text of a case says of its type: which others it has shows in the messages."""
     return ", in bfloat16" if dtype == torch.bfloat16 else ""

@@ -1,11 +1,12 @@
 """Slips that several parts of the lesson share, and the mode in which one shows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from checks.d3_mla.cases import slow_heads
 from checks.grading.result import Wrong
 
 
@@ -35,6 +36,44 @@ def dropped(got: Tensor, want: Tensor) -> dict[str, Callable[[], Tensor]]:
         return {}
     ask = f"Some numbers are 0, and the others {factor:.3g} times what they must be: is there a "
     return {ask + "dropout? The lesson has none.": lambda: want * kept * factor}
+
+
+def order_slips(
+    x: Tensor, up: Tensor, num_heads: int, widths: Sequence[int], names: tuple[str, str, str]
+) -> dict[str, Callable[[], Sequence[Tensor]]]:
+    """What other orders of the rows of `up` make of `slow_heads`, by the question each calls for.
+
+    `names` are those of the weight and of its two parts.
+    """
+    weight, first, second = names
+    flat = x @ up.T
+
+    def of_head_0() -> tuple[Tensor, ...]:
+        parts = slow_heads(x, up, num_heads, widths)
+        return tuple(part[:, :, :1].expand_as(part) for part in parts)
+
+    def blocks() -> list[Tensor]:
+        both = flat.split([num_heads * width for width in widths], dim=-1)
+        return [block.unflatten(-1, (num_heads, -1)) for block in both]
+
+    def innermost() -> tuple[Tensor, ...]:
+        return flat.unflatten(-1, (-1, num_heads)).transpose(-1, -2).split(list(widths), dim=-1)
+
+    def reshaped() -> tuple[Tensor, ...]:
+        rows = flat.reshape(len(x), num_heads, x.shape[1], -1).transpose(1, 2)
+        return rows.split(list(widths), dim=-1)
+
+    return {
+        f"Are the rows of {weight} per head, {first} then {second}?": lambda: slow_heads(
+            x, up, num_heads, widths[::-1]
+        )[::-1],
+        f"Are the rows of {weight} cut into heads first, and each head into {first} and "
+        f"{second}?": blocks,
+        f"Do the rows of one head stand next to each other in {weight}?": innermost,
+        "Does unflatten cut the last dimension alone, so that positions stay apart?": reshaped,
+        f"Every head has the {first} or {second} of head 0: does each take its own rows of "
+        f"{weight}?": of_head_0,
+    }
 
 
 def in_each_mode(layer: nn.Module, look: Callable[[], None]) -> None:

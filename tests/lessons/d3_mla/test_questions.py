@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from checks import CHECKS, CheckFailed
+from checks.audit.bank.d3_mla.joint_latent import wrong as joint
 from checks.audit.bank.d3_mla.latent_cache import (
     wrong,
     wrong_capacity,
@@ -14,6 +15,9 @@ from checks.audit.bank.d3_mla.latent_cache import (
 )
 from checks.audit.bank.d3_mla.latent_projections import wrong as projections
 from checks.audit.bank.d3_mla.latent_projections import wrong_constructor
+from checks.audit.bank.d3_mla.query_path import wrong as queries
+from checks.audit.bank.d3_mla.query_path import wrong_rotation as rotation
+from checks.audit.bank.d3_mla.query_path import wrong_settings as settings
 from checks.d3_mla.common_slips import dropped, in_each_mode
 from checks.grading.expect import require
 from checks.grading.result import Wrong
@@ -146,3 +150,37 @@ def buffers(made):
 def test_a_cache_without_buffers_of_its_own_is_asked_for_them():
     assert "made by the first append" in message("D3.2", buffers(lambda parts: []))
     assert "tensors of their own" in message("D3.2", buffers(list))
+
+
+@pytest.mark.parametrize(
+    ("answer", "asks"),
+    [
+        (queries.NormOverSequence, "and not one for all positions?"),
+        (queries.NormToLengthOne, "RMSNorm divides by the root of the mean square."),
+        (queries.NormAfterUp, "Is each head's query normed?"),
+        (queries.NormWithoutLatent, "Is x normed? Without q_latent there is no norm."),
+        (queries.ScaledInTraining, "only in evaluation mode"),
+        (queries.ScaleIgnored, "multiplied by scale, without q_latent too?"),
+        (queries.RotaryOfFirstHead, "does each take its own rows of q_up?"),
+        (rotation.WidthOfWholeHead, "and not the width of a whole head?"),
+        (rotation.OneAngle, "Has each pair its own angle, and not pair 0's?"),
+        (settings.TableOf64Positions, "is a table made for a fixed number of positions?"),
+        (rotation.StartForAll, "Or do all positions get the turn of position 0"),
+    ],
+)
+def test_queries_are_asked_about_what_they_do_otherwise(answer, asks):
+    assert asks in message("D3.3a", answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "asks"),
+    [
+        (joint.NormOverSequence, "and not one for all positions?"),
+        (joint.OneHeadForAll, "does each take its own rows of kv_up?"),
+        (joint.ValuesFromKeyRows, "Does the value begin where the key ends"),
+        (joint.PartsExchanged, "is d_value: do the keys come first, and then the values?"),
+        (joint.CutInHalf, "That is half of a head's rows"),
+    ],
+)
+def test_a_joint_latent_is_asked_about_what_it_does_otherwise(answer, asks):
+    assert asks in message("D3.3b", answer)
