@@ -1,4 +1,4 @@
-"""Slips that several parts of the lesson share, and the mode in which one shows."""
+"""Slips that several parts of the lesson share, as their modules are made and as they are used."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -7,7 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from checks.d3_mla.cases import slow_heads
-from checks.grading.result import Wrong
+from checks.grading import expect
+from checks.grading.modules import new_module
+from checks.grading.result import Built, Wrong
+
+
+def built(answer: Callable, name: str, *sizes: object, **options: object) -> Built:
+    """The new module; a size of its maps that is no whole number is asked about."""
+    ask = "Is a size of nn.Linear made with `/`, which gives a float?"
+    with expect.asking(ask, r"empty\(\).* float"):
+        return new_module(answer, name, *sizes, **options)
 
 
 def nearest(got: Tensor, made: Iterable[Tensor]) -> Tensor:

@@ -20,11 +20,10 @@ from checks.d3_mla.cases import (
     slow_heads,
     slow_latent,
 )
-from checks.d3_mla.common_slips import in_each_mode, order_slips
+from checks.d3_mla.common_slips import built, in_each_mode, order_slips
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from checks.grading.strided import strided
@@ -34,7 +33,7 @@ from solutions import d3_mla as reference
 def _joint(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_value, case.d_latent
-    layer = new_module(answer, "JointLatent", *sizes)
+    layer = built(answer, "JointLatent", *sizes)
     randomise(layer.to(case.dtype), case.generator()).train(case.training)
     shapes = {
         "kv_down.weight": (case.d_latent, case.d_model),

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import POSITIONS, given_weights, if_narrow, in_bfloat16
-from checks.d3_mla.common_slips import activated, dropped, nearest, normed
+from checks.d3_mla.common_slips import activated, built, dropped, nearest, normed
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
@@ -88,7 +87,7 @@ def _squeezeds(rng: random.Random) -> list[_Squeezed]:
 
 def _projections(answer: type, case: _Squeezed) -> Built:
     sizes = case.d_model, case.d_latent, case.num_heads, case.d_head
-    return new_module(answer, "LatentProjections", *sizes).to(case.dtype).train(case.training)
+    return built(answer, "LatentProjections", *sizes).to(case.dtype).train(case.training)
 
 
 def _down(made: Built, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from checks.d3_mla.cases import (
     latents,
     randomise,
 )
-from checks.d3_mla.common_slips import in_each_mode
+from checks.d3_mla.common_slips import built, in_each_mode
 from checks.d3_mla.older_parts import as_taken
 from checks.d3_mla.query_slips import query_slips, unturned
 from checks.d3_mla.rotation import pair_lengths, slow_turn
@@ -21,7 +21,6 @@ from checks.d3_mla.rotation_slips import FAR, asking_far, far_bound, far_slip, r
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
@@ -31,7 +30,7 @@ def _queries(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_rope
     options = case.settings("theta", "angles", "scale")
-    layer = new_module(answer, "QueryPath", *sizes, q_latent=case.q_latent, **options)
+    layer = built(answer, "QueryPath", *sizes, q_latent=case.q_latent, **options)
     randomise(layer.to(case.dtype), case.generator()).train(case.training)
     rows = case.num_heads * (case.d_head + case.d_rope)
     shapes: dict[str, tuple[int, ...]] = {"q_up.weight": (rows, case.q_latent or case.d_model)}

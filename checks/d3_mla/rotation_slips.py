@@ -96,6 +96,9 @@ def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[]
             if x.ndim == 4
             else turned(x, right)
         ),
+        "Do the positions begin anew in each sequence?": lambda: slow_turn(
+            x.flatten(0, 1)[None], start, angles
+        ).view_as(x),
         "Is it turned once?": lambda: turned(turned(x, right), right),
         "Is the angle of pair i position · theta^(-2i / d_rope)?": lambda: turned(
             x, right, [angle**0.5 for angle in angles]

@@ -71,6 +71,15 @@ def test_a_name_that_holds_no_layer_is_told_from_one_that_is_missing():
     assert "Has the module that holds it this name" in message("D3.1", Missing)
 
 
+def test_a_size_that_is_no_whole_number_is_asked_about():
+    class LatentProjections(projections.LatentProjections):
+        def __init__(self, d_model, d_latent, num_heads, d_head):
+            super().__init__(d_model, d_latent, num_heads, d_head)
+            self.k_up = nn.Linear(d_latent, num_heads / d_head, bias=False)
+
+    assert "made with `/`, which gives a float?" in message("D3.1", LatentProjections)
+
+
 def test_a_case_in_evaluation_mode_says_so():
     with pytest.raises(CheckFailed) as failed:
         CHECKS["D3.1"](wrong_constructor.HalvedInEvaluation, seed=3)
@@ -163,6 +172,7 @@ def test_a_cache_without_buffers_of_its_own_is_asked_for_them():
         (queries.ScaleIgnored, "multiplied by scale, without q_latent too?"),
         (queries.RotaryOfFirstHead, "does each take its own rows of q_up?"),
         (rotation.WidthOfWholeHead, "and not the width of a whole head?"),
+        (rotation.PositionsRunOn, "Do the positions begin anew in each sequence?"),
         (rotation.OneAngle, "Has each pair its own angle, and not pair 0's?"),
         (settings.TableOf64Positions, "is a table made for a fixed number of positions?"),
         (rotation.StartForAll, "Or do all positions get the turn of position 0"),
