@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from checks.d3_mla.cache_cases import Cached, caches, misfits
-from checks.d3_mla.cache_filled import (
+from checks.d3_mla.cached.cases import Cached, caches, misfits
+from checks.d3_mla.cached.filled import (
     append,
     expect_length,
     expect_parts,
@@ -13,7 +13,7 @@ from checks.d3_mla.cache_filled import (
     new_cache,
     parts_of,
 )
-from checks.d3_mla.cache_questions import why_no_view, why_other_bytes
+from checks.d3_mla.cached.questions import why_no_view, why_other_bytes
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

@@ -20,7 +20,7 @@ from checks.d3_mla.cases import (
     slow_heads,
     slow_latent,
 )
-from checks.d3_mla.common_slips import built, in_each_mode, order_slips
+from checks.d3_mla.slips.common import built, in_each_mode, order_slips
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import POSITIONS, given_weights, if_narrow, in_bfloat16
-from checks.d3_mla.common_slips import activated, built, dropped, nearest, normed
+from checks.d3_mla.slips.common import activated, built, dropped, nearest, normed
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

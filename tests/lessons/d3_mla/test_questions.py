@@ -18,7 +18,7 @@ from checks.audit.bank.d3_mla.latent_projections import wrong_constructor
 from checks.audit.bank.d3_mla.query_path import wrong as queries
 from checks.audit.bank.d3_mla.query_path import wrong_rotation as rotation
 from checks.audit.bank.d3_mla.query_path import wrong_settings as settings
-from checks.d3_mla.common_slips import dropped, in_each_mode
+from checks.d3_mla.slips.common import dropped, in_each_mode
 from checks.grading.expect import require
 from checks.grading.result import Wrong
 

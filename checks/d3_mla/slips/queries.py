@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.d3_mla.cases import Latent, slow_heads, slow_latent
-from checks.d3_mla.common_slips import order_slips
 from checks.d3_mla.rotation import slow_turn, theta_angles
+from checks.d3_mla.slips.common import order_slips
 
 _HEAD_NORM = "The one norm is the latent's, between q_down and q_up."
 

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from checks.d3_mla.cache_cases import Cached
+from checks.d3_mla.cached.cases import Cached
 from checks.grading.expect import joined
 
 TAKEN_BACK = "Does truncate take back all that says where the next append writes, as `used` does?"

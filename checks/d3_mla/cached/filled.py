@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from checks.d3_mla.cache_cases import Cached
-from checks.d3_mla.cache_questions import (
+from checks.d3_mla.cached.cases import Cached
+from checks.d3_mla.cached.questions import (
     TAKEN_BACK,
     Turns,
     part_slips,
