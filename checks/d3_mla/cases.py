@@ -170,7 +170,7 @@ def given_weights(
             key in held and held[key].shape == shape,
             f"{name} must keep {key} of shape {shape}, by the name that the lesson gives it, "
             f"got {came}",
-            _why_other_weight(held.get(key), shape),
+            _why_other_weight(held.get(key), shape) or _why_no_weight(module, key),
         )
     more = next((key for key in held if key not in shapes), None)
     expect.require(
@@ -191,13 +191,25 @@ def _why_more(key: str) -> str:
 
 
 def _why_other_weight(weight: Tensor | None, shape: tuple[int, ...]) -> str:
-    """A question on a weight of the lesson's that is missing or has another shape."""
+    """A question on a weight of the lesson's that has another shape."""
     if weight is None:
-        return "Has the module that holds it this name, as an attribute of self?"
+        return ""
     if tuple(weight.shape) == shape[::-1]:
         return "Are the two sizes of nn.Linear exchanged? They are (in, out), its weight (out, in)."
     dim = next((i for i, size in enumerate(shape) if weight.shape[i : i + 1] != (size,)), 0)
     return f"Which of the constructor's sizes make up the {shape[dim]} of dimension {dim}?"
+
+
+def _why_no_weight(module: nn.Module, key: str) -> str:
+    """A question on a weight of the lesson's that is missing."""
+    name = key.split(".")[0]
+    if not hasattr(module, name):
+        return "Has the module that holds it this name, as an attribute of self?"
+    layer = "RMSNorm" if "norm" in name else "nn.Linear"
+    return (
+        f"self.{name} is there, and is {expect.shown(getattr(module, name))}: is it the {layer} "
+        "itself, called with its sizes?"
+    )
 
 
 def slow_norm(row: list[float], weight: list[float], eps: float = 1e-6) -> list[float]:
@@ -221,38 +233,6 @@ def slow_heads(x: Tensor, up: Tensor, num_heads: int, widths: Sequence[int]) -> 
             for i in range(width):
                 part[:, :, head, i] = x @ next(rows)
     return parts
-
-
-def order_slips(
-    x: Tensor, up: Tensor, num_heads: int, widths: Sequence[int], names: tuple[str, str, str]
-) -> dict[str, Callable[[], Sequence[Tensor]]]:
-    """What other orders of the rows of `up` make of `slow_heads`, by the question each calls for.
-
-    `names` are those of the weight and of its two parts.
-    """
-    weight, first, second = names
-    flat = x @ up.T
-
-    def blocks() -> list[Tensor]:
-        both = flat.split([num_heads * width for width in widths], dim=-1)
-        return [block.unflatten(-1, (num_heads, -1)) for block in both]
-
-    def innermost() -> tuple[Tensor, ...]:
-        return flat.unflatten(-1, (-1, num_heads)).transpose(-1, -2).split(list(widths), dim=-1)
-
-    def reshaped() -> tuple[Tensor, ...]:
-        rows = flat.reshape(len(x), num_heads, x.shape[1], -1).transpose(1, 2)
-        return rows.split(list(widths), dim=-1)
-
-    return {
-        f"Are the rows of {weight} per head, {first} then {second}?": lambda: slow_heads(
-            x, up, num_heads, widths[::-1]
-        )[::-1],
-        f"Are the rows of {weight} cut into heads first, and each head into {first} and "
-        f"{second}?": blocks,
-        f"Do the rows of one head stand next to each other in {weight}?": innermost,
-        "Does unflatten cut the last dimension alone, so that positions stay apart?": reshaped,
-    }
 
 
 def if_narrow(dtype: torch.dtype) -> str:

@@ -16,15 +16,14 @@ from checks.d3_mla.cases import (
     in_bfloat16,
     in_single,
     latents,
-    order_slips,
     randomise,
     slow_heads,
     slow_latent,
 )
+from checks.d3_mla.slips.common import built, in_each_mode, order_slips
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from checks.grading.strided import strided
@@ -34,7 +33,7 @@ from solutions import d3_mla as reference
 def _joint(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_value, case.d_latent
-    layer = new_module(answer, "JointLatent", *sizes)
+    layer = built(answer, "JointLatent", *sizes)
     randomise(layer.to(case.dtype), case.generator()).train(case.training)
     shapes = {
         "kv_down.weight": (case.d_latent, case.d_model),
@@ -48,6 +47,12 @@ def _latent(case: Latent) -> Tensor:
     """`(B, S, R)`: a latent of more positions than x has, as from a cache."""
     latent = case.draw(case.batch, case.length + 3, case.d_latent, offset=4)
     return latent if case.contiguous else strided(latent)
+
+
+_CUT = (
+    "Is the last dimension cut into heads first, (num_heads, d_head + d_value), and then each "
+    "head split along it?"
+)
 
 
 def _down(layer: Built, x: Tensor, case: Latent) -> Tensor:
@@ -64,15 +69,30 @@ def _down(layer: Built, x: Tensor, case: Latent) -> Tensor:
 
 def _up(layer: Built, latent: Tensor, case: Latent) -> tuple[Tensor, Tensor]:
     """Keys and values, once both have the right kind."""
-    parts = expect.pair(layer.up(latent.clone()), ("keys", "values"))
+    with expect.asking(_CUT, "split_sizes"):
+        got = layer.up(latent.clone())
+    parts = expect.pair(got, ("keys", "values"))
     ask = "Keys are (B, S, H, d_head), values (B, S, H, d_value), with S as many as latents came."
     widths = {"the keys": case.d_head, "the values": case.d_value}
     for part, (name, width) in zip(parts, widths.items(), strict=True):
         shape = *latent.shape[:2], case.num_heads, width
-        expect.tensor(
-            part, name, shape, latent.dtype, ask, (*TOKENS[:2], "heads", "numbers of a head")
-        )
+        asks = f"{_why_other_width(part, width, case)} {ask}".strip()
+        axes = *TOKENS[:2], "heads", "numbers of a head"
+        expect.tensor(part, name, shape, latent.dtype, asks, axes)
     return parts
+
+
+def _why_other_width(part: object, width: int, case: Latent) -> str:
+    """The question to keys or values of another width."""
+    came = part.shape[-1] if isinstance(part, Tensor) and part.ndim == 4 else width
+    if came == width:
+        return ""
+    if came in (case.d_head, case.d_value):
+        other = "d_head" if came == case.d_head else "d_value"
+        return f"{came} is {other}: do the keys come first, and then the values?"
+    if came == (case.d_head + case.d_value + 1) // 2:
+        return "That is half of a head's rows: is each head cut behind its first d_head numbers?"
+    return ""
 
 
 def _joint_shapes(answer: type, case: Latent) -> None:
@@ -114,6 +134,9 @@ def _joint_down(answer: type, case: Latent) -> None:
         "Does the norm run over the d_latent numbers of each token alone?": lambda: (
             plain / (plain**2).mean().sqrt() * norm
         ),
+        "Has each token its own root mean square, and not one for all positions?": lambda: (
+            plain / (plain**2).mean((1, 2), keepdim=True).sqrt() * norm
+        ),
         "Is the normed latent added to the plain one? It takes its place.": lambda: want + plain,
         "Is 1 added to the weight of the norm? It multiplies as it is.": lambda: slow_latent(
             x.double(), down, norm + 1
@@ -133,12 +156,17 @@ def _joint_down(answer: type, case: Latent) -> None:
         "Is the normed latent scaled? It is cached as it is.": lambda: want / len(norm) ** 0.5,
         "Is the latent softmaxed, where a norm is asked for?": lambda: plain.softmax(-1),
         _LAYER_NORM: lambda: F.layer_norm(plain, norm.shape, norm),
-        f"{_LAYER_NORM} It only divides.": lambda: F.layer_norm(plain, norm.shape, norm, eps=1e-6),
+        f"{_LAYER_NORM} RMSNorm only divides.": lambda: F.layer_norm(
+            plain, norm.shape, norm, eps=1e-6
+        ),
     }
-    for training in (True, False):
-        got = _down(layer.train(training), x, case)
+
+    def look() -> None:
+        got = _down(layer, x, case)
         expect.close(got, want, "the latent", axes=POSITIONS, slips=slips)
         in_single(got, want, "the latent")
+
+    in_each_mode(layer, look)
 
 
 def _joint_up(answer: type, case: Latent) -> None:
@@ -147,12 +175,15 @@ def _joint_up(answer: type, case: Latent) -> None:
     latent = _latent(case)
     widths = case.d_head, case.d_value
     wants = slow_heads(latent.double(), weights["kv_up.weight"], case.num_heads, widths)
-    for training in (True, False):
-        parts = _up(layer.train(training), latent, case)
+
+    def look() -> None:
+        parts = _up(layer, latent, case)
         for i, name in enumerate(("the key", "the value")):
             slips = _up_slips(weights, latent.double(), case, i)
             expect.close(parts[i], wants[i], name, axes=HEADS, slips=slips)
             in_single(parts[i], wants[i], name)
+
+    in_each_mode(layer, look)
 
 
 def _up_slips(
@@ -163,6 +194,11 @@ def _up_slips(
     same = torch.eye(case.d_latent, dtype=latent.dtype)
     again = slow_latent(latent, same, weights["kv_norm.weight"])
     slips = order_slips(latent, up, heads, widths, ("kv_up", "key", "value"))
+    if part == 1:  # the keys are right
+        slips.pop("Are the rows of kv_up per head, key then value?")
+        slips["Does the value begin where the key ends, and not at the head's first row?"] = (
+            lambda: slow_heads(latent, up, heads, widths[::-1])[::-1]
+        )
     slips["Is the latent normed once, in down, and not in up?"] = lambda: slow_heads(
         again, up, heads, widths
     )

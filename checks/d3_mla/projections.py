@@ -1,6 +1,7 @@
 """The check of D3.1: keys and values squeezed to a latent each, and expanded again."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import POSITIONS, given_weights, if_narrow, in_bfloat16
+from checks.d3_mla.slips.common import activated, built, dropped, nearest, normed
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
@@ -42,7 +43,8 @@ class _Squeezed:
         return (
             f"x of shape {(self.batch, self.length, self.d_model)}, latents of shape "
             f"{(self.batch, self.seen, self.d_latent)}, num_heads={self.num_heads}, "
-            f"d_head={self.d_head}{if_narrow(self.dtype)}"
+            f"d_head={self.d_head}{'' if self.training else ', evaluation mode'}"
+            f"{if_narrow(self.dtype)}"
         )
 
     def generator(self) -> torch.Generator:
@@ -85,7 +87,7 @@ def _squeezeds(rng: random.Random) -> list[_Squeezed]:
 
 def _projections(answer: type, case: _Squeezed) -> Built:
     sizes = case.d_model, case.d_latent, case.num_heads, case.d_head
-    return new_module(answer, "LatentProjections", *sizes).to(case.dtype).train(case.training)
+    return built(answer, "LatentProjections", *sizes).to(case.dtype).train(case.training)
 
 
 def _down(made: Built, x: Tensor, case: _Squeezed) -> tuple[Tensor, Tensor]:
@@ -141,6 +143,9 @@ def _product(weight: Tensor, rows: Tensor) -> Tensor:
 
 
 _close = partial(expect.close, axes=POSITIONS)
+_ACTIVATED = (
+    "Is there an activation on the latent? All four maps are linear, with nothing between them."
+)
 
 
 def _down_values(answer: type, case: _Squeezed) -> None:
@@ -148,8 +153,20 @@ def _down_values(answer: type, case: _Squeezed) -> None:
     weights = _weights(made, case)
     wants = [_product(weights[f"{part}_down.weight"], x.double()) for part in "kv"]
     for i, value in enumerate(_down(made, x, case)):
-        slips = {"Are the two exchanged, or is one used twice?": lambda i=i: wants[1 - i]}
+        slips = _down_slips(value, wants, i)
         _close(value, wants[i], f"{_LATENTS[i]}, {'kv'[i]}_down of x,", slips=slips)
+
+
+def _down_slips(got: Tensor, wants: list[Tensor], i: int) -> dict[str, Callable[[], Tensor]]:
+    return {
+        "Are the two exchanged, or is one used twice?": lambda: wants[1 - i],
+        "Is it the sum of both? Each latent has a projection of its own, and nothing is added to "
+        "it.": lambda: wants[0] + wants[1],
+        _ACTIVATED: lambda: nearest(got, activated(wants[i])),
+        "Is the latent normed? It is cached as the projection makes it.": (
+            lambda: nearest(got, normed(wants[i]))
+        ),
+    } | dropped(got, wants[i])
 
 
 def _up_values(answer: type, case: _Squeezed) -> None:
@@ -163,25 +180,49 @@ def _up_values(answer: type, case: _Squeezed) -> None:
 
 def _expect_heads(value: Tensor, weights: list, latents: list, i: int, case: _Squeezed) -> None:
     """Head h is what rows h·d_head to (h + 1)·d_head of the weight make of the latent."""
-
-    def heads(weight: Tensor, latent: Tensor) -> Tensor:
-        return torch.stack([_product(part, latent) for part in weight.split(case.d_head)], dim=2)
-
+    heads = partial(_heads, case)
+    slips = _source_slips(value, heads, weights, latents, i)
     want = heads(weights[i], latents[i])
-    flat = want.flatten(2)
-    slips = {
+    slips |= _cut_slips(want.flatten(2), case)
+    _close(value, want, f"{_EXPANDED[i]}, {'kv'[i]}_up of the latent cut into heads,", slips=slips)
+
+
+def _heads(case: _Squeezed, weight: Tensor, latent: Tensor) -> Tensor:
+    return torch.stack([_product(part, latent) for part in weight.split(case.d_head)], dim=2)
+
+
+def _source_slips(
+    got: Tensor, heads: Callable, weights: list, latents: list, i: int
+) -> dict[str, Callable[[], Tensor]]:
+    """What other weights, or other latents, make of the heads."""
+    return {
         "Are the projections of keys and values exchanged, or is one used twice?": lambda: heads(
             weights[1 - i], latents[i]
         ),
         "Do they come from the other latent?": lambda: heads(weights[i], latents[1 - i]),
-        "Does unflatten cut the last dimension alone, positions apart?": lambda: flat.reshape(
-            len(flat), case.num_heads, -1, case.d_head
-        ).transpose(1, 2),
+        "Do the keys come back first, and then the values?": lambda: heads(
+            weights[1 - i], latents[1 - i]
+        ),
+        _ACTIVATED: lambda: nearest(got, (heads(weights[i], y) for y in activated(latents[i]))),
+        "Is the latent normed on the way up? It is expanded as it came.": lambda: nearest(
+            got, (heads(weights[i], y) for y in normed(latents[i]))
+        ),
+    }
+
+
+def _cut_slips(flat: Tensor, case: _Squeezed) -> dict[str, Callable[[], Tensor]]:
+    """What other cuts make of all heads side by side."""
+
+    def torn() -> Tensor:
+        rows = flat.reshape(len(flat), case.num_heads, -1, case.d_head)
+        return rows.transpose(1, 2)
+
+    return {
+        "Is the last dimension alone cut (unflatten, view), positions left where they are?": torn,
         "Does head 0 take the first d_head numbers, and not every num_heads-th?": lambda: (
             flat.unflatten(-1, (case.d_head, case.num_heads)).transpose(-1, -2)
         ),
     }
-    _close(value, want, f"{_EXPANDED[i]}, {'kv'[i]}_up of the latent cut into heads,", slips=slips)
 
 
 def _use(answer: type, case: _Squeezed) -> Used:

@@ -1,10 +1,7 @@
 """The check of D3.3a: queries with a content part and a rotary part."""
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from checks.d1_moe.cases import TOKENS
 from checks.d3_mla.cases import (
@@ -14,18 +11,16 @@ from checks.d3_mla.cases import (
     given_weights,
     in_single,
     latents,
-    order_slips,
     randomise,
-    slow_heads,
-    slow_latent,
 )
 from checks.d3_mla.older_parts import as_taken
-from checks.d3_mla.rotation import pair_lengths, slow_turn, theta_angles
-from checks.d3_mla.rotation_slips import FAR, far_bound, far_slip, rotation_slips
+from checks.d3_mla.rotation import pair_lengths, slow_turn
+from checks.d3_mla.rotation_slips import FAR, asking_far, far_bound, far_slip, rotation_slips
+from checks.d3_mla.slips.common import built, in_each_mode
+from checks.d3_mla.slips.queries import query_slips, unturned
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.modules import new_module
 from checks.grading.result import Built
 from checks.grading.stages import Used, state, untouched
 from solutions import d3_mla as reference
@@ -35,7 +30,7 @@ def _queries(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     """The answer with random weights, and those weights in float64."""
     sizes = case.d_model, case.num_heads, case.d_head, case.d_rope
     options = case.settings("theta", "angles", "scale")
-    layer = new_module(answer, "QueryPath", *sizes, q_latent=case.q_latent, **options)
+    layer = built(answer, "QueryPath", *sizes, q_latent=case.q_latent, **options)
     randomise(layer.to(case.dtype), case.generator()).train(case.training)
     rows = case.num_heads * (case.d_head + case.d_rope)
     shapes: dict[str, tuple[int, ...]] = {"q_up.weight": (rows, case.q_latent or case.d_model)}
@@ -45,10 +40,20 @@ def _queries(answer: type, case: Latent) -> tuple[Built, dict[str, Tensor]]:
     return layer, given_weights(layer, "QueryPath", shapes)
 
 
+_ALONE = "Is the rotary part alone rotated, the last d_rope numbers of each head?"
+_CUT = (
+    "Is the last dimension cut into heads first, (num_heads, d_head + d_rope), and then each head "
+    "split along it?"
+)
+
+
 def _parts(layer: Built, x: Tensor, case: Latent, *start: int) -> tuple[Tensor, Tensor]:
     """Content and rotary part, once both have the right kind."""
-    alone = "Is the rotary part alone rotated, the last d_rope numbers of each head?"
-    with expect.asking(alone, "angles must be one per pair"):
+    with (
+        expect.asking(_ALONE, "angles must be one per pair|x must have an even width"),
+        expect.asking(_CUT, "split_sizes"),
+        asking_far(*start),
+    ):
         got = layer(x.clone(), *start)
     parts = expect.pair(got, ("content", "rotary part"))
     ask = "Content (B, L, H, d_head) comes first, then the rotary part (B, L, H, d_rope), like x."
@@ -67,90 +72,18 @@ def _query_shapes(answer: type, case: Latent) -> None:
         _parts(layer, x, case, 3)
 
 
-def _unturned(weights: dict[str, Tensor], x: Tensor, case: Latent) -> Sequence[Tensor]:
-    """What the content must be, and the rotary part before it is turned."""
-    x = x.double()
-    if case.q_latent is not None:
-        x = slow_latent(x, weights["q_down.weight"], weights["q_norm.weight"])
-    return _heads(x, weights["q_up.weight"], case)
-
-
-def _slips(weights: dict[str, Tensor], x: Tensor, case: Latent, part: int) -> dict[str, Callable]:
-    """What slips make of the content (part 0), or of the rotary part before it is turned (1)."""
-    up, x = weights["q_up.weight"], x.double()
-    slips: dict[str, Callable[[], Sequence[Tensor]]] = {}
-    fed = x
-    if case.q_latent is not None:
-        down, norm = weights["q_down.weight"], weights["q_norm.weight"]
-        fed = slow_latent(x, down, norm)
-        plain = slow_latent(x, down, torch.ones_like(norm))
-        slips = {
-            "Is the latent normed before q_up?": lambda: _heads(x @ down.T, up, case),
-            "Is the latent normed, and not x? The norm stands behind q_down.": lambda: _heads(
-                F.rms_norm(x, x.shape[-1:], eps=1e-6) @ down.T, up, case
-            ),
-            "Is the latent normed once?": lambda: _heads(
-                slow_latent(fed, torch.eye(len(norm), dtype=fed.dtype), norm), up, case
-            ),
-            "Is q_norm an RMSNorm? A LayerNorm takes the mean off.": lambda: _heads(
-                F.layer_norm(x @ down.T, norm.shape, norm, eps=1e-6), up, case
-            ),
-            "Does the norm run over the numbers of each latent, and not over positions?": lambda: (
-                _heads(F.normalize(x @ down.T, dim=1) * x.shape[1] ** 0.5 * norm, up, case)
-            ),
-            "Is there an activation between q_down and q_up? There is the norm alone.": lambda: (
-                _heads(F.silu(fed), up, case)
-            ),
-            "Is the norm the layer's own self.q_norm, with its weight?": lambda: _heads(
-                plain, up, case
-            ),
-        }
-    widths, names = (case.d_head, case.d_rope), ("q_up", "content", "rotary part")
-    slips |= order_slips(fed, case.scale * up, case.num_heads, widths, names)
-    if case.scale != 1:
-        slips |= _scale_slips(lambda scale: _heads(fed, scale / case.scale * up, case), case.scale)
-    chosen = {ask: lambda slip=slip: slip()[part] for ask, slip in slips.items()}
-    content, rotary = _heads(fed, up, case)
-    return chosen | (_content_slips(content, rotary, case) if part == 0 else {})
-
-
-def _heads(x: Tensor, up: Tensor, case: Latent) -> tuple[Tensor, ...]:
-    return slow_heads(x, case.scale * up, case.num_heads, (case.d_head, case.d_rope))
-
-
-def _scale_slips(scaled: Callable, scale: float) -> dict[str, Callable[[], Sequence[Tensor]]]:
-    """`scaled(by)` makes both parts, multiplied by another number than `scale`."""
-    return {
-        "Are both parts multiplied by scale, behind the norm, which would undo it?": lambda: scaled(
-            1.0
-        ),
-        "Are both parts multiplied by scale, and once?": lambda: scaled(scale**2),
-        "Are they multiplied by scale, and not divided?": lambda: scaled(1 / scale),
-    }
-
-
-def _content_slips(content: Tensor, rotary: Tensor, case: Latent) -> dict[str, Callable]:
-    whole, width = torch.cat((content, rotary), dim=-1), case.d_head + case.d_rope
-    return {
-        "Is the rotary part alone turned, once the two are split?": lambda: slow_turn(
-            whole, 0, theta_angles(width, case.theta)
-        )[..., : case.d_head],
-        "Is the content left as it is, and not turned?": lambda: slow_turn(
-            content, 0, theta_angles(case.d_head, case.theta)
-        ),
-        "Is the content scaled? attend scales the scores.": lambda: content / width**0.5,
-    }
-
-
 def _expect_content(answer: type, case: Latent) -> None:
     layer, weights = _queries(answer, case)
     x = case.x()
-    want = _unturned(weights, x, case)[0]
-    for training in (True, False):
-        got = _parts(layer.train(training), x, case)[0]
-        slips = _slips(weights, x, case, 0)
+    want = unturned(weights, x, case)[0]
+
+    def look() -> None:
+        got = _parts(layer, x, case)[0]
+        slips = query_slips(weights, x, case, 0)
         expect.close(got, want, "the content", axes=HEADS, slips=slips)
         in_single(got, want, "the content")
+
+    in_each_mode(layer, look)
 
 
 def _query_content(answer: type, case: Latent) -> None:
@@ -166,8 +99,8 @@ def _query_normed(answer: type, case: Latent) -> None:
 def _query_lengths(answer: type, case: Latent) -> None:
     layer, weights = _queries(answer, case)
     x = case.x()
-    want = _unturned(weights, x, case)[1]
-    turned = _slips(weights, x, case, 1) | rotation_slips(want, 0, case)
+    want = unturned(weights, x, case)[1]
+    turned = query_slips(weights, x, case, 1) | rotation_slips(want, 0, case)
     slips = {ask: lambda slip=slip: pair_lengths(slip()) for ask, slip in turned.items()}
     expect.close(
         pair_lengths(_parts(layer, x, case)[1]),
@@ -182,13 +115,16 @@ def _query_lengths(answer: type, case: Latent) -> None:
 def _query_turned(answer: type, case: Latent) -> None:
     layer, weights = _queries(answer, case)
     x = case.x()
-    rotary = _unturned(weights, x, case)[1]
-    for training in (True, False):
-        got = _parts(layer.train(training), x, case)[1]
+    rotary = unturned(weights, x, case)[1]
+    want = slow_turn(rotary, 0, case.turns)
+
+    def look() -> None:
+        got = _parts(layer, x, case)[1]
         slips = rotation_slips(rotary, 0, case)
-        want = slow_turn(rotary, 0, case.turns)
         expect.close(got, want, "the rotary part", axes=HEADS, slips=slips)
         in_single(got, want, "the rotary part")
+
+    in_each_mode(layer, look)
 
 
 def _query_start(answer: type, case: Latent) -> None:
@@ -198,7 +134,7 @@ def _query_start(answer: type, case: Latent) -> None:
     x = case.draw(case.batch, start + case.length, case.d_model, offset=2)
     piece = x[:, start:]
     content, rotary = (part[:, start:] for part in _parts(layer, x, case))
-    before = _unturned(weights, piece, case)[1]
+    before = unturned(weights, piece, case)[1]
     true = slow_turn(before, far, case.turns)
     for at, want, bound in ((start, rotary, expect.BOUND), (far, true, far_bound(case))):
         got, when = _parts(layer, piece, case, at), f"with start={at}"

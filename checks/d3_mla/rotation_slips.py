@@ -1,6 +1,7 @@
 """What slips make of a rotation, and how far it may be off at a far position."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -15,6 +16,12 @@ FAR = 5000  # a position behind any table of rotations of a fixed, small size
 def far_bound(case: Latent) -> float:
     """How far a part turned by a far position may be off: angles may be kept in float32."""
     return 1e-3 if case.dtype == torch.float32 else expect.BOUND
+
+
+def asking_far(at: int = 0) -> AbstractContextManager[None]:
+    """What is raised at a far position, where a near one went through, is asked about."""
+    ask = f"That is with start={at}: is a table made for a fixed number of positions?"
+    return expect.asking(ask, "") if at >= FAR else nullcontext()
 
 
 def far_slip(got: Tensor, at: int) -> dict[str, Callable[[], Tensor]]:
@@ -40,14 +47,26 @@ def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[]
         return torch.stack(rows, dim=1)
 
     right = range(start, start + length)
+    by_theta: dict[str, Callable[[], Tensor]] = {
+        "Is the angle of pair i position · theta^(-2i / d_rope), with d_rope alone below and not "
+        "the width of a whole head?": lambda: turned(
+            x, right, theta_angles(case.d_head + width, case.theta)[: len(angles)]
+        ),
+    }
     own = {
         "Do the constructor's angles reach the turn, where it has some?": lambda: turned(
             x, right, theta_angles(width, case.theta)
         )
     }
-    return (own if case.angles is not None else {}) | {
+    first = {
+        "Is every row turned by its own angle, and not the first's?": lambda: turned(
+            x, [start] * length
+        )
+    }
+    slips = (by_theta if case.angles is None else own) | (first if start else {})
+    return slips | {
         "Is it turned by start + position?": lambda: turned(x, range(length)),
-        "Is it turned at all? Or is every position turned as position 0 is, since the positions "
+        "Is it turned at all? Or do all positions get the turn of position 0, as where they "
         "are not in dimension 1 of what `rotate` gets?": lambda: x,
         "Is start where x begins, and not where it ends?": lambda: turned(
             x, range(start + length, start + 2 * length)
@@ -69,9 +88,6 @@ def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[]
             turned(x, [-at for at in right])
         ),
         "Does theta come from the constructor?": lambda: turned(x, right, theta_angles(width)),
-        "Is every row turned by its own angle, and not the first's?": lambda: turned(
-            x, [start] * length
-        ),
         "Do the positions run along L, and not along the batch?": lambda: slow_turn(
             x.transpose(0, 1), start, angles
         ).transpose(0, 1),
@@ -80,8 +96,14 @@ def rotation_slips(x: Tensor, start: int, case: Latent) -> dict[str, Callable[[]
             if x.ndim == 4
             else turned(x, right)
         ),
+        "Do the positions begin anew in each sequence?": lambda: slow_turn(
+            x.flatten(0, 1)[None], start, angles
+        ).view_as(x),
         "Is it turned once?": lambda: turned(turned(x, right), right),
         "Is the angle of pair i position · theta^(-2i / d_rope)?": lambda: turned(
             x, right, [angle**0.5 for angle in angles]
+        ),
+        "Has each pair its own angle, and not pair 0's?": lambda: turned(
+            x, right, [angles[0]] * len(angles)
         ),
     }

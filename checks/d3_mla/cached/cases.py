@@ -1,8 +1,8 @@
 """What the check of the latent cache appends, and what must not fit."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -33,6 +33,15 @@ class Cached:
     @property
     def capacity(self) -> int:
         return sum(self.lengths) + self.spare
+
+    def nbytes(self, size: int) -> int:
+        """Those of the whole buffers, for numbers of `size` bytes."""
+        return self.batch * self.capacity * sum(self.widths) * size
+
+    def appends(self, seen: int) -> int:
+        """How many appends bring so many positions; 0 if none ends there."""
+        ends = list(accumulate(self.lengths))
+        return ends.index(seen) + 1 if seen in ends else 0
 
     def parts(self, length: int, offset: int = 0, batch: int | None = None) -> list[Tensor]:
         """`(B, length, width)` for each width; other numbers for another offset."""
@@ -88,40 +97,3 @@ def misfits(case: Cached, length: int) -> dict[str, list[Tensor]]:
         found[f"{len(parts) - 1} parts for {len(parts)} widths"] = parts[:-1]
         found["parts of different lengths"] = [*parts[:-1], parts[-1][:, :1]]
     return found
-
-
-def over_the_first(turns: Sequence[list[Tensor]], i: int, got: Tensor) -> Tensor:
-    """Part i if each append were written from position 0 on; what nothing wrote is as it came."""
-    made = got.clone()
-    for parts in turns:
-        made[:, : parts[i].shape[1]] = parts[i].detach()
-    return made
-
-
-def why_it_fits(seen: int, case: Cached) -> str:
-    """The question to an append that is refused though it fits, `seen` positions with the new."""
-    if seen == case.capacity:
-        return "They fit: may an append fill the cache to its last row?"
-    return f"They fit, {seen} of {case.capacity} with the new ones: which line refuses them?"
-
-
-def why_not_as_asked(
-    part: object, shape: tuple[int, int, int], case: Cached, too_many: str = ""
-) -> str:
-    """The question to a part of another shape than `(batch, positions so far, width)`, or type;
-    `too_many` to one with more positions.
-    """
-    if not isinstance(part, Tensor) or part.ndim != 3:
-        return "Do all positions so far come back, with the batch in front, also one of 1?"
-    rows, seen = part.shape[1], shape[1]
-    if part.shape == shape:
-        return "Do the buffers take type and device of what is appended first?"
-    if too_many and rows > seen:
-        return too_many
-    if rows == case.capacity != seen:
-        return "Does the whole buffer come back, where only its used positions are asked for?"
-    if rows == seen:
-        return "Do the parts come back in the order of the widths, the first one first?"
-    if rows < seen:
-        return "Do the new positions come back alone? All so far are asked for."
-    return "Are the positions counted once for each append, and not once for each part?"
