@@ -207,7 +207,7 @@ def _moved(got: Tensor, want: Tensor) -> float:
 def _what_of_others(moved: float) -> str:
     """`moved` is the change by the order of the tokens alone, of which no mean depends."""
     own = "It belongs to the constructor, or to a token's own row."
-    if moved <= 0.02:
+    if moved <= 1e-3:
         return f"Is a scale or a mean taken over the tokens of a call? {own}"
     return (
         f"The order of the others alone changes them by {moved:.2f}. Does the row before or "

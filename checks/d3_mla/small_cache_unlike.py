@@ -72,7 +72,8 @@ def _too_few(mine: Tensor, true: Tensor, i: int) -> str:
     reached = cosine((true @ best @ best.T).chunk(2, 1)[i], true.chunk(2, 1)[i])
     if reached >= ALIKE:
         return ""
-    along = "1 direction, and the best one" if count == 1 else f"{count} directions, and the best"
+    best_one = "1 direction, and the best one"
+    along = best_one if count == 1 else f"{count} directions, and the best {count}"
     return (
         f"All that comes back lies along {along} would not be enough. Are more directions needed, "
         "or are some of them rounded to 0?"
