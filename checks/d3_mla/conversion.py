@@ -1,6 +1,7 @@
 """The check of D3.3f: latents for a trained attention, with the smallest squared error."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -9,72 +10,85 @@ from checks.d3_mla.conversion_cases import (
     ALONE,
     Trained,
     least_lost,
-    lost,
-    main_directions,
     own_of,
     rank_of,
     slips_of_directions,
     traineds,
 )
+from checks.d3_mla.conversion_slips import of_both, of_columns, of_some_rows
+from checks.d3_mla.conversion_ways import which_half, why_not_whole
 from checks.d3_mla.projections import check_latent_projections
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Built, Wrong
+from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
 from solutions import d3_mla as reference
 
 _BOUND = 1e-6  # the largest share that may be lost beside the smallest one
+_UNDER = (
+    "Keys and values come out the same. Is a row a token's key and value side by side, 2W numbers "
+    "(`dim=-1`), and is up one half of the directions for each?"
+)
+_NO_PRODUCT = "shapes cannot be multiplied"
+_READS = (
+    "down reads x, of D={D} numbers, and up leads to W={W}: are they basis.T @ W and basis, as the "
+    "weights of nn.Linear are (out, in)?"
+)
 _FEW = (
-    "Are there as many directions as asked for where activations are few? A decomposition without "
-    "full matrices returns min(N, W)."
+    "Here are {} activations and a latent of {} numbers: are there so many directions? A "
+    "decomposition without full matrices returns min(N, W)."
 )
-_BACK = (
-    "Are the directions those of the keys or values, y = activations @ W.T? Is down the weights "
-    "along them, and up the way back along the same?"
-)
-_SIZED = (
-    "Up leads back along the best directions, and what it gets along them has other sizes. Is down "
-    "basis.T @ W alone, without singular values or square roots of them?"
-)
-_DOWN = (
-    "Up leads back along the best directions, and down does not read those. Is down basis.T @ W, "
-    "with the columns of basis in the same order as up has them?"
-)
-_CHOICE = (
-    "down and up fit each other, along directions that are not the strongest of {name}. Are they "
-    "the last columns of the eigenvectors, and of y.T @ y with all rows y as they come?"
-)
+
+
+def _called(answer, case: Trained, inputs: Sequence[Tensor], d_latent: int, joint: bool) -> Built:
+    """What the answer returns; what it raises is told with what this call has of its own."""
+    width, options = (2 * d_latent, {"joint": True}) if joint else (d_latent, {})
+    asks = ["That is with joint=True."] if joint else []
+    if case.rows < width:
+        asks.append(_FEW.format(case.rows, width))
+    elif case.rows < case.d_model:
+        asks.append(
+            f"Here are {case.rows} activations, fewer than D={case.d_model} numbers in each: does "
+            "a line need more?"
+        )
+    with expect.asking(" ".join(asks), ".") if asks else nullcontext():
+        return answer(*inputs, d_latent, **options)
 
 
 def _made(answer, case: Trained, d_latent: int, joint: bool) -> tuple[list[Tensor], list[Tensor]]:
     """Both latents of the activations, and the keys and values `(N, W)` they are expanded to."""
-    W_K, W_V = case.weights()
-    options = {"joint": True} if joint else {}
-    try:
-        got = answer(W_K, W_V, case.activations(), d_latent, **options)
-    except (RuntimeError, IndexError) as error:
-        if case.rows >= (2 * d_latent if joint else d_latent):
-            raise
-        raise Wrong(
-            f"{case.rows} activations and d_latent={d_latent}{', joint' * joint} must go in, and "
-            f"they end in {type(error).__name__}. {_FEW}"
-        ) from None
+    got = _called(answer, case, [*case.weights(), case.activations()], d_latent, joint)
     wanted = f"the call must return a LatentProjections, got {expect.shown(got)}"
     expect.require(got is not None, wanted, "Did you forget a `return`?")
     expect.require(hasattr(got, "down") and hasattr(got, "up"), f"{wanted}, without down and up")
     width = 2 * d_latent if joint else d_latent
-    latents = _of_kind(got.down(case.activations()[None]), "latent", (width,), case)
-    expanded = _of_kind(got.up(*latents), "expansion", (1, case.width), case)
+    with expect.asking(_READS.format(D=case.d_model, W=case.width), _NO_PRODUCT):
+        down = got.down(case.activations()[None])
+        latents = _of_kind(down, "latent", (width,), case, _why_other_width(down, case, width))
+        up = got.up(*latents)
+    expanded = _of_kind(up, "expansion", (1, case.width), case, "One head holds the whole width W.")
     return latents, [value.detach().double().reshape(case.rows, -1) for value in expanded]
 
 
-def _of_kind(pair: Built, name: str, last: tuple[int, ...], case: Trained) -> list[Tensor]:
+def _of_kind(
+    pair: Built, name: str, last: tuple[int, ...], case: Trained, ask: str
+) -> list[Tensor]:
     names = f"the {name} of the keys", f"the {name} of the values"
-    ask = "One head holds the whole width W, and with joint a latent is 2 · d_latent wide."
     for value, each in zip(expect.pair(pair, names), names, strict=True):
         expect.tensor(value, each, (1, case.rows, *last), case.dtype, ask)
     return list(pair)
+
+
+def _why_other_width(pair: Built, case: Trained, width: int) -> str:
+    """A question on latents that are not `width` wide."""
+    first = pair[0] if isinstance(pair, tuple | list) and pair else None
+    got = first.shape[-1] if isinstance(first, Tensor) and first.ndim else width
+    if got == case.rows < width:
+        return _FEW.format(case.rows, width)
+    if got == width:
+        return ""
+    return "Alone a latent is d_latent wide, and with joint one of 2 · d_latent serves both."
 
 
 def _kind(answer, case: Trained) -> None:
@@ -93,28 +107,30 @@ def _all_kept(answer, case: Trained) -> None:
     """As many directions as there are: nothing is lost, whichever basis is taken."""
     if case.width > case.d_model:
         return  # more directions than keys can have: another stage grades these sizes
-    _, got = _made(answer, case, case.width, joint=False)
-    for part, outputs, came in zip(ALONE, case.outputs(), got, strict=True):
-        slips = {
-            "Are keys and values exchanged?": lambda part=part: case.outputs()[1 - ALONE[part]],
-            _unlike(came, outputs): lambda came=came: came,
-        }
+    latents, got = _made(answer, case, case.width, joint=False)
+    for part, i in ALONE.items():
+        outputs, read = case.outputs()[i], latents[i].detach()[0].double()
+        whole = expect.near(got[i], outputs, 1e-4)
+        ask = (
+            "" if whole else _other_part(got, case, i) or why_not_whole(read, got[i], outputs, part)
+        )
         name = f"with d_latent={case.width} nothing is lost: a number of the {part}"
-        expect.close(came, outputs, name, axes=("row",), slips=slips, bound=1e-4)
+        slips = {ask: lambda i=i: got[i]}
+        expect.close(got[i], outputs, name, axes=("row",), slips=slips, bound=1e-4)
 
 
-def _unlike(came: Tensor, outputs: Tensor) -> str:
-    """The question to `came`, which is not all of `outputs`."""
-    mixed = torch.linalg.lstsq(outputs, came).solution
-    return _SIZED if _is_sized(mixed, outputs) else _BACK
-
-
-def _is_sized(mixed: Tensor, outputs: Tensor) -> bool:
-    """Whether outputs @ mixed only stretches the outputs along their own directions."""
-    own = main_directions(outputs)
-    stretched = own.T @ mixed @ own
-    crossed = stretched - stretched.diagonal().diag()
-    return float(crossed.abs().max()) < 1e-3 * float(stretched.abs().max())
+def _other_part(got: list[Tensor], case: Trained, i: int) -> str:
+    """The question to keys where values belong, or values where keys do."""
+    mine, other = list(ALONE)[i], list(ALONE)[1 - i]
+    true = case.outputs()
+    if not expect.near(got[i], true[1 - i], 1e-4):
+        return ""
+    if expect.near(got[1 - i], true[i], 1e-4):
+        return "Are keys and values exchanged?"
+    return (
+        f"These are the {other}, where the {mine} belong. Are the {mine} made from "
+        f"W_{mine[0].upper()}?"
+    )
 
 
 def _expect_best(came: Tensor, case: Trained, part: str) -> None:
@@ -124,10 +140,12 @@ def _expect_best(came: Tensor, case: Trained, part: str) -> None:
     if loss <= least * (1 + 1e-3) + _BOUND:
         return
     near = 1e-3 * loss + _BOUND
-    slips = slips_of_directions(case, part) | _columns(case, part)
-    slips |= _of_both(case) if part == "both" else {}
-    asks = [ask for ask, slip in slips.items() if abs(slip() - loss) <= near]
-    if not asks and _of_some_rows(outputs, rank_of(case, part), loss, near):
+    slips = slips_of_directions(case, part) | of_columns(case, part)
+    slips |= of_both(case) if part == "both" else {}
+    first, second = came.chunk(2, 1)
+    asks = [_UNDER] if part == "both" and expect.near(first, second) else []
+    asks += [ask for ask, slip in slips.items() if abs(slip() - loss) <= near]
+    if not asks and of_some_rows(outputs, rank_of(case, part), loss, near):
         asks = ["Do all activations count, and not the first ones alone?"]
     name = "keys and values together" if part == "both" else f"the {part}"
     digits = 2 if f"{least:.2%}" != f"{loss:.2%}" else 6
@@ -135,81 +153,8 @@ def _expect_best(came: Tensor, case: Trained, part: str) -> None:
         False,
         f"the best {rank_of(case, part)} directions lose {least:.{digits}%} of the squared length "
         f"of {name} on these activations, and yours {loss:.{digits}%}",
-        asks[0] if asks else _where(came, outputs, rank_of(case, part), least, name),
+        asks[0] if asks else which_half(came, outputs, rank_of(case, part), least, name),
     )
-
-
-def _of_some_rows(outputs: Tensor, rank: int, loss: float, near: float) -> bool:
-    """Whether the best directions of the first rows alone, however many, lose as much."""
-    return any(
-        abs(lost(outputs, main_directions(outputs[:n])[:, :rank]) - loss) <= near
-        for n in range(rank, len(outputs))
-    )
-
-
-def _where(came: Tensor, outputs: Tensor, rank: int, least: float, name: str) -> str:
-    """Which half of the way is wrong: the directions that `came` lies along, or what comes to them.
-
-    `came` and `outputs` are `(N, W)`.
-    """
-    basis = torch.linalg.svd(came, full_matrices=False).Vh[:rank].T  # (W, rank)
-    kept = outputs @ basis  # what the best latent along these directions holds
-    if lost(outputs, basis) <= least * (1 + 1e-2) + 1e-4:
-        mixed = torch.linalg.lstsq(kept, came @ basis).solution
-        return _SIZED if _is_sized(mixed, kept) else _DOWN
-    fits = expect.near(came, kept @ basis.T, 1e-3)
-    return _CHOICE.format(name=name) if fits else _BACK
-
-
-def _of_both(case: Trained) -> dict[str, Callable[[], float]]:
-    """What slips with one latent for both lose."""
-    whole, rank = torch.cat(case.outputs(), 1), 2 * case.d_latent
-    sizes = torch.cat([part.norm().expand(case.width) for part in case.outputs()])
-
-    def scaled_alike() -> float:
-        even = whole / sizes
-        kept = even @ main_directions(even)[:, :rank] @ main_directions(even)[:, :rank].T * sizes
-        return float((whole - kept).square().sum() / whole.square().sum())
-
-    def of_each() -> float:
-        bases = [main_directions(part)[:, : case.d_latent] for part in case.outputs()]
-        return lost(whole, torch.block_diag(*bases))
-
-    return {
-        "Are keys and values brought to one size first? Larger ones count for more.": scaled_alike,
-        "Is half of the latent the keys' and half the values'? The best directions are those of "
-        "both side by side.": of_each,
-    }
-
-
-def _columns(case: Trained, part: str) -> dict[str, Callable[[], float]]:
-    """What other choices among the right eigenvectors lose."""
-    outputs, rank = own_of(case.outputs(), part, 1), rank_of(case, part)
-    strongest = main_directions(outputs)  # (W, W), strongest first
-    upwards = strongest.flip(-1)  # as eigh returns them
-    return {
-        "Is the best direction left out? The last column of eigh is the strongest.": lambda: lost(
-            outputs, strongest[:, 1 : rank + 1]
-        ),
-        "Are rows taken, where directions are the columns of eigh's eigenvectors?": lambda: lost(
-            outputs, torch.linalg.qr(upwards[-rank:].T).Q
-        ),
-        "Are columns of Vh taken, where directions are its rows?": lambda: lost(
-            outputs, torch.linalg.svd(outputs).Vh[:, :rank]
-        ),
-        "Are these coordinates as they stand, and not directions?": lambda: lost(
-            outputs, torch.eye(outputs.shape[1]).to(outputs)[:, :rank]
-        ),
-        "Is every row brought to one length first? Long ones count for more.": lambda: lost(
-            outputs, main_directions(torch.nn.functional.normalize(outputs, dim=1))[:, :rank]
-        ),
-        "Is every coordinate brought to one size first? Large ones count for more.": lambda: lost(
-            outputs, main_directions(torch.nn.functional.normalize(outputs, dim=0))[:, :rank]
-        ),
-        "Do all activations count, and not a part of them?": lambda: lost(
-            outputs, main_directions(outputs[: (len(outputs) + 1) // 2])[:, :rank]
-        ),
-    }
 
 
 def _best_keys(answer, case: Trained) -> None:
@@ -239,7 +184,7 @@ def _use(answer, case: Trained) -> Used:
 
     def both() -> None:
         for joint in (False, True):
-            answer(*values.values(), case.d_latent, joint=joint)
+            _called(answer, case, list(values.values()), case.d_latent, joint)
 
     return both, lambda: values
 

@@ -3,12 +3,14 @@
 import math
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from checks.d3_mla.energy_slips import CENTRED, WEAKEST, asked, running, squares_of
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -18,7 +20,15 @@ from checks.grading.strided import strided
 from solutions import d3_mla as reference
 
 _TYPES = torch.float32, torch.float64
-_CENTRED = "Is the mean of the rows taken off? A latent must keep it too."
+_FALLS = (
+    "A running sum of squares over one number never falls: is it no running sum, or is each entry "
+    "divided by another number?"
+)
+_ADDED = "Is it a share of the whole, with nothing added to it?"
+_THRESHOLD = (
+    "Is there a fixed threshold or a rounding in it? What is small depends on how large all "
+    "outputs are."
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ def _shares(answer, outputs: Tensor) -> Tensor:
     type_ = got.dtype if isinstance(got, Tensor) and got.dtype in _TYPES else outputs.dtype
     ask = f"There are min(N, W) = {count} directions that can hold anything."
     if len(outputs) == 1 and isinstance(got, Tensor) and got.isnan().any():
-        raise Wrong(f"one row lies along its own direction, a share of 1, got NaN. {_CENTRED}")
+        raise Wrong(f"one row lies along its own direction, a share of 1, got NaN. {CENTRED}")
     return expect.tensor(got, "the shares", (count,), type_, ask, ("directions",)).detach().double()
 
 
@@ -100,31 +110,25 @@ def _rises(answer, case: _Spread) -> None:
     shares = _shares(answer, case.outputs()).tolist()
     for i, (before, after) in enumerate(zip([0.0, *shares], shares, strict=False)):
         if after < before - 1e-5:
-            ask = _matching(shares, case) or "Is it the running sum?"
             raise Wrong(
                 f"{i + 1} directions keep at least what {i} keep, and the shares fall from "
-                f"{before:.4g} to {after:.4g}. {ask}"
+                f"{before:.4g} to {after:.4g}. {_asked(answer, case) or _FALLS}"
             )
-    expect.require(
-        abs(shares[-1] - 1) <= 1e-5,
-        f"the last share must be 1, for all that there is, got {shares[-1]:.4g}",
-        _CENTRED if case.rows == 1 else _matching(shares, case) or _why_not_whole(shares, case),
-    )
+    if abs(shares[-1] - 1) > 1e-5:
+        said = f"the last share must be 1, for all that there is, got {shares[-1]:.4g}"
+        ask = CENTRED if case.rows == 1 else _asked(answer, case) or _why_not_whole(shares)
+        raise Wrong(f"{said}. {ask}")
 
 
-def _matching(shares: list[float], case: _Spread) -> str:
-    """The questions of the slips that make these shares of the case's outputs."""
-    outputs, got = case.outputs().double(), torch.tensor(shares, dtype=torch.float64)
-    squares = _squares(outputs)
-    slips = _slips(squares, outputs)
-    return expect.joined([ask for ask, slip in slips.items() if expect.near(got, slip(), 1e-4)])
+def _asked(answer, case: _Spread) -> str:
+    """The questions of the slips that make the answer's shares of any rows, and along axes."""
+    made = [(_shares(answer, case.outputs()), case.outputs())]
+    with suppress(Wrong):  # another stage says that
+        made.append((_shares(answer, case.along_axes()), case.along_axes()))
+    return asked(made)
 
 
-def _why_not_whole(shares: list[float], case: _Spread) -> str:
-    columns = case.outputs().double().square().sum(0).sort(descending=True).values
-    best = columns.cumsum(0)[: len(shares)] / columns.sum()
-    if expect.near(torch.tensor(shares), best.float(), 1e-4):
-        return "Are these the squared lengths of columns? The best directions lie along no axis."
+def _why_not_whole(shares: list[float]) -> str:
     if abs(shares[0]) < 1e-6:
         return "Does entry i hold the first i + 1 squares, its own among them?"
     return "Is it divided by the sum of all squares, and does it hold all of them?"
@@ -137,94 +141,34 @@ def _known(answer, case: _Spread) -> None:
     """
     squares = [float(length**2) for length in sorted(case.lengths(), reverse=True)]
     name = f"of rows of lengths {case.lengths()}, each along its own axis, the kept share"
-    _expect_shares(_shares(answer, case.along_axes()), squares, case.along_axes(), name)
+    _expect_shares(_shares(answer, case.along_axes()), squares, name, lambda: _asked(answer, case))
     tail = torch.eye(64, dtype=case.dtype)  # together the weak ones hold 6e-5
     tail[0, 0] = 1000.0
     name = "of 64 rows, each along its own axis, one of length 1,000 and the rest of 1, the share"
-    _expect_shares(_shares(answer, tail), [1e6] + 63 * [1.0], tail, name)
+    got = _shares(answer, tail)
+    ask = WEAKEST if expect.near(got, torch.ones(64)) else ""
+    _expect_shares(got, [1e6] + 63 * [1.0], name, lambda: ask)
 
 
 def _any(answer, case: _Spread) -> None:
     """The squares of the singular values as eigenvalues of the smaller product."""
-    outputs = case.outputs().double()
-    squares = _squares(outputs)
-    _expect_shares(_shares(answer, case.outputs()), squares, outputs, "the kept share")
+    squares, got = squares_of(case.outputs().double()), _shares(answer, case.outputs())
+    _expect_shares(got, squares, "the kept share", lambda: _asked(answer, case))
 
 
-def _squares(outputs: Tensor) -> list[float]:
-    rows, width = outputs.shape
-    product = outputs.T @ outputs if rows > width else outputs @ outputs.T
-    return torch.linalg.eigvalsh(product).flip(0).clamp(min=0).tolist()
-
-
-def _running(squares: list[float]) -> Tensor:
-    whole = sum(squares) or 1.0  # of one row without its mean nothing is left
-    return torch.tensor([sum(squares[: i + 1]) / whole for i in range(len(squares))])
-
-
-def _expect_shares(got: Tensor, squares: list[float], outputs: Tensor, name: str) -> None:
-    slips = _slips(squares, outputs.double())
-    expect.close(got, _running(squares), name, axes=("place",), slips=slips)
-
-
-def _slips(squares: list[float], outputs: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """What slips make of the shares, by the question that each calls for."""
-    centred = outputs - outputs.mean(0)
-    want, part = _running(squares), torch.tensor(squares, dtype=torch.float64)
-    values, places = part.sqrt(), torch.arange(1, len(squares) + 1)
-    columns = outputs.square().sum(0).sort(descending=True).values[: len(squares)]
-    return {
-        "Is it the running sum, and not each direction's own share?": lambda: part / part.sum(),
-        "Is it what is kept, and not what is lost?": lambda: 1 - want,
-        "Is no root taken of the shares? They are of squared lengths.": lambda: want.sqrt(),
-        "Are the values squared, and not cubed?": lambda: _running([v**1.5 for v in squares]),
-        "Is it divided by the sum, and not softmaxed?": lambda: part.softmax(0).cumsum(0),
-        "Are the values squared first, and then summed?": lambda: (
-            values.cumsum(0) / values.sum()
-        ).square(),
-        "Is it divided by the sum of all squares, and not by the largest?": lambda: (
-            part.cumsum(0) / part.max()
-        ),
-        "Is it divided by the sum of all squares at all?": lambda: part.cumsum(0),
-        "Is it divided by the sum of all squares, and not by how many there are so far?": lambda: (
-            part.cumsum(0) / places
-        ),
-        "Is it divided by the sum of all squares alone, and not by how many there are too?": (
-            lambda: want * places / len(squares)
-        ),
-        "Does entry i hold the first i + 1 squares, its own among them?": lambda: (
-            want - part / part.sum()
-        ),
-        "Are the rows taken as they come, and not brought to length 1?": lambda: _running(
-            _squares(outputs / outputs.norm(dim=1, keepdim=True).clamp(min=1e-30))
-        ),
-        "Are these the squared lengths of columns? The best directions lie along no axis.": (
-            lambda: columns.cumsum(0) / outputs.square().sum()
-        ),
-        "Are these the squared lengths of columns, in their own order? The best directions lie "
-        "along no axis.": lambda: (outputs.square().sum(0).cumsum(0) / outputs.square().sum())[
-            : len(squares)
-        ],
-        "Is a direction's part of the squared length the square of its singular value?": lambda: (
-            _running([value**0.5 for value in squares])
-        ),
-        "Is it squared twice? The eigenvalues of y.T @ y are squares already.": lambda: _running(
-            [value**2 for value in squares]
-        ),
-        "Does the strongest direction come first?": lambda: _running(squares[::-1]),
-        _CENTRED: lambda: _running((torch.linalg.svdvals(centred) ** 2).tolist()),
-        "Do the weakest directions count too?": lambda: _running(
-            [value * (value > 1e-4 * squares[0]) for value in squares]
-        ),
-    }
+def _expect_shares(got: Tensor, squares: list[float], name: str, asked: Callable[[], str]) -> None:
+    want = running(squares)
+    slips = {} if expect.near(got, want) else {asked(): lambda: got}
+    expect.close(got, want, name, axes=("place",), slips=slips)
 
 
 def _scale(answer, case: _Spread) -> None:
     shares = _shares(answer, case.outputs())
     for scale in (1e-3, 1e3):
         name = f"the kept share, with all outputs times {scale:g} as without,"
-        ask = "Is it a share of the whole, with nothing added to it?"
         got = _shares(answer, scale * case.outputs())
+        less = (got <= shares + 1e-5).all() and got.any()
+        ask = _ADDED if less else _THRESHOLD
         expect.close(got, shares, name, axes=("place",), slips={ask: got.clone})
 
 

@@ -5,7 +5,6 @@ import time
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from checks import CheckFailed
 from checks.audit import audit
@@ -17,7 +16,6 @@ from checks.d3_mla.yarn import check_yarn_frequencies
 from solutions.d3_mla import (
     LatentCache,
     LatentProjections,
-    energy_kept,
     latents_from_mha,
     yarn_frequencies,
 )
@@ -272,21 +270,6 @@ def test_an_unwritten_part_is_named_first():
 
 
 # The investigations
-
-
-@pytest.mark.parametrize(
-    ("shares", "said"),
-    [
-        (lambda y: torch.linalg.svdvals(y).cumsum(0) / torch.linalg.svdvals(y).sum(), "square of"),
-        (lambda y: energy_kept(y - y.mean(0) * (len(y) > 1)), "mean of the rows"),
-        (lambda y: energy_kept(y).diff(prepend=torch.zeros_like(y[0, :1])), "running sum"),
-        (lambda y: energy_kept(y) * y.square().sum() / (y.square().sum() + 1e-6), "nothing added"),
-        (lambda y: F.pad(energy_kept(y), (0, 1)), "directions that can hold anything"),
-    ],
-)
-def test_slips_of_energy_kept_are_asked_about(shares, said):
-    for seed in range(5):
-        assert said in refused(check_energy_kept, lambda outputs: shares(outputs), seed)[1]
 
 
 @pytest.mark.parametrize(
