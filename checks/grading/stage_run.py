@@ -85,7 +85,7 @@ class StageRun:
         own = traceback.is_learners(code.co_filename) and code in codes
         if isinstance(error, NotImplementedError) and own:
             return self._unwritten()
-        said, place = traceback.sentence(error), traceback.place(error, codes)
+        said, place = traceback.sentence(error).rstrip("."), traceback.place(error, codes)
         asks = _asked_of(said)
         if place is not None:
             lasts = not isinstance(error, ImportError | MemoryError)
