@@ -1,0 +1,72 @@
+"""The checks of D2.1: typical slips are asked about."""
+
+import pytest
+import torch
+from torch import nn
+
+from checks.d2_deepseek_moe.shared import check_shared_experts
+from checks.grading.check import CheckFailed
+from helpers.model.llama import SwiGLU
+from solutions import d2_deepseek_moe as reference
+
+
+def refusal(check, answer) -> str:
+    with pytest.raises(CheckFailed) as failed:
+        check(answer, seed=3)
+    return failed.value.message
+
+
+def shared(made, forward=None):
+    """`SharedExperts` whose experts are `made(d_model, expert_dim, num_shared)`."""
+
+    class SharedExperts(reference.SharedExperts):
+        def __init__(self, d_model, expert_dim, num_shared):
+            nn.Module.__init__(self)
+            self.experts = made(d_model, expert_dim, num_shared)
+
+    if forward:
+        SharedExperts.forward = forward
+    return SharedExperts
+
+
+def whole(d_model, expert_dim, num_shared):
+    return SwiGLU(d_model, num_shared * expert_dim)
+
+
+def one_by_one(d_model, expert_dim, num_shared):
+    return nn.ModuleList(SwiGLU(d_model, expert_dim) for _ in range(num_shared))
+
+
+class TwoLayers(nn.Module):
+    """As many weights as the experts have, without a gate."""
+
+    def __init__(self, d_model, expert_dim, num_shared):
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(d_model, num_shared * expert_dim))
+        self.last = nn.Parameter(torch.randn(2 * num_shared * expert_dim, d_model))
+
+    def forward(self, x):
+        hidden = (x @ self.first).relu()
+        return torch.cat([hidden, hidden], dim=-1) @ self.last
+
+
+@pytest.mark.parametrize(
+    ("answer", "question"),
+    [
+        (shared(lambda d, e, n: [*one_by_one(d, e, n)]), "as `self.experts`? A Python list"),
+        (shared(lambda d, e, n: SwiGLU(d, e)), "made only once, or do the others stand in"),
+        (shared(lambda d, e, n: SwiGLU(d, n * e - 1)), "Those are networks of width"),
+        (shared(lambda d, e, n: nn.Linear(d, 2 * n * e + 1)), "three matrices, gate, up and down"),
+        (shared(lambda d, e, n: SwiGLU(n * e, d)), "is d_model the first argument of SwiGLU"),
+        (shared(lambda d, e, n: nn.Linear(d, n * e / 1)), "A width came as a float"),
+        (
+            shared(one_by_one, lambda self, x: torch.stack([e(x) for e in self.experts], dim=-2)),
+            "Or are the outputs stacked",
+        ),
+        (shared(whole, lambda self, x: self.experts(x).squeeze()), "size 1 squeezed away?"),
+        (shared(whole, lambda self, x: self.experts(x.float())), "Layer and x are float64 here"),
+        (shared(TwoLayers), "Is each shared expert a SwiGLU of x itself"),
+    ],
+)
+def test_shared_experts_ask(answer, question):
+    assert question in refusal(check_shared_experts, answer)
