@@ -1,9 +1,10 @@
-"""The checks of D2.1: typical slips are asked about."""
+"""The checks of D2.1 to D2.2b: typical slips are asked about."""
 
 import pytest
 import torch
 from torch import nn
 
+from checks.d2_deepseek_moe.segments import check_merge_segments, check_segment_tokens
 from checks.d2_deepseek_moe.shared import check_shared_experts
 from checks.grading.check import CheckFailed
 from helpers.model.llama import SwiGLU
@@ -70,3 +71,45 @@ class TwoLayers(nn.Module):
 )
 def test_shared_experts_ask(answer, question):
     assert question in refusal(check_shared_experts, answer)
+
+
+def outside(x, m):
+    """As if the batch were cut in m, and not each token."""
+    return x.reshape(m, -1, x.shape[1] // m).transpose(0, 1).reshape(-1, x.shape[1] // m)
+
+
+def in_memory_order(x, m):
+    width = x.shape[1] // m
+    return x.as_strided((len(x) * m, width), (width, 1)) if m > 1 else x
+
+
+@pytest.mark.parametrize(
+    ("answer", "question"),
+    [
+        (lambda x, m: x.chunk(m, dim=1), "Is it the tuple that `chunk`"),
+        (lambda x, m: x.reshape(-1, x.shape[2] // m), "which one is asked for?"),
+        (lambda x, m: x.reshape(-1, m), "Is a row num_segments wide?"),
+        (outside, "Is x read as (T, m, d)"),
+        (lambda x, m: x.T.reshape(-1, x.shape[1] // m), "not transposed first?"),
+        (in_memory_order, "x is not contiguous: is it read as it is indexed"),
+        (lambda x, m: reference.segment_tokens(x.flip(0), m), "Is row t·m + s slice s of token t?"),
+    ],
+)
+def test_segment_tokens_asks(answer, question):
+    assert question in refusal(check_segment_tokens, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "question"),
+    [
+        (lambda y, m: y.split(m), "Is it the tuple that `chunk`"),
+        (lambda y, m: y.T.reshape(len(y) // m, -1), "Or is y transposed first?"),
+        (
+            lambda y, m: y.unflatten(0, (-1, m)).transpose(0, 1).reshape(len(y) // m, -1),
+            "laid together again without an exchange?",
+        ),
+        (lambda y, m: reference.merge_segments(y, m).flip(0), "Does token t stand in row t"),
+    ],
+)
+def test_merge_segments_asks(answer, question):
+    assert question in refusal(check_merge_segments, answer)
