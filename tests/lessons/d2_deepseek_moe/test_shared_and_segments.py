@@ -1,9 +1,10 @@
-"""The checks of D2.1 to D2.2b: typical slips are asked about."""
+"""The checks of D2.1 to D2.2c: typical slips are asked about."""
 
 import pytest
 import torch
 from torch import nn
 
+from checks.d2_deepseek_moe.fine_grained import check_fine_grained
 from checks.d2_deepseek_moe.segments import check_merge_segments, check_segment_tokens
 from checks.d2_deepseek_moe.shared import check_shared_experts
 from checks.grading.check import CheckFailed
@@ -113,3 +114,39 @@ def test_segment_tokens_asks(answer, question):
 )
 def test_merge_segments_asks(answer, question):
     assert question in refusal(check_merge_segments, answer)
+
+
+def finer(change):
+    """`fine_grained` with another end: `change` gets the three it must return."""
+    return lambda *sizes: change(sizes, reference.fine_grained(*sizes))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (finer(lambda old, new: [*new]), "no list or tensor around them?"),
+        (finer(lambda old, new: new[:2]), "Are three numbers returned, with commas?"),
+        (finer(lambda old, new: (*new[:2], float(new[2]))), "which operator divides whole"),
+        (finer(lambda old, new: (new[0], old[3] / old[1], new[2])), "is this what is to be div"),
+        (finer(lambda old, new: (new[0], old[1], new[2])), "must be 8, from 2 with m=4, got 2."),
+        (
+            finer(lambda old, new: (new[0], min(new[1], old[0]), new[2])),
+            "Is it cut off at the old number of experts?",
+        ),
+        (
+            finer(lambda old, new: (new[0], min(new[1], new[0] - 1), new[2])),
+            "A token took every expert before",
+        ),
+    ],
+)
+def test_fine_grained_asks(answer, said):
+    assert said in refusal(check_fine_grained, answer)
+
+
+def test_fine_grained_is_told_that_a_call_is_to_be_accepted():
+    def fine_grained(num_experts, top_k, expert_dim, m):
+        if num_experts % m:
+            raise ValueError(f"m must divide {num_experts}")
+        return reference.fine_grained(num_experts, top_k, expert_dim, m)
+
+    assert "so the call is to be accepted" in refusal(check_fine_grained, fine_grained)
