@@ -1,9 +1,11 @@
-"""The check of D2.3a: typical slips are asked about."""
+"""The checks of D2.3a and D2.3b: typical slips are asked about."""
 
 import pytest
 import torch
+from torch import nn
 
 from checks.d2_deepseek_moe.groups import check_keep_top_groups
+from checks.d2_deepseek_moe.router import check_biased_router
 from checks.grading.check import CheckFailed
 from solutions import d2_deepseek_moe as reference
 
@@ -64,3 +66,52 @@ def repeated(scores, num_groups, top_groups):
 )
 def test_keep_top_groups_asks(answer, question):
     assert question in refusal(check_keep_top_groups, answer)
+
+
+class FourExperts(reference.BiasedRouter):
+    def __init__(self, d_model, num_experts, top_k, **options):
+        super().__init__(d_model, 4, top_k, **options)
+
+
+class AnotherWeight(reference.BiasedRouter):
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.temperature = nn.Parameter(torch.ones(()))
+
+
+class UnbiasedChoice(reference.BiasedRouter):
+    """The bias orders the experts that are chosen without it."""
+
+    def forward(self, x):
+        bias = self.bias.clone()
+        self.bias.zero_()
+        gates, experts = super().forward(x)
+        self.bias.copy_(bias)
+        order = self.bias[experts].argsort(dim=-1)
+        return gates.gather(1, order), experts.gather(1, order)
+
+
+class OverItself(reference.BiasedRouter):
+    def forward(self, x):
+        gates, experts = super().forward(x)
+        return (torch.full_like(gates, self.scale) if self.renormalise else gates), experts
+
+
+class ScaledIfRenormalised(reference.BiasedRouter):
+    def forward(self, x):
+        gates, experts = super().forward(x)
+        return (gates if self.renormalise else gates / self.scale), experts
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (FourExperts, "does another number stand where one of them belongs?"),
+        (AnotherWeight, "all that is learned?"),
+        (UnbiasedChoice, "Do the experts themselves compete by affinity + bias"),
+        (OverItself, "Is each gate divided by itself?"),
+        (ScaledIfRenormalised, ", with renormalise=False, must be"),
+    ],
+)
+def test_biased_router_asks(answer, said):
+    assert said in refusal(check_biased_router, answer)
