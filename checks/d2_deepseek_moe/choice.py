@@ -70,7 +70,9 @@ def _best_question(got: Chosen, by: Tensor, case: Biased, slips: dict) -> str:
 def _choice_slips(scores: Tensor, bias: Tensor, case: Biased) -> dict[str, Callable[[], Chosen]]:
     by, shares = scores + bias, scores / scores.sum(-1, keepdim=True)
     return {
-        "Does the bias take part in the choice?": lambda: slow_choice(scores, case),
+        "Do the experts themselves compete by affinity + bias, and not by the affinity alone?": (
+            lambda: slow_choice(scores, case)
+        ),
         "Is the bias added to the affinities, and not taken off?": lambda: slow_choice(
             scores - bias, case
         ),

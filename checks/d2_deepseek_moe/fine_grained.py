@@ -60,20 +60,49 @@ def _finers(rng: random.Random) -> list[_Finer]:
 _FINER = ("num_experts", "top_k", "expert_dim")
 
 
+_ASKS = (
+    "Each expert becomes m experts: how many are there then?",
+    "With m times as many experts, how many must a token take to compute as much as before?",
+    "Each new expert has 1/m of the width. Do parameters and FLOPs stay the same?",
+)
+
+
+def _wants(case: _Finer) -> tuple[int, int, int]:
+    return case.num_experts * case.m, case.top_k * case.m, case.expert_dim // case.m
+
+
 def _finer(answer, case: _Finer) -> list[int]:
-    got = answer(case.num_experts, case.top_k, case.expert_dim, case.m)
+    divides = f"m={case.m} divides expert_dim={case.expert_dim}"
+    with expect.asking(f"{divides}, so the call is to be accepted: what is refused?", "divide"):
+        got = answer(case.num_experts, case.top_k, case.expert_dim, case.m)
     expect.require(
         isinstance(got, tuple) and len(got) == 3,
         f"the call must return a tuple of three, ({', '.join(_FINER)}), got {expect.shown(got)}",
-        "Did you forget a `return`?" if got is None else "Are three numbers returned, with commas?",
+        _why_no_three(got),
     )
-    for name, value in zip(_FINER, got, strict=True):
+    for name, value, want, ask in zip(_FINER, got, _wants(case), _ASKS, strict=True):
         expect.require(
             isinstance(value, numbers.Integral) and not isinstance(value, bool),
             f"the new {name} must be a whole number, got {expect.shown(value)}",
-            "`/` gives a float: which operator divides whole numbers?",
+            _why_no_int(value, want, ask),
         )
     return [int(value) for value in got]
+
+
+def _why_no_three(got: object) -> str:
+    if got is None:
+        return "Did you forget a `return`?"
+    if isinstance(got, list | torch.Tensor) and len(got) == 3:
+        return "Are the three returned with commas alone, and no list or tensor around them?"
+    return "Are three numbers returned, with commas?"
+
+
+def _why_no_int(value: object, want: int, ask: str) -> str:
+    if not isinstance(value, float):
+        return "Is it a plain number, as the arguments are?"
+    if value == want:
+        return "`/` gives a float: which operator divides whole numbers?"
+    return f"`/` gives a float: is this what is to be divided? {ask}"
 
 
 def _finer_kind(answer, case: _Finer) -> None:
@@ -81,20 +110,27 @@ def _finer_kind(answer, case: _Finer) -> None:
 
 
 def _finer_values(answer, case: _Finer) -> None:
-    got, m = _finer(answer, case), case.m
-    wants = case.num_experts * m, case.top_k * m, case.expert_dim // m
-    asks = (
-        "Each expert becomes m experts: how many are there then?",
-        "With m times as many experts, how many must a token take to compute as much as before?",
-        "Each new expert has 1/m of the width. Do parameters and FLOPs stay the same?",
-    )
+    got, wants = _finer(answer, case), _wants(case)
     expect.require(
         sorted(got) != sorted(wants) or tuple(got) == wants,
         f"the new ({', '.join(_FINER)}) must be {wants}, got {tuple(got)}",
         "Are the three right, and in another order than they are asked for?",
     )
+    asks = _ASKS[0], _why_cut_off(got[1], case) or _ASKS[1], _ASKS[2]
     for name, value, want, ask in zip(_FINER, got, wants, asks, strict=True):
-        expect.require(value == want, f"the new {name} must be {want}, got {value}", ask)
+        was = f"{getattr(case, name)} with m={case.m}"
+        expect.require(
+            value == want, f"the new {name} must be {want}, from {was}, got {value}", ask
+        )
+
+
+def _why_cut_off(top_k: int, case: _Finer) -> str:
+    num_experts, want, _ = _wants(case)
+    if top_k == case.num_experts < want:
+        return "Is it cut off at the old number of experts? There are m times as many now."
+    if top_k + 1 == want == num_experts:
+        return "A token took every expert before: does it take every one still?"
+    return ""
 
 
 def _finer_refuses(answer, case: _Finer) -> None:

@@ -12,7 +12,7 @@ from checks.d2_deepseek_moe.cases import Strength, groups, is_clear, kept_expert
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
-from checks.grading.result import Wrong
+from checks.grading.result import Built, Wrong
 from checks.grading.stages import Used, untouched
 from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
@@ -71,16 +71,52 @@ def _groupeds(rng: random.Random) -> list[_Grouped]:
 def _kept(answer, case: _Grouped) -> tuple[Tensor, Tensor]:
     """What came, and where it is not -inf."""
     scores = case.scores()
-    got = answer(scores, case.num_groups, case.top_groups)
+    got = _called(answer, scores, case)
     finite = got.masked_fill(got == -torch.inf, 0.0) if isinstance(got, Tensor) else got
     ask = "Is it a copy of scores, of the same shape and type, with -inf in some places?"
-    expect.require(
-        not isinstance(got, Tensor) or not (got.isnan() | got.isposinf()).any(),
-        "the result holds scores and -inf, and NaN or +inf came too",
-        "Which number can never win, whatever the scores are?",
-    )
+    if isinstance(got, Tensor):
+        _expect_scores(got, scores.shape)
     expect.tensor(finite, "the result", scores.shape, scores.dtype, ask, ("tokens", "experts"))
     return got, got != -torch.inf
+
+
+def _called(answer, scores: Tensor, case: _Grouped) -> Built:
+    """What the answer returns; of what it raises it is asked about sizes."""
+    groups, size = (case.tokens, case.num_groups), case.size
+    parts = (
+        f"Are the scores taken apart into {(*groups, size)}: tokens, groups and experts of a "
+        f"group? And has each group one score, {groups}, from which topk takes {case.top_groups}?"
+    )
+    given = (
+        f"The call has num_experts={case.num_groups * size}, num_groups={case.num_groups} and "
+        f"top_groups={case.top_groups}: does another number stand where one of them belongs?"
+    )
+    with (
+        expect.asking(parts, "out of range|out of bounds|must match the size"),
+        expect.asking(given, "ValueError: (num|top)_groups must"),
+    ):
+        return answer(scores, case.num_groups, case.top_groups)
+
+
+def _expect_scores(got: Tensor, shape: torch.Size) -> None:
+    """Raise Wrong at a mask, and at numbers that are no scores."""
+    expect.require(
+        got.dtype != torch.bool or got.shape != shape,
+        f"the result must hold scores, got {expect.shown(got)}",
+        "Is that the mask of what is kept or dropped, where the scores themselves are asked for, "
+        "with -inf outside?",
+    )
+    expect.require(
+        not got.isnan().any(),
+        "the result holds scores and -inf, and NaN came too",
+        "Is anything computed with -inf, as its product with a mask? 0 · -inf is NaN; "
+        "`masked_fill` and `torch.where` compute nothing.",
+    )
+    expect.require(
+        not got.isposinf().any(),
+        "the result holds scores and -inf, and +inf came too",
+        "Which number can never win, whatever the scores are?",
+    )
 
 
 def _groups_shape(answer, case: _Grouped) -> None:
@@ -133,6 +169,8 @@ def _count_slip(kept: Tensor, case: _Grouped) -> str:
         return "Are kept and dropped groups exchanged?"
     if counts == {case.num_groups * case.size}:
         return "Is anything put to -inf?"
+    if counts == {0}:
+        return "All of it is -inf: is the mask of what is filled False where a group is kept?"
     if case.tied and all(count % case.size == 0 for count in counts):
         return "Of groups that are equally good, are no more kept than top_groups?"
     if all(count % case.size == 0 for count in counts):
@@ -150,8 +188,23 @@ def _groups_neighbours(answer, case: _Grouped) -> None:
             not split,
             f"a group is kept whole, and its {case.size} experts are neighbours: token {t} keeps "
             f"experts {_where(row)}",
-            f"Which experts are group 0? With groups of {case.size} they are 0 to {case.size - 1}.",
+            _why_torn(kept, case),
         )
+
+
+def _why_torn(kept: Tensor, case: _Grouped) -> str:
+    """The question about groups whose experts are not neighbours."""
+    every, num_groups = range(case.num_groups * case.size), case.num_groups
+    best = [set(kept_experts(row, num_groups, case.top_groups)) for row in case.scores().tolist()]
+    if kept.tolist() == [[i % num_groups * case.size in own for i in every] for own in best]:
+        return (
+            f"The groups are the right ones, and their mask falls on experts that are {num_groups} "
+            f"apart: does `repeat` spread it? Each of its places stands for {case.size} neighbours."
+        )
+    return (
+        "Which experts are group 0, when groups are scored and when they are kept? With groups of "
+        f"{case.size} they are 0 to {case.size - 1}, both times."
+    )
 
 
 def _where(row: list[bool]) -> list[int]:
@@ -164,6 +217,10 @@ _OTHER_STRENGTHS: dict[str, Strength] = {
     "Are the two highest numbers summed, or the two that stand first?": lambda g: g[0] + g[1],
     "Do the lowest groups stay?": lambda group: -top_two(group),
     "Are the two highest summed, and not the second taken alone?": lambda g: sorted(g)[-2],
+    "Are only the two highest summed, and no third?": lambda g: sum(sorted(g)[-3:]),
+    "Do the two highest count with their signs, and without `abs`?": lambda g: sum(
+        sorted(map(abs, g))[-2:]
+    ),
     "Are the two highest summed, and not multiplied?": lambda g: sorted(g)[-1] * sorted(g)[-2],
     "Is it the two highest that count, and not the two lowest?": lambda g: sum(sorted(g)[:2]),
     "Is it the two highest that count, and not the two furthest from 0?": lambda g: sum(
@@ -173,6 +230,11 @@ _OTHER_STRENGTHS: dict[str, Strength] = {
         math.exp(score) for score in sorted(g)[-2:]
     ),
 }
+
+
+_WHICH = (
+    "Is a group's score the sum of its two highest, and do the groups of the highest scores stay?"
+)
 
 
 def _groups_best(answer, case: _Grouped) -> None:
@@ -196,7 +258,7 @@ def _groups_best(answer, case: _Grouped) -> None:
             asks = ["Does each token keep its own groups?"]
         raise Wrong(
             f"token {t}'s groups count [{strengths}], so it keeps experts {want}, and it kept "
-            f"{got[t]}. {expect.joined(asks) or 'What does a group count?'}"
+            f"{got[t]}. {expect.joined(asks) or _WHICH}"
         )
 
 

@@ -41,7 +41,9 @@ def _biased_buffer(answer: type, case: Biased) -> None:
     expect.require(
         held == want,
         f"a router has d_model × num_experts = {want} weights, its parameters() hold {held}",
-        "Has the projection a bias of its own?",
+        "Has the projection a bias of its own?"
+        if held == want + case.num_experts
+        else "Is one matrix, num_experts by d_model, all that is learned?",
     )
     ask, shape = "Is it made by register_buffer, in floating point?", (case.num_experts,)
     held_bias = getattr(router, "bias", ...)
@@ -167,6 +169,8 @@ def _biased_gates(answer: type, case: Biased) -> None:
         "Is it the sum over a token's experts that divides, and not over the tokens?": lambda: (
             dense(chosen / chosen.sum(0))
         ),
+        "Is each gate divided by itself? It is the sum over the token's chosen experts that "
+        "divides.": lambda: dense(torch.ones_like(chosen)),
         "Is it a division that renormalises, and not a softmax?": lambda: dense(chosen.softmax(-1)),
         "Is a constant added to the sum that divides?": lambda: dense(
             chosen / (chosen.sum(-1, keepdim=True) + 1e-3)
@@ -177,7 +181,8 @@ def _biased_gates(answer: type, case: Biased) -> None:
         ),
     }
     got = dense_gates(gates, experts, case.num_experts)
-    expect.close(got, want, "the gate of each chosen expert", slips=slips)
+    when = "" if case.renormalise else "with renormalise=False"
+    expect.close(got, want, "the gate of each chosen expert", when=when, slips=slips)
 
 
 def _falling(gates: Tensor, experts: Tensor) -> Tensor:

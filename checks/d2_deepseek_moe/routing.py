@@ -14,7 +14,13 @@ from checks.grading.result import Built, Wrong
 
 def new_router(answer: type, case: Biased) -> Built:
     """A router as its constructor makes it."""
-    router = answer(case.d_model, case.num_experts, case.top_k, **case.options())
+    ask = (
+        f"It is made with num_experts={case.num_experts}, top_k={case.top_k}, "
+        f"num_groups={case.num_groups} and top_groups={case.top_groups}: does another number stand "
+        "where one of them belongs?"
+    )
+    with expect.asking(ask, "ValueError: (top_k|num_groups|top_groups) must"):
+        router = answer(case.d_model, case.num_experts, case.top_k, **case.options())
     expect.module(router, "BiasedRouter")
     return router
 

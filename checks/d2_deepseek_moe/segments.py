@@ -10,6 +10,12 @@ import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import ROWS
+from checks.d2_deepseek_moe.segment_slips import (
+    called,
+    expect_no_tuple,
+    other_order,
+    why_turned,
+)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -79,9 +85,12 @@ _SLICE_MAJOR = "Do all slices of one token come before the next token's?"
 def _cut(answer, case: _Cut, x: Tensor) -> Tensor:
     shape = len(x) * case.num_segments, case.width
     ask = "Is there one row for each of a token's num_segments slices, in one tensor of x's type?"
-    got = answer(x, case.num_segments)
+    got = called(answer, x, case.num_segments)
+    expect_no_tuple(got, f"the rows must be one tensor of shape {shape}")
     if isinstance(got, Tensor) and len(shape) == got.ndim and len(got) == case.num_segments:
         ask = "Are there num_segments rows in all? Each token has so many of its own, T·m together."
+    elif isinstance(got, Tensor) and got.shape == (len(x) * case.width, case.num_segments):
+        ask = "Is a row num_segments wide? So many slices has a token, each d_model / m wide."
     return expect.tensor(
         got,
         "the rows",
@@ -90,18 +99,6 @@ def _cut(answer, case: _Cut, x: Tensor) -> Tensor:
         ask,
         ("slices", "numbers of a slice"),
     )
-
-
-def _other_order(got: Tensor, want: Tensor, order: str) -> dict[str, Callable[[], Tensor]]:
-    """The question about numbers that are not those that came in, or not at their places."""
-    got, want = got.detach(), want.detach()
-    same = expect.near(got.flatten().sort().values, want.flatten().sort().values)
-    scaled = want * (got * want).sum() / (want * want).sum()
-    if same:
-        return {order: lambda: got}
-    if expect.near(got, scaled):
-        return {"Are the numbers left as they are, and not scaled?": lambda: got}
-    return {"Does every number come through once, as it was?": lambda: got}
 
 
 def _segments_shape(answer, case: _Cut) -> None:
@@ -119,7 +116,7 @@ def _segments_one(answer, case: _Cut) -> None:
         got, want = _cut(answer, case, x), slices[0]
         slips: dict[str, Callable[[], Tensor]] = {
             _STRIDED: partial(_every_mth, x, case),
-            **_other_order(got, want, "Is row s slice s, from the front?"),
+            **other_order(got, want, "Is row s slice s, from the front?"),
         }
         expect.close(got, want, "with one token, the slice", axes=("row",), slips=slips)
 
@@ -132,10 +129,16 @@ def _segments_all(answer, case: _Cut) -> None:
     slices = case.slices()
     x = case.whole(slices)
     got = _cut(answer, case, x)
-    want, order = case.rows(slices), "Are rows and columns of x as x is indexed, not transposed?"
+    want, order = case.rows(slices), "Is row t·m + s slice s of token t?"
     slips = {
         _SLICE_MAJOR: lambda: case.rows(slices.transpose(0, 1)),
-        **_other_order(got, want, order),
+        "Is x read as (T, m, d), each token cut on its own?": lambda: case.rows(
+            x.reshape(case.num_segments, case.tokens, -1).transpose(0, 1)
+        ),
+        why_turned("x", x, "Is x cut as it is, and not transposed first?"): lambda: x.T.reshape(
+            want.shape
+        ),
+        **other_order(got, want, order),
     }
     expect.close(got, want, "the slice", axes=("row",), slips=slips)
 
@@ -199,7 +202,8 @@ check_segment_tokens = Check(
 
 def _merged(answer, case: _Cut, y: Tensor) -> Tensor:
     shape = len(y) // case.num_segments, case.num_segments * case.width
-    ask, got = _ONE_ROW, answer(y, case.num_segments)
+    ask, got = _ONE_ROW, called(answer, y, case.num_segments)
+    expect_no_tuple(got, f"the tokens must be one tensor of shape {shape}")
     if isinstance(got, Tensor) and got.shape == (shape[0], case.width):
         ask = "Are a token's slices summed, or one of them taken? They stand side by side, all of "
         ask += f"them: {case.num_segments} · {case.width} numbers."
@@ -222,10 +226,12 @@ def _merge_use(answer, case: _Cut) -> Used:
 
 def _merge_one(answer, case: _Cut) -> None:
     for slices in case.slices().split(1):
-        got, want = _merged(answer, case, case.rows(slices)), case.whole(slices)
+        y, want = case.rows(slices), case.whole(slices)
+        got = _merged(answer, case, y)
+        turned = why_turned("y", y, f"{_STRIDED} Or is y transposed first?")
         slips = {
-            _STRIDED: slices[0].T.reshape(1, -1).clone,
-            **_other_order(got, want, "Do the slices stand side by side, the first in front?"),
+            turned: slices[0].T.reshape(1, -1).clone,
+            **other_order(got, want, "Do the slices stand side by side, the first in front?"),
         }
         expect.close(got, want, "with one token, the row", slips=slips)
 
@@ -238,8 +244,17 @@ def _merge_all(answer, case: _Cut) -> None:
         return case.whole(y.reshape(case.num_segments, case.tokens, -1).transpose(0, 1))
 
     got = _merged(answer, case, y)
-    want, order = case.whole(slices), "Are rows and columns of y as y is indexed, not transposed?"
-    slips = {_SLICE_MAJOR: slice_major, **_other_order(got, want, order)}
+    want, order = case.whole(slices), "Does token t stand in row t, its slices in their order?"
+    slips = {
+        _SLICE_MAJOR: slice_major,
+        "Is y taken apart as (T, m, d), and laid together again without an exchange?": lambda: (
+            slices.transpose(0, 1).reshape(want.shape)
+        ),
+        why_turned("y", y, "Is y laid together as it is, and not transposed first?"): lambda: (
+            y.T.reshape(want.shape)
+        ),
+        **other_order(got, want, order),
+    }
     expect.close(got, want, "the row", slips=slips)
 
 

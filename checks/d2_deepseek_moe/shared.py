@@ -10,6 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from checks.d1_moe.cases import reached
+from checks.d2_deepseek_moe.shared_slips import (
+    EACH_A_SWIGLU,
+    activation_slips,
+    own_slips,
+    sum_slips,
+    swiglu,
+    why_other_count,
+)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -74,16 +82,43 @@ def _layer(answer: type, case: _Shared) -> Built:
 
 
 def _new_layer(answer: type, case: _Shared) -> Built:
-    layer = answer(case.d_model, case.expert_dim, case.num_shared)
+    ask = "A width came as a float: is it num_shared × expert_dim, a whole number?"
+    with expect.asking(ask, "TypeError: empty.* of type float"):
+        layer = answer(case.d_model, case.expert_dim, case.num_shared)
     expect.module(layer, "SharedExperts")
     return layer
 
 
 def _rows(layer: Built, x: Tensor) -> Tensor:
     """The output, one row per token, once it has the right kind."""
-    ask = "Is it one sum of all shared experts' outputs, in the shape and type of x?"
-    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask)
+    types = f"Layer and x are {str(x.dtype)[6:]} here: what turns one of the two to another type?"
+    with (
+        expect.asking(types, "same dtype|expected scalar type"),
+        expect.asking(_why_unfit(layer, x), "shapes cannot be multiplied"),
+    ):
+        y = layer(x)
+    y = expect.tensor(y, "the output", x.shape, x.dtype, _why_other_kind(y, x))
     return y.detach().reshape(-1, x.shape[-1])
+
+
+def _why_unfit(layer: Built, x: Tensor) -> str:
+    """The question to a network that reads rows of another width; empty where none is found."""
+    for net in layer.modules():
+        weight = getattr(getattr(net, "gate", None), "weight", None)
+        if isinstance(weight, Tensor) and weight.shape[1:] and weight.shape[1] != x.shape[-1]:
+            return (
+                f"A network reads {weight.shape[1]} numbers, and x has d_model = {x.shape[-1]}: is "
+                "d_model the first argument of SwiGLU, and the width the second?"
+            )
+    return ""
+
+
+def _why_other_kind(y: object, x: Tensor) -> str:
+    if isinstance(y, Tensor) and y.ndim == x.ndim + 1:
+        return "Or are the outputs stacked, and their sum is still to come?"
+    if isinstance(y, Tensor) and y.ndim < x.ndim and y.shape == x.squeeze().shape:
+        return "Are dimensions of size 1 squeezed away?"
+    return "Is it one sum of all shared experts' outputs, in the shape and type of x?"
 
 
 def _shared_shapes(answer: type, case: _Shared) -> None:
@@ -99,22 +134,9 @@ def _shared_registered(answer: type, case: _Shared) -> None:
         held == want,
         "parameters() must hold num_shared × 3 × d_model × expert_dim = "
         f"{case.num_shared} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, got {held}",
-        _registered_slip(held, want, case),
+        why_other_count(held, want, case.num_shared, case.d_model),
     )
     expect_own_memory(_new_layer(answer, case))
-
-
-def _registered_slip(held: int, want: int, case: _Shared) -> str:
-    """The question that a wrong number of weights calls for."""
-    one = want // case.num_shared
-    if held == one:
-        return "Those are one expert's: is one module listed several times, or made only once?"
-    if held < want:
-        return "Does PyTorch know of each expert? It does not look into a Python list."
-    width, rest = divmod(held, 3 * case.d_model)
-    if rest == 0:
-        return f"Those are networks of width {width} together: is it num_shared × expert_dim?"
-    return "Which other weights are there? The experts have no bias, and their sum has no gate."
 
 
 def _shared_sum(answer: type, case: _Shared) -> None:
@@ -135,10 +157,15 @@ def _expect_equal(layer: Built, case: _Shared) -> None:
     x = case.x()
     tokens = x.double().reshape(-1, case.d_model)
     hidden = _WEIGHT * tokens.sum(-1, keepdim=True)
-    one = (case.expert_dim * _WEIGHT * F.silu(hidden) * hidden).expand_as(tokens)
+
+    def of(activation: Callable) -> Tensor:
+        return (case.expert_dim * _WEIGHT * activation(hidden) * hidden).expand_as(tokens)
+
     name = f"the output with every weight {_WEIGHT}, which is the same for all layouts,"
-    want = case.num_shared * one
-    expect.close(_rows(layer, x), want, name, slips=_slips(want, one, tokens, case))
+    got, want = _rows(layer, x), case.num_shared * of(F.silu)
+    slips = sum_slips(want, of(F.silu), tokens, case.num_shared)
+    slips |= activation_slips(lambda other: case.num_shared * of(other))
+    expect.close(got, want, name, slips=slips | {EACH_A_SWIGLU: lambda: got})
 
 
 def _expect_drawn(layer: Built, case: _Shared) -> None:
@@ -150,63 +177,13 @@ def _expect_drawn(layer: Built, case: _Shared) -> None:
         units[i * case.expert_dim : (i + 1) * case.expert_dim] for i in range(case.num_shared)
     ]
     tokens = x.double().reshape(-1, case.d_model)
-    outs = torch.stack([_swiglu(expert, tokens) for expert in experts])  # (N, T, D)
+    outs = torch.stack([swiglu(expert, tokens) for expert in experts])  # (N, T, D)
     got, want = _rows(layer, x), outs.sum(0)
-    slips = _slips(want, outs[0], tokens, case) | _order_slips(outs, experts, tokens, case)
+    slips = sum_slips(want, outs[0], tokens, case.num_shared) | own_slips(outs, experts, tokens)
     again = _rows(layer, x)
     if not expect.near(again, got):
         slips = {"Is something drawn, or made anew, in forward?": lambda: got}
     expect.close(got, want, "the output", slips=slips)
-
-
-def _swiglu(units: list, x: Tensor, activation: Callable = F.silu) -> Tensor:
-    """The sum over hidden units, each given as its rows of gate, up and down."""
-    parts = [torch.outer(activation(x @ gate) * (x @ up), down) for gate, up, down in units]
-    return torch.stack(parts).sum(0)
-
-
-def _slips(want: Tensor, first: Tensor, tokens: Tensor, case: _Shared) -> dict:
-    return {
-        "Is it a mean over the shared experts? They are summed, unweighted.": lambda: (
-            want / case.num_shared
-        ),
-        "Is the sum divided by a root? It is a plain sum.": lambda: want / case.num_shared**0.5,
-        "Is only the first shared expert used?": lambda: first,
-        "Does the first shared expert stand in for all of them?": lambda: case.num_shared * first,
-        "Is x added to the output? The residual is the block's work.": lambda: want + tokens,
-    }
-
-
-def _order_slips(outs: Tensor, experts: list, tokens: Tensor, case: _Shared) -> dict:
-    def in_a_row(start: Tensor, residual: bool) -> Tensor:
-        y = start
-        for units in experts:
-            y = _swiglu(units, y) + (y if residual else 0)
-        return y - start if residual else y
-
-    normed = F.layer_norm(tokens, tokens.shape[-1:])
-    return {
-        "Does the last shared expert replace the others, not add to them?": lambda: outs[-1],
-        "Does each shared expert read x, and not what the one before it made?": lambda: in_a_row(
-            tokens, residual=False
-        ),
-        "Does each shared expert read x alone, without the sum so far?": lambda: in_a_row(
-            tokens, residual=True
-        ),
-        "Is it the largest of the outputs, where their sum belongs?": lambda: outs.amax(0),
-        "Is x added once per shared expert? The residual is the block's work.": lambda: (
-            outs.sum(0) + case.num_shared * tokens
-        ),
-        "Is x brought to length 1 first? That is the block's work.": lambda: sum(
-            _swiglu(units, F.normalize(tokens, dim=-1)) for units in experts
-        ),
-        "Is x normalised first? That is the block's work.": lambda: sum(
-            _swiglu(units, normed) for units in experts
-        ),
-        "Is the activation SiLU, as in SwiGLU of helpers.model.llama?": lambda: sum(
-            _swiglu(units, tokens, F.gelu) for units in experts
-        ),
-    }
 
 
 def _weights(net: Built, case: _Shared) -> tuple[Tensor, ...]:
