@@ -1,7 +1,7 @@
 """What slips of dispatch and combination make, so that a refusal can ask about the one it sees."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -22,6 +22,33 @@ def index_past_the_end(more: str = "") -> AbstractContextManager[None]:
     return expect.asking(ask, "^IndexError: .*out of (range|bounds)")
 
 
+def axis_squeezed(experts: Tensor) -> AbstractContextManager[None]:
+    """Asks about a missing dimension, where experts `(T, K)` has one of size 1."""
+    if 1 not in experts.shape:
+        return nullcontext()
+    ask = f"Here experts is of shape {tuple(experts.shape)}: is an axis of size 1 squeezed away?"
+    lost = "not enough values to unpack|too many indices|Dimension out of range"
+    return expect.asking(ask, f"^(ValueError|IndexError): .*({lost})")
+
+
+def one_choice_slips(
+    want: Tensor, x: Tensor, experts: Tensor, array: Experts
+) -> dict[str, Callable[[], Tensor]]:
+    """What `want` becomes, of one choice per token with gate 1, by the question that it calls for.
+
+    `experts` `(T, 1)` are the choices.
+    """
+
+    def of_the_others() -> Tensor:
+        return torch.stack([array[i](x).detach() for i in experts.unique().tolist()]).sum(0) - want
+
+    return {
+        RESIDUAL: lambda: want + x,
+        "Does each expert get the tokens that chose it, and not all the others?": of_the_others,
+        "Is the gate multiplied by the output, and not divided by it?": want.reciprocal,
+    }
+
+
 def combination_slips(
     x: Tensor, gates: Tensor, experts: Tensor, array: Experts
 ) -> dict[str, Callable[[], Tensor]]:
@@ -33,6 +60,7 @@ def combination_slips(
     total, last = gates.sum(-1, keepdim=True), experts.argmax(-1, keepdim=True)
     top_k = experts.shape[1]
     own_slot = "Does each row take its own choice's gate, and not another slot's?"
+    right, left = (f"{own_slot} It is the one to the {side}." for side in ("right", "left"))
     return {
         "Where do the gates come in?": lambda: slow(torch.ones_like(gates)),
         "Where do the gates come in? Are all of a token's experts weighted alike, 1/K?": lambda: (
@@ -73,8 +101,8 @@ def combination_slips(
             gates.amax(1, keepdim=True).expand_as(gates)
         ),
         own_slot: lambda: slow(gates.flip(-1)),
-        f"{own_slot} It is the one to the right.": lambda: slow(gates.roll(-1, 1)),
-        f"{own_slot} It is the one to the left.": lambda: slow(gates.roll(1, 1)),
+        right if top_k > 2 else own_slot: lambda: slow(gates.roll(-1, 1)),
+        left if top_k > 2 else own_slot: lambda: slow(gates.roll(1, 1)),
         "Are gates and experts flattened in the same order, both token by token?": lambda: slow(
             gates.flatten().view(top_k, -1).T
         ),
@@ -204,6 +232,8 @@ def whose_row(got: Tensor, want: Tensor, x: Tensor, experts: Tensor, array: Expe
     wrong = (got - want).abs().amax(-1).gt(1e-5).nonzero().flatten().tolist()
     runs = [(experts[:, 0] == i).nonzero().flatten().tolist() for i in experts.unique()]
     t = wrong[0]
+    if not got.any() and len(runs) > 1:
+        return "All of y is 0: does what the experts return ever reach it?"
     if not got[wrong].any() and len(wrong) < len(x):
         if wrong == sorted(run[-1] for run in runs):
             return "Does every expert's run of rows end one row too early?"
@@ -217,7 +247,10 @@ def whose_row(got: Tensor, want: Tensor, x: Tensor, experts: Tensor, array: Expe
         s = next(tokens, None)
         if s == t:
             chosen = int(experts[t, 0])
-            return f"Row {t} is expert {i}'s output: does it meet expert_array[{chosen}]?"
+            return (
+                f"Token {t} chose expert {chosen} and got expert {i}'s output: does it meet "
+                f"expert_array[{chosen}]?"
+            )
         if s is not None:
             return f"Row {t} is made from token {s}: do rows go back to the tokens they came from?"
     return ""

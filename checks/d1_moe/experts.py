@@ -52,7 +52,9 @@ def _array_shapes(answer: type, case: Routing) -> None:
         "Are the two sizes in each other's place?",
     )
     _outputs(array, case.x())
-    _outputs(array.bfloat16(), case.x().bfloat16())
+    ask = "That is with weights and x in bfloat16: does either come in another type?"
+    with expect.asking(ask, r"^\w+Error"):
+        _outputs(array.bfloat16(), case.x().bfloat16())
 
 
 def _takes(expert: Callable, width: int, case: Routing) -> bool:
@@ -78,16 +80,25 @@ def _array_registered(answer: type, case: Routing) -> None:
         "parameters() must hold num_experts × 3 × d_model × expert_dim = "
         f"{case.num_experts} × 3 × {case.d_model} × {case.expert_dim} = {want} numbers, "
         f"got {held}",
-        _registered_slip(held, case),
+        "" if held == want else _registered_slip(array, held, case),
     )
 
 
-def _registered_slip(held: int, case: Routing) -> str:
+def _registered_slip(array: Built, held: int, case: Routing) -> str:
     """The question that a wrong number of weights calls for."""
     matrix = case.d_model * case.expert_dim
     width, rest = divmod(held, case.num_experts * 3 * case.d_model)
+    each, left = divmod(held, case.num_experts * matrix)
+    if each > 1 and left == 0 and all(p.numel() == matrix for p in array.parameters()):
+        return (
+            f"Those are {each} matrices for each expert, and SwiGLU has 3, gate, up and down: is "
+            "it the one from helpers.model.llama?"
+        )
     if held % (3 * matrix) == 0 and held < case.num_experts * 3 * matrix:
-        return "Is it a Python list, which PyTorch does not look into, or one expert used often?"
+        return (
+            "Is it a Python list or dict, which PyTorch does not look into, or one expert used "
+            "often?"
+        )
     if rest == 0:
         return f"Those are experts of width {width}: is expert_dim the hidden width of each?"
     if held % matrix == 0:
@@ -142,7 +153,9 @@ def _is_some_swiglu(expert: Built, x: Tensor, case: Routing, i: int) -> None:
     wide = [m.detach() if len(m) == case.expert_dim else m.detach().T for m in matrices]
     wants = [_swiglu(x, *order) for order in itertools.permutations(wide)]
     nearest = min(wants, key=lambda want: float((got - want).abs().max()))
-    expect.close(got, nearest, f"expert {i}'s output", slips={_SILU: lambda: got})
+    want = next((want for want in wants if expect.near(got, want + x)), nearest)
+    slips = {_RESIDUAL: lambda: want + x, _SILU: lambda: got}
+    expect.close(got, want, f"expert {i}'s output", slips=slips)
 
 
 def _is_silu_gated(array: Built, x: Tensor, case: Routing) -> None:
@@ -154,10 +167,11 @@ def _is_silu_gated(array: Built, x: Tensor, case: Routing) -> None:
     want = (0.3 * case.expert_dim * F.silu(hidden) * hidden).expand_as(x)
     for i in range(len(array)):
         got = array[i](x).detach()
-        slips = {_SILU: lambda got=got: got}
+        slips: dict[str, Callable[[], Tensor]] = {_RESIDUAL: lambda: want + x, _SILU: got.detach}
         expect.close(got, want, f"expert {i}'s output", when="with every weight 0.3", slips=slips)
 
 
+_RESIDUAL = "Is x added to what the expert makes? The residual is the block's work."
 _SILU = "Is it SwiGLU(d_model, expert_dim) from helpers.model.llama, with SiLU on the gate?"
 
 

@@ -71,7 +71,7 @@ def _metric_stages(name: str, of: Metric, slips: Mapping[str, Metric]) -> dict[s
         load, true = case.load.clone(), case.load.double()
         if not load.any():
             return
-        wrong = {ask: slip(true) for ask, slip in slips.items() if len(true) > 1}
+        wrong = {ask: slip(true) for ask, slip in slips.items() if len(true) > 1} | {_ALWAYS_0: 0.0}
         wrong = {ask: number for ask, number in wrong.items() if math.isfinite(number)}
         bound = expect.BOUND if of(true) else 1e-6
         with expect.untouched(lambda: {"load": load}):
@@ -83,10 +83,10 @@ def _metric_stages(name: str, of: Metric, slips: Mapping[str, Metric]) -> dict[s
         if case.load.any():
             return
         got = _number_or_nan(answer, case.load.clone(), name)
-        came = "NaN, zero divided by zero" if math.isnan(got) else f"{got:.4g}"
+        came = "and your code divides zero by zero" if math.isnan(got) else f"got {got:.4g}"
         expect.require(
             abs(got) < 1e-6,
-            f"no load at all gives 0.0, so {name}({case.load.tolist()}) must be 0.0, got {came}",
+            f"no load at all gives 0.0, so {name}({case.load.tolist()}) must be 0.0, {came}",
             "Which line returns 0.0 where the loads sum to 0?",
         )
 
@@ -127,6 +127,7 @@ _MEDIAN = "Is it the mean that divides, and not the median?"
 _SHARE = "Are those shares of the whole load, not divided by their mean, 1/E?"
 _CLAMPED = "Is it cut off at 1? A busy expert takes it far above."
 _PERCENT = "Is that in percent? It is a plain ratio."
+_ALWAYS_0 = "Does the line that returns 0.0 answer for every load? Only where all loads are 0."
 _ALL_IDLE = "Does 0.0 come as soon as one expert is idle? Only where all loads are 0."
 
 check_load_cv = Check(
@@ -141,7 +142,9 @@ check_load_cv = Check(
             "Is that the sample deviation (divided by E - 1)?": lambda x: float(x.std() / x.mean()),
             "Is it divided by the mean?": lambda x: float(x.std(correction=0)),
             "Is that the variance?": lambda x: float(x.var(correction=0) / x.mean()),
-            "Is the root taken?": lambda x: float(x.var(correction=0) / x.mean() ** 2),
+            "Is that its square: is the root taken, and nothing squared after it?": lambda x: float(
+                x.var(correction=0) / x.mean() ** 2
+            ),
             "Which is divided by which?": lambda x: float(x.mean() / x.std(correction=0)),
             "Is it the standard deviation that is above the fraction line, and not the largest "
             "load?": lambda x: float(x.max() / x.mean()),

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import Routing, dense_gates, routings
-from checks.d1_moe.routed import expect_different, new_router, route
+from checks.d1_moe.routed import SAME_EXPERT_FOUND, expect_different, new_router, route
+from checks.d1_moe.router_slips import (
+    expect_same_gates,
+    gate_slips,
+    why_not_alone,
+    why_other_sum,
+)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -80,19 +86,14 @@ def _numbers(row: Tensor) -> str:
 
 
 def _router_sums(answer: type, case: Routing) -> None:
-    gates = route(new_router(answer, case), case.x(), case)[0].detach()
-    sums = gates.sum(-1)
+    router, x = new_router(answer, case), case.x()
+    gates, experts = route(router, x, case)
+    gates, sums = gates.detach(), gates.detach().sum(-1)
     worst = int((sums - 1).abs().argmax())
-    largest_is_one = float((gates.amax(-1) - 1).abs().max()) < expect.BOUND
-    nearly = float((sums - 1).abs().max()) < 0.02
     expect.require(
         abs(float(sums[worst]) - 1) < expect.BOUND,
         f"gate weights must sum to 1 for each token: token {worst} sums to {sums[worst]:.6g}",
-        "Are they divided by the largest of them, and not by their sum?"
-        if largest_is_one and case.top_k > 1
-        else "Is a constant added to the sum that divides?"
-        if nearly
-        else "Did you renormalise after top-k?",
+        why_other_sum(gates, _scores(answer, router, x, case).gather(1, experts)),
     )
 
 
@@ -107,32 +108,11 @@ def _router_values(answer: type, case: Routing) -> None:
         share = affinity / affinity.sum(-1, keepdim=True)
         return dense_gates(share, experts, case.num_experts)
 
-    slips = {ask: partial(dense, slip) for ask, slip in _gate_slips(probs, logits, x).items()}
+    slips = {ask: partial(dense, slip) for ask, slip in gate_slips(probs, logits, x).items()}
     got = dense_gates(gates.detach(), experts, case.num_experts)
     expect.close(got, dense(probs), "the gate", axes=("token", "expert"), slips=slips)
     if weight is None:
         _is_softmax_of_linear(answer, router, case)
-
-
-def _gate_slips(probs: Tensor, logits: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """Other affinities `(T, K)` of the chosen experts, by the question they call for."""
-    d_model, lengths = x.shape[1], x.norm(dim=-1, keepdim=True)
-    apart = "Does each gate stand in the slot of its own expert?"
-    return {
-        "Do all chosen experts get the same gate?": torch.ones_like(probs),
-        "Are the probabilities themselves divided, and not their roots?": probs.sqrt(),
-        "Are the probabilities themselves divided, and not their squares?": probs.square(),
-        "Does a softmax run over the probabilities once more?": probs.exp(),
-        "Is it a sigmoid where the softmax belongs?": logits.sigmoid(),
-        "Are the logits divided by their sum, without a softmax?": logits,
-        "Is it the softmax that is divided, and not its logarithm?": probs.log(),
-        apart: probs.flip(-1),
-        f"{apart} (The largest stands first.)": probs.sort(dim=-1, descending=True).values,
-        "Are the logits divided by sqrt(d_model)? The softmax is of W x itself.": (
-            logits / d_model**0.5
-        ).exp(),
-        "Is x brought to length 1 first? The softmax is of W x itself.": (logits / lengths).exp(),
-    }
 
 
 def _is_softmax_of_linear(answer: type, router: Built, case: Routing) -> None:
@@ -155,17 +135,14 @@ def _is_softmax_of_linear(answer: type, router: Built, case: Routing) -> None:
 def _router_alone(answer: type, case: Routing) -> None:
     router, x = new_router(answer, case), case.x()
     order = torch.randperm(len(x), generator=case.generator())
-    together = dense_gates(*route(router, x, case), case.num_experts).detach()
-    shuffled = dense_gates(*route(router, x[order], case), case.num_experts).detach()
-    single = dense_gates(*route(router, x[-1:], case), case.num_experts).detach()
-    ask = "Over which dimension do softmax, top-k and the sum of the chosen run?"
-    for got, want, what, when in (
-        (shuffled, together[order], "the gate", "after the tokens are shuffled"),
-        (single[0], together[-1], "the last token's gate", "when it comes alone"),
-    ):
-        slips = {ask: lambda got=got: got}
-        axes = ("token", "expert")[-got.dim() :]
-        expect.close(got, want, what, axes=axes, when=when, slips=slips)
+    routed = [route(router, rows, case) for rows in (x, x[order], x[-1:])]
+    together, shuffled, single = (
+        dense_gates(gates, experts, case.num_experts).detach() for gates, experts in routed
+    )
+    ask = why_not_alone(routed[0][1], case.num_experts)
+    back = shuffled[order.argsort()]
+    expect_same_gates(together, back, "in one order of the tokens", "in another", ask)
+    expect_same_gates(together[-1:], single, "among the others", "when it comes alone", ask)
 
 
 def _router_use(answer: type, case: Routing) -> Used:
@@ -186,7 +163,10 @@ def _router_hard(answer: type, case: Routing) -> None:
     _expect_finite(router, 1000 * x)
     ask = "Is a logit cut off, or a constant added to what divides?"
     _expect_shares(answer, router, 1000 * x, case, "with logits in the thousands", ask, 1e-3)
-    ask = "Is something computed in bfloat16 that needs more digits?"
+    ask = (
+        "Is something computed in bfloat16 that needs more digits, or in another type than the "
+        "weights?"
+    )
     _expect_shares(answer, router.bfloat16(), x.bfloat16(), case, "in bfloat16", ask, 0.05)
 
 
@@ -204,15 +184,30 @@ def _expect_shares(
     answer: type, router: Built, x: Tensor, case: Routing, when: str, ask: str, bound=expect.BOUND
 ) -> None:
     """The gates are the shares that the same weights give in float64."""
-    gates, experts = route(router, x, case)
-    expect_different(experts, case.top_k)
+    gates, experts = route(router, x, case, f"That is {when}. {ask}")
+    expect_different(experts, case.top_k, when, SAME_EXPERT_FOUND)
     wide = new_router(answer, case).double()
     wide.load_state_dict(router.state_dict())
-    probs = _scores(answer, wide, x.double(), case).gather(1, experts)
+    scores = _scores(answer, wide, x.double(), case)
+    _expect_a_probable_one(scores, experts, when, ask)
+    probs = scores.gather(1, experts)
     want = dense_gates(probs / probs.sum(-1, keepdim=True), experts, case.num_experts)
     got = dense_gates(gates.detach().double(), experts, case.num_experts)
     axes, slips = ("token", "expert"), {ask: lambda: got}
     expect.close(got, want, "the gate", axes=axes, when=when, slips=slips, bound=bound)
+
+
+def _expect_a_probable_one(scores: Tensor, experts: Tensor, when: str, ask: str) -> None:
+    """Raise Wrong if a token chose experts of probability 0 only, which have no shares."""
+    sums = scores.gather(1, experts).sum(-1)
+    t = int(sums.argmin())
+    best = int(scores[t].argmax())
+    expect.require(
+        sums[t] > 0,
+        f"token {t}, {when}, must choose expert {best}, of probability {scores[t, best]:.2f}, and "
+        f"it chose {sorted(experts[t].tolist())}, of probability 0",
+        ask,
+    )
 
 
 def _router_gradients(answer: type, case: Routing) -> None:
