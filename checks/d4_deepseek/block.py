@@ -14,6 +14,8 @@ from checks.d4_deepseek.block_mistakes import (
     slips_of_block,
     slips_of_chunks,
     slips_of_options,
+    slips_of_silent,
+    why_scaled,
 )
 from checks.d4_deepseek.cases import (
     V2_OPTIONS,
@@ -25,10 +27,12 @@ from checks.d4_deepseek.cases import (
 )
 from checks.d4_deepseek.parts import (
     BLOCK_PARTS,
+    THROWN_AWAY,
     Parts,
     called_once,
     calls_counted,
     expect_grown,
+    expect_same_again,
     kept_block,
     silence,
     true_parts,
@@ -68,9 +72,11 @@ def made(answer: type, case: Deep) -> Built:
 
 def _output(block: Built, x: Tensor, *cache: Built) -> Tensor:
     """What the block returns for a copy of x, once it is of the right kind."""
-    return expect.tensor(
-        block(x.clone(), *cache), "the output", x.shape, x.dtype, axes=TOKENS
-    ).detach()
+    ask = "Does `attended` get x first, then the cache? Or: Is a tensor taken for true or false?"
+    with expect.asking(ask, "Boolean value of Tensor"):
+        got = block(x.clone(), *cache)
+    name = "the output with a cache" if cache else "the output"
+    return expect.tensor(got, name, x.shape, x.dtype, axes=TOKENS).detach()
 
 
 def _block_shapes(answer: type, case: Deep) -> None:
@@ -84,18 +90,10 @@ def _block_shapes(answer: type, case: Deep) -> None:
 
 def _block_silent(answer: type, case: Deep) -> None:
     block, x = made(answer, case), case.x()
+    expect_same_again(lambda: _output(block, x), "x", case)
     silence(block.attention)
     silence(block.ffn)
-    parts = true_parts(block, case)
-    n, m = parts.attention_norm, parts.ffn_norm
-    slips = {
-        "Is x added to the output of each of the two parts?": lambda: torch.zeros_like(x),
-        "Is x added more than once, where it is x + f(norm(x))?": lambda: 2 * x,
-        "Is x added twice around each part, where it is x + f(norm(x))?": lambda: 4 * x,
-        "Does the first residual carry x itself past, and not its norm?": lambda: n(x),
-        "Does the second residual carry its input past, and not its norm?": lambda: m(x),
-        "Do the residuals go past the norms, as in x + f(norm(x))?": lambda: m(n(x)),
-    }
+    slips = slips_of_silent(true_parts(block, case), x)
     when = "while attention and feed-forward part return zeros"
     expect.close(_output(block, x), x, "the output", axes=POSITIONS, when=when, slips=slips)
 
@@ -107,14 +105,10 @@ def _block_alone(answer: type, case: Deep) -> None:
         silence(getattr(block, silent))
         parts = true_parts(block, case)
         name, when = f"the output, x and what {other} adds,", f"while {silent} returns zeros"
-        expect.close(
-            _output(block, x),
-            parts(x),
-            name,
-            axes=POSITIONS,
-            when=when,
-            slips=slips_of_block(parts, x) | slips_of_options(block, parts, x),
-        )
+        got, want = _output(block, x), parts(x)
+        slips = slips_of_block(parts, x) | slips_of_options(block, parts, x)
+        slips |= why_scaled(got, want, x, other)
+        expect.close(got, want, name, axes=POSITIONS, when=when, slips=slips)
 
 
 def _block_values(answer: type, case: Deep) -> None:
@@ -129,6 +123,11 @@ def _block_values(answer: type, case: Deep) -> None:
         ) as counts:
             got = _output(block, x)
         expect.close(got, want, "the output", axes=POSITIONS, slips=slips)
+        expect.require(
+            block.attention_norm is not block.ffn_norm or counts["block.ffn_norm"] < 2,
+            "block.attention_norm and block.ffn_norm are one module, which is called twice",
+            "Is each made by itself, with a weight of its own?",
+        )
         called_once(counts)
         _expect_choices(block, parts, x)
 
@@ -155,9 +154,10 @@ def _block_cached(answer: type, case: Deep) -> None:
     for way, lengths in case.ways().items():
         cache, got = case.cache(2 * case.length), []
         for part in x.split(lengths, dim=1):
-            before = len(cache)
+            before, length = len(cache), part.shape[1]
             got.append(_output(block, part, cache))
-            expect_grown(cache, "the cache", before, part.shape[1], _why_not_grown(cache))
+            ask = _why_not_grown(cache, before, length, way)
+            expect_grown(cache, f"the cache for x {way}", before, length, ask, case.mode())
         if case.dtype == torch.float64:
             when, slips = f"given {way} with a cache", slips_of_chunks(parts, x, lengths)
             expect.close(
@@ -170,9 +170,13 @@ def _block_cached(answer: type, case: Deep) -> None:
         )
 
 
-def _why_not_grown(cache: Built) -> str:
+def _why_not_grown(cache: Built, before: int, length: int, way: str) -> str:
     if len(cache) == 0:
-        return "Is it handed to self.attended? An empty cache counts as false in `if cache`."
+        earlier = "" if way == "all at once" else "It is a new one. "
+        handed_on = "Is it handed to self.attended?"
+        return f"{earlier}{handed_on} An empty cache counts as false in `if cache`."
+    if before and len(cache) == length:
+        return THROWN_AWAY
     return "Is attention called once, with the cache, in each call of the block?"
 
 

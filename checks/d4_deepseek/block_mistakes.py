@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from checks.d4_deepseek.parts import BLOCK_PARTS, Parts
+from checks.grading import expect
 from checks.grading.result import Built
 
 
@@ -81,6 +84,8 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         ),
         "Does attention come first?": halves(fed, attended),
         "Where does the feed-forward part come in?": lambda: attended(x),
+        "What does the feed-forward part read, the sum of x and attention, or attention's output "
+        "alone?": lambda: attended(x) + f(m(a(n(x)))),
         "Is what the feed-forward part gives added, and not taken off?": halves(
             attended, lambda x: x - f(m(x))
         ),
@@ -88,6 +93,17 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Is the norm of each part used once?": halves(
             lambda x: x + a(n(n(x))), lambda x: x + f(m(m(x)))
         ),
+        "Is the feed-forward part's input normed twice? It gets ffn_norm of its input alone.": (
+            changed(ffn_norm=lambda x: m(n(x)))
+        ),
+        **{
+            f"Does the norm before {part} take the mean away? An RMSNorm divides by the root mean "
+            "square alone.": changed(**{name: partial(_without_mean, getattr(parts, name))})
+            for part, name in (
+                ("attention", "attention_norm"),
+                ("the feed-forward part", "ffn_norm"),
+            )
+        },
         "Is what the feed-forward part gives added once?": halves(
             attended, lambda x: x + 2 * f(m(x))
         ),
@@ -102,6 +118,35 @@ def slips_of_block(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
             lambda x: x + a(n(x).transpose(0, 1)).transpose(0, 1), fed
         ),
     }
+
+
+def _without_mean(norm: Any, x: Tensor) -> Tensor:
+    """A layer norm with weight and epsilon of an RMSNorm."""
+    return F.layer_norm(x, norm.weight.shape, norm.weight, eps=norm.eps)
+
+
+def slips_of_silent(parts: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """What comes of x where attention and feed-forward part return zeros."""
+    n, m = parts.attention_norm, parts.ffn_norm
+    return {
+        "Is x added to the output of each of the two parts?": lambda: torch.zeros_like(x),
+        "Is x added more than once, where it is x + f(norm(x))?": lambda: 2 * x,
+        "Is x added twice around each part, where it is x + f(norm(x))?": lambda: 4 * x,
+        "Does the first residual carry x itself past, and not its norm?": lambda: n(x),
+        "Does the second residual carry its input past, and not its norm?": lambda: m(x),
+        "Is the output normed once more? Nothing stands behind the second sum.": lambda: m(x),
+        "Do the residuals go past the norms, as in x + f(norm(x))?": lambda: m(n(x)),
+    }
+
+
+def why_scaled(got: Tensor, want: Tensor, x: Tensor, what: str) -> dict[str, Callable[[], Tensor]]:
+    """The question to an output that adds to x what it must, times a number; none to others."""
+    came, added = (output.detach().double() - x.double() for output in (got, want))
+    times = float((came * added).sum() / (added * added).sum().clamp(min=1e-300))
+    if not expect.near(came, times * added) or min(abs(times), abs(times - 1)) < 1e-3:
+        return {}
+    ask = f"What {what} adds is {times:.3g} times what it must be: is it scaled?"
+    return {f"{ask} It is added as it is.": lambda: got}
 
 
 def slips_of_options(block: Built, true: Parts, x: Tensor) -> dict[str, Callable[[], Tensor]]:

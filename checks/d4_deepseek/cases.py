@@ -45,6 +45,9 @@ class Deep:
         mode = "" if self.training else ", evaluation mode"
         return f"{where}, {sizes(self.config)}{mode}"
 
+    def mode(self) -> str:
+        return f"in {'training' if self.training else 'evaluation'} mode"
+
     def generator(self, offset: int = 0) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed + offset)
 

@@ -3,6 +3,7 @@
 import numbers
 import random
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from checks.d4_deepseek.block import compared_config
 from checks.d4_deepseek.cases import V2_OPTIONS, V3_OPTIONS, Deep, draw_case, draw_config, sizes
 from checks.d4_deepseek.count_slips import (
+    RAISED,
     counted_parts,
     idle_weights,
     norm_slips,
@@ -69,9 +71,10 @@ def _beyond_float32(rng: random.Random) -> _Counted:
 
 def _pair(answer: Callable, case: _Counted) -> tuple[int, int]:
     """What the call returns, once it is two whole numbers and torch is as it was."""
-    ask = "Which layers have experts, if any? The `ffn` of a dense one is no more than a SwiGLU."
     try:
-        with expect.asking(ask, "'SwiGLU' object|IndexError: list index|ZeroDivisionError"):
+        with ExitStack() as asked:
+            for said, ask in RAISED.items():
+                asked.enter_context(expect.asking(ask, said))
             got = answer(case.config)
     finally:
         device = torch.get_default_device().type
@@ -125,6 +128,7 @@ def _expect_total(answer: Callable, case: _Counted) -> None:
             config, num_layers=config.num_layers + 1
         ),
         "Are these bytes? A number takes four.": 4 * total,
+        "Are these V3's? The model is that of `config`.": 671_026_404_352,
         "Are these millions? All digits are asked for.": total // 10**6,
         "Are the counts summed as float32? It holds whole numbers up to 2^24.": int(
             torch.tensor(total, dtype=torch.float32)
@@ -153,13 +157,16 @@ def _nearest(got: int, want: int, name: str) -> str:
     if name == "active":
         return "Is more taken off than the routed experts that a token does not use?"
     if want < got:
-        return "Is each parameter counted once? A module's parameters hold those of its children."
+        ask = "Is each parameter counted once? A module's parameters hold those of its children."
+        return f"{ask} Or: Is something counted that the model does not have?"
     return "Which of the model's parameters are left out?"
 
 
-def _expect_number(got: int, want: int, name: str, slips: dict[str, int]) -> None:
+def _expect_number(
+    got: int, want: int, name: str, slips: dict[str, int], otherwise: str = ""
+) -> None:
     asks = [ask for ask, value in slips.items() if value == got != want]
-    ask = expect.joined(asks[:2]) or _nearest(got, want, name)
+    ask = expect.joined(asks) or otherwise or _nearest(got, want, name)
     expect.require(got == want, f"{name} must be {want:,}, got {got:,}", ask)
 
 
@@ -172,8 +179,12 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
     if sparse:
         whole = sum(parts[kind] for kind in ("router", "shared", "routed")) // sparse
     slips = {
-        "What of the experts that a token does not use?": total,
+        "It is the total, with nothing taken off. What of the experts that a token does not use?": (
+            total
+        ),
         "Are the experts of a segment as narrow as it is?": total - idle * config.num_segments,
+        "Is top_k divided by num_segments? Each segment chooses top_k of its own.": total
+        - idle_weights(config, config.top_k // config.num_segments),
         "Does a token use only top_k experts? Each of its segments chooses its own.": total
         - idle_weights(config, config.top_k),
         "Can a token use more experts than there are?": total - idle_weights(config, used),
@@ -197,6 +208,8 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         - config.num_layers * idle_weights(replace(config, dense_layers=config.num_layers - 1)),
         **share_slips(config, total - idle),
         "Do the shared experts count? Every token uses them.": total - idle - parts["shared"],
+        "Are the shared experts taken for some of the top_k? A token uses them beside these.": total
+        - idle_weights(config, used - config.num_shared),
         "Does the router count? Every token uses it.": total - idle - parts["router"],
         "Does the input embedding count? Here all of it does.": total - idle - parts["embedding"],
         "Does the whole input embedding count, and not one row of it?": total
@@ -209,8 +222,13 @@ def _expect_active(answer: Callable, case: _Counted) -> None:
         - sparse * (whole // config.num_experts * (config.num_experts - used)),
         "Is it the experts alone that are idle for a token?": total * used // config.num_experts,
         "Is it the idle ones, or those in use, that are asked for?": idle,
+        "Does what stands outside the experts count: attention, dense layers, embedding, head?": (
+            parts["routed"] - idle + parts["shared"]
+        ),
     }
-    _expect_number(_pair(answer, case)[1], total - idle, "active", slips)
+    got, more = _pair(answer, case)[1], f"It is more than the total, {total:,}."
+    ask = f"{more} Are the idle experts taken off, and not added?" if got > total else ""
+    _expect_number(got, total - idle, "active", slips, ask)
 
 
 def _count_dense(answer: Callable, case: _Counted) -> None:

@@ -5,6 +5,18 @@ from typing import Any
 
 from helpers.model.deepseek_config import DeepSeekConfig
 
+RAISED = {  # what is asked where the answer raises an error that reads so
+    "'SwiGLU' object(?!.* 'numel')|IndexError: list index|ZeroDivisionError": (
+        "Which layers have experts, if any? The `ffn` of a dense one is no more than a SwiGLU."
+    ),
+    "object has no attribute 'numel'": (
+        "Is it a module that is asked for `numel`? Its `parameters()` have it."
+    ),
+    "Attempting to broadcast|size of tensor": (
+        "Are the tensors themselves added up? `.numel()` says how many numbers one has."
+    ),
+}
+
 
 def counted_parts(config: DeepSeekConfig) -> dict[str, int]:
     """How many numbers the weights of each kind hold, in all layers together."""

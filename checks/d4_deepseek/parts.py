@@ -180,13 +180,40 @@ def weights_of(block: Built, name: str) -> dict[str, list[Tensor]]:
     return {f"the weights of {name}.{part}": [*parts[part].parameters()] for part in parts}
 
 
-def expect_grown(cache: LatentCache, name: str, before: int, length: int, ask: str) -> None:
+def expect_grown(
+    cache: LatentCache, name: str, before: int, length: int, ask: str, when: str = ""
+) -> None:
     """Raise Wrong unless the cache, which held `before` positions, now holds `length` more."""
     expect.require(
         len(cache) == before + length,
-        f"{name}, which held {before} positions, must hold {before + length} after {length} more, "
-        f"got {len(cache)}",
+        f"{name}, which held {before} positions, must hold {before + length} after {length} more"
+        f"{when and f' {when}'}, got {len(cache)}",
         ask,
+    )
+
+
+THROWN_AWAY = "Is what it held thrown away? Each call adds to it, also one of several positions."
+
+
+def expect_same_again(call: Callable[[], Tensor], given: str, case: Deep) -> None:
+    """Raise Wrong unless two calls return the same."""
+    expect.require(
+        expect.near(call(), call()),
+        f"two calls with the same {given} must return the same, and {case.mode()} they do not",
+        "Is something drawn at random, such as dropout, or kept from the call before?",
+    )
+
+
+def expect_learned_tokens(embed: Built, output: Tensor, ids: Tensor) -> None:
+    """Raise Wrong if the output has a gradient for the embedding of some of the ids alone."""
+    if not output.requires_grad or not embed.weight.requires_grad:
+        return
+    (grad,) = torch.autograd.grad(output.square().sum(), embed.weight, allow_unused=True)
+    still = [] if grad is None else [i for i in ids.unique().tolist() if not grad[i].any()]
+    expect.require(
+        not still or not grad.any(),
+        f"the gradient for the embedding of token {max(still, default=0)} must not be 0, and it is",
+        "Does one token's row not learn (`padding_idx`)?",
     )
 
 

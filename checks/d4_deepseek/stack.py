@@ -18,9 +18,12 @@ from checks.d4_deepseek.cases import (
     randomised,
 )
 from checks.d4_deepseek.parts import (
+    THROWN_AWAY,
     called_once,
     calls_counted,
     expect_grown,
+    expect_learned_tokens,
+    expect_same_again,
     kept_ffn,
     kept_parts,
     silence,
@@ -81,13 +84,24 @@ def _kept_model(model: Built, config: DeepSeekConfig) -> None:
 
 def _logits(model: Built, ids: Tensor, case: Deep, *caches: object) -> Tensor:
     """What the model returns for a copy of ids, once it is of the right kind."""
-    got, shape = model(ids.clone(), *caches), (*ids.shape, case.config.vocab_size)
-    last = isinstance(got, Tensor) and got.shape in (shape[::2], (shape[0], 1, shape[2]))
+    shape = *ids.shape, case.config.vocab_size
+    ask = "Does a block get None as its x? x comes first, and its cache second."
+    with expect.asking(ask, r"rms_norm\(\).*NoneType"):
+        got = model(ids.clone(), *caches)
+    ask, name = _why_other_logits(got, shape, case), f"the logits{' with caches' * bool(caches)}"
+    return expect.tensor(got, name, shape, case.dtype, ask, (*TOKENS[:2], "vocab_size")).detach()
+
+
+def _why_other_logits(got: object, shape: tuple[int, ...], case: Deep) -> str:
+    """The question to logits of too few positions, or of another width than the vocabulary's."""
+    if not isinstance(got, Tensor) or got.shape[:2] == shape[:2]:
+        of_width = isinstance(got, Tensor) and got.shape == (*shape[:2], case.config.d_model)
+        return "Does what leaves the last norm pass the head? d_model wide it is." * of_width
+    if shape[1] == 1:
+        return ""
+    last = got.shape in (shape[::2], (shape[0], 1, shape[2]))
     which = "not only the last" if last else "however many there are"
-    ask = f"Every position gets logits, {which}." if ids.shape[1] > 1 else ""
-    return expect.tensor(
-        got, "the logits", shape, case.dtype, ask, (*TOKENS[:2], "vocab_size")
-    ).detach()
+    return f"Every position gets logits, {which}."
 
 
 def _stack_shapes(answer: type, case: Deep) -> None:
@@ -120,6 +134,7 @@ def _caches(case: Deep) -> list:
 def _stack_ends(answer: type, case: Deep) -> None:
     """With blocks that return their input."""
     model, ids = made(answer, case), case.ids()
+    expect_same_again(lambda: _logits(model, ids, case), "ids", case)
     for block in model.blocks:
         silence(block.attention)
         silence(block.ffn)
@@ -170,7 +185,7 @@ def _stack_cached(answer: type, case: Deep) -> None:
     want, wanted = true(ids), _filled(model, ids, case)
     for way, lengths in case.ways().items():
         caches = kind(_caches(case))
-        got = _in_pieces(model, ids, lengths, caches, case)
+        got = _in_pieces(model, ids, lengths, caches, case, way)
         if case.dtype == torch.float64:
             when = f"given {way} with caches"
             expect.close(got, want, "the logits", axes=POSITIONS, when=when)
@@ -178,17 +193,28 @@ def _stack_cached(answer: type, case: Deep) -> None:
 
 
 def _in_pieces(
-    model: Built, ids: Tensor, lengths: list[int], caches: Sequence, case: Deep
+    model: Built, ids: Tensor, lengths: list[int], caches: Sequence, case: Deep, way: str
 ) -> Tensor:
     got, before = [], 0
     for part in ids.split(lengths, dim=1):
         got.append(_logits(model, part, case, caches))
-        handed_on = any(len(cache) for cache in caches)
-        ask = "Does block i get caches[i]?" if handed_on else "Are they handed on to the blocks?"
+        held = [len(cache) for cache in caches]
+        ask = _why_not_grown(held, before, part.shape[1], way)
         for i, cache in enumerate(caches):
-            expect_grown(cache, f"caches[{i}]", before, part.shape[1], ask)
+            name = f"caches[{i}] for ids {way}"
+            expect_grown(cache, name, before, part.shape[1], ask, case.mode())
         before += part.shape[1]
     return torch.cat(got, dim=1)
+
+
+def _why_not_grown(held: list[int], before: int, length: int, way: str) -> str:
+    if not any(held):
+        earlier = "" if way == "all at once" else "These are new ones. "
+        handed_on = "Are they handed on to the blocks?"
+        return f"{earlier}{handed_on} An empty cache counts as false in `if cache`."
+    if before and set(held) == {length}:
+        return THROWN_AWAY
+    return "Does block i get caches[i]?"
 
 
 def _filled(model: Built, ids: Tensor, case: Deep) -> list:
@@ -228,6 +254,7 @@ def _stack_gradients(answer: type, case: Deep) -> None:
         return
     model, ids = made(answer, case), case.ids()[:2, [0, 1, -1]]
     decide_all_choices(model, case)
+    expect_learned_tokens(model.embed, model(ids), ids)
     shape = *ids.shape, case.config.vocab_size
     direction = torch.randn(shape, generator=case.generator(3), dtype=case.dtype)
     groups = {"the weights of model.embed": [model.embed.weight]}

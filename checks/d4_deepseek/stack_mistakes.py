@@ -77,6 +77,10 @@ def slips_of_stack(true: Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Is x added behind the last norm? The norm's output is the end.": lambda: true.head(
             true.norm(true.hidden(ids)) + true.hidden(ids)
         ),
+        "Does anything come on top of what the last block gives, such as the embedding again? Its "
+        "output alone goes into the last norm.": lambda: true.head(
+            true.norm(true.hidden(ids) + true.embed(ids))
+        ),
         "Is the last norm used once?": lambda: replace(
             true, norm=lambda x: true.norm(true.norm(x))
         )(ids),
@@ -108,6 +112,7 @@ def _slips_of_ends(true: Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
         "Are the logits raw? No log-softmax belongs into the model.": lambda: F.log_softmax(
             true(ids), dim=-1
         ),
+        "Does the norm come before the head, and not behind it?": lambda: _normed_logits(true, ids),
         "Is the last norm there, before the head?": replace(true, norm=_plain).bound(ids),
         "Does the head of its own make the logits, and not the embedding?": lambda: (
             true.norm(true.hidden(ids)) @ true.embed.weight.T
@@ -117,6 +122,11 @@ def _slips_of_ends(true: Stack, ids: Tensor) -> dict[str, Callable[[], Tensor]]:
             true(ids) / width**0.5
         ),
     }
+
+
+def _normed_logits(true: Stack, ids: Tensor) -> Tensor:
+    logits = true.head(true.hidden(ids))
+    return F.rms_norm(logits, logits.shape[-1:], eps=getattr(true.norm, "eps", None))
 
 
 def _plain(x: Tensor) -> Tensor:

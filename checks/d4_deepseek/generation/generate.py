@@ -27,7 +27,8 @@ def _text(
 ) -> Tensor:
     """What the answer returns, once it is the prompt and `new` ids of the vocabulary behind it."""
     model.forget()
-    got, length = answer(model, ids.clone(), new, temperature=temperature, **kind), ids.shape[1]
+    got = _asked(answer, model, ids.clone(), new, temperature=temperature, **kind)
+    length = ids.shape[1]
     shape = len(ids), length + new
     ask = _why_other_length(got, ids, new)
     expect.tensor(got, "prompt and new tokens", shape, torch.int64, ask, ("rows", "tokens"))
@@ -39,6 +40,23 @@ def _text(
     return got
 
 
+def _asked(answer, model: Watched, ids: Tensor, new: int, **kind: Any) -> Any:
+    """What the answer returns; caches of too few rows are named before what they lead to."""
+    ask = "Does sample get the logits first, then temperature? Or: Is a tensor taken for true or "
+    try:
+        with expect.asking(f"{ask}false?", "Boolean value of Tensor"):
+            return answer(model, ids, new, **kind)
+    except Exception:
+        for batch, capacity in model.made:
+            expect.require(
+                batch == len(ids),
+                f"caches must be asked for {len(ids)} rows, got {batch} rows and {capacity} "
+                "positions",
+                "Does the batch come first, with all its rows, and then the capacity?",
+            )
+        raise
+
+
 def _why_other_length(got: object, ids: Tensor, new: int) -> str:
     """The question to a text that is too long or too short."""
     came = got.shape[1] - ids.shape[1] if isinstance(got, Tensor) and got.ndim == 2 else new
@@ -47,7 +65,7 @@ def _why_other_length(got: object, ids: Tensor, new: int) -> str:
     if came > new:
         return "Is one token drawn for each of max_new_tokens, and none where that is 0?"
     if came < new:
-        return "Do max_new_tokens tokens come behind the whole prompt, whichever they are?"
+        return "Do max_new_tokens tokens come behind the whole prompt? None of them ends the text."
     return "They are L tokens of prompt and the new."
 
 
@@ -78,7 +96,8 @@ def _expect_greedy(answer, case: Text, new: int, **kind: Any) -> None:
                 "a second prompt continues otherwise than it does with a fresh model",
                 "Are caches kept from an earlier call? Each text begins with empty ones.",
             )
-        expect_greedy_text(got, case, ids, new)
+        when = "" if kind.get("use_cache", True) else " with use_cache=False"
+        expect_greedy_text(got, case, ids, new, when)
 
 
 def _one_more(answer, case: Text) -> None:
@@ -140,7 +159,7 @@ def _expect_one_a_step(answer, case: Text, new: int) -> None:
     expect.require(
         bool(model.calls) and all(call.caches for call in model.calls),
         "with the cache the model must get the caches in every call, and it did not",
-        "Is use_cache true unless it is said otherwise?",
+        _why_without([bool(call.caches) for call in model.calls]),
     )
     _expect_fed([call.tokens for call in model.calls], wants, "with the cache", ask)
     sets = len({tuple(map(id, call.caches)) for call in model.calls})
@@ -152,6 +171,17 @@ def _expect_one_a_step(answer, case: Text, new: int) -> None:
     for cache in model.calls[0].caches:
         asked = model.made[0] if model.made else (cache.batch, cache.capacity)
         _expect_capacity(asked, case, new)
+
+
+def _why_without(cached: list[bool]) -> str:
+    """The question where calls went without caches; `cached` says which had them."""
+    if cached == [False]:
+        return "The call with the prompt got none, and it fills them. Is use_cache true by default?"
+    if not any(cached):
+        return "No call got them: is use_cache true by default, and does it reach the call?"
+    if not cached[0]:
+        return "The call with the prompt got none, and it fills them."
+    return "A call behind the first got none: it begins behind the positions that they hold."
 
 
 def _expect_capacity(asked: tuple[int, int], case: Text, new: int) -> None:
@@ -205,7 +235,7 @@ def _untouched(answer, case: Text) -> None:
     modes = [part.training for part in model.modules()]
     with expect.untouched(lambda: {"ids": ids}):
         for kind in (_CACHED, _UNCACHED):
-            text = answer(model, ids, case.new, temperature=0, **kind)
+            text = _asked(answer, model, ids, case.new, temperature=0, **kind)
             _expect_usable(text)
     expect.require(
         modes == [part.training for part in model.modules()],

@@ -4,7 +4,7 @@ Letters: B rows, L tokens of the prompt.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,6 +94,9 @@ class Watched:
     to_spare: int  # positions
 
     def forward(self, ids: Tensor, caches: Sequence | None = None) -> Tensor:
+        ask = "Do ids come first, then caches?"
+        came = f"the model must get ids (B, L) first, got {expect.shown(ids)}"
+        expect.require(isinstance(ids, Tensor), came, ask)
         own = None if caches is None else _own_caches(caches)
         logits = super().forward(ids, own)  # type: ignore[misc]  # of the model behind it
         self.calls.append(_Call(ids.shape[1], own, logits.requires_grad))
@@ -109,6 +112,10 @@ class Watched:
 
 def _own_caches(caches: Sequence) -> tuple:
     """The caches, once there is one for each layer, and none twice."""
+    expect.require(
+        isinstance(caches, Iterable),
+        "the model must get as caches the list that model.new_caches makes, and it is no list",
+    )
     came = len({id(cache) for cache in caches})
     expect.require(
         len(caches) == came == _LAYERS,

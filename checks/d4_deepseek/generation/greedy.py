@@ -20,7 +20,7 @@ def greedy(
     return ids
 
 
-def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
+def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int, when: str) -> None:
     """Raise Wrong unless the text goes on with the best tokens; the first that differs is shown."""
     model = case.model()
     want = greedy(model, ids, new)
@@ -51,7 +51,7 @@ def expect_greedy_text(got: Tensor, case: Text, ids: Tensor, new: int) -> None:
     seen = "Does each step see every token so far, once and in order?"
     expect.require(
         False,
-        f"at temperature 0 new token {place + 1 - ids.shape[1]} of row {row} must be "
+        f"at temperature 0{when} new token {place + 1 - ids.shape[1]} of row {row} must be "
         f"{int(want[row, place])}, got {int(got[row, place])}",
         expect.joined(asks) if asks else seen if place > ids.shape[1] else first,
     )

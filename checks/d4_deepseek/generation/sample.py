@@ -3,12 +3,24 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from checks.d4_deepseek.generation.shares import expect_shares, slips_of_bounds, wrong_shares
+from checks.d4_deepseek.generation.sample_questions import (
+    expect_one_id,
+    why_impossible,
+    why_not_best,
+    why_other_ids,
+)
+from checks.d4_deepseek.generation.shares import (
+    expect_shares,
+    slip_of_normal_noise,
+    slips_of_bounds,
+    wrong_shares,
+)
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -64,13 +76,15 @@ def _scores(rng: random.Random) -> list[_Scores]:
 def _tokens(answer, logits: Tensor, temperature: float) -> Tensor:
     """What the answer draws, once it is one id of the vocabulary for each row."""
     batch, vocab = logits.shape
-    ask = "At temperature 0 nothing is divided or drawn: is it a case of its own, the best token?"
+    ask = "At temperature 0 nothing is divided or drawn. Is it a case of its own, the best token, "
+    ask += "and is it that case which is taken at 0?"
     if temperature != 0:
         ask = f"Which line makes no probabilities of these logits, at temperature {temperature}?"
     with expect.asking(ask, "probability tensor|ZeroDivisionError"):
         got = answer(logits.clone(), temperature)
     name = f"the tokens, at temperature {temperature},"
-    expect.tensor(got, name, (batch,), torch.int64, "It is one id for each row.", ("rows",))
+    expect_one_id(got, logits, name)
+    expect.tensor(got, name, (batch,), torch.int64, why_other_ids(got, logits), ("rows",))
     low, high = int(got.min()), int(got.max())
     expect.require(
         low >= 0 and high < vocab,
@@ -84,14 +98,15 @@ def _shape(answer, case: _Scores) -> None:
         _tokens(answer, case.logits(), temperature)
 
 
-def _expect_best(answer, logits: Tensor, temperature: float, ask: str) -> None:
+def _expect_best(answer, logits: Tensor, temperature: float, why: Callable[[Tensor], str]) -> None:
+    """`why` maps the tokens that came to the question that they call for."""
     got, want = _tokens(answer, logits, temperature), logits.argmax(dim=-1)
     for row in range(len(logits)):
         expect.require(
             got[row] == want[row],
             f"at temperature {temperature} the token of row {row} must be the best, "
             f"{int(want[row])}, got {int(got[row])}",
-            ask,
+            why(got),
         )
 
 
@@ -99,8 +114,8 @@ def _greedy(answer, case: _Scores) -> None:
     """Several times: a draw that is right once is not right always."""
     for spread in (2.0, 0.5, 0.1, 3e-6):
         for temperature in (0, 0.0):
-            ask = "Where in its row is the largest logit?"
-            _expect_best(answer, case.logits(spread).repeat(8, 1), temperature, ask)
+            many = case.logits(spread).repeat(8, 1)
+            _expect_best(answer, many, temperature, lambda got: why_not_best(got, case.rows))
 
 
 def _impossible(answer, case: _Scores) -> None:
@@ -116,18 +131,23 @@ def _impossible(answer, case: _Scores) -> None:
             came == 0,
             f"a token whose logit is -inf must never be drawn, and it came {came} times in "
             f"{len(many)} draws at temperature {temperature}",
-            "Is each row drawn by its own probabilities, with nothing added to them?",
+            why_impossible(got, many),
         )
+
+
+def _said(ask: str, _: Tensor) -> str:
+    return ask
 
 
 def _nearly_greedy(answer, case: _Scores) -> None:
     """Logits with a number added are large, and so are logits over a small temperature."""
     for _ in range(3):
         ask = "All others are at least 20 below it. Is each row's draw by its own softmax?"
-        _expect_best(answer, case.logits(200) + 500, 1.0, ask)
+        _expect_best(answer, case.logits(200) + 500, 1.0, partial(_said, ask))
     for temperature in (0.01, 0.001) * 3:
-        ask = "Are the logits divided by temperature, before a softmax over each row's tokens?"
-        _expect_best(answer, case.logits(), temperature, ask)
+        ask = "Are the logits divided by temperature, before a softmax over each row's tokens? Or: "
+        ask += "Is noise divided together with them? Temperature then cancels."
+        _expect_best(answer, case.logits(), temperature, partial(_said, ask))
 
 
 def _shares(answer, case: _Scores) -> None:
@@ -142,6 +162,7 @@ def _shares(answer, case: _Scores) -> None:
         for row, scores in enumerate(logits):
             one, name = got[row :: case.rows], f"at temperature {temperature}, row {row}"
             slips = wrong_shares(scores, temperature) | slips_of_bounds(scores, temperature)
+            slips |= slip_of_normal_noise(scores, temperature)
             if (one == one[0]).all():
                 slips = _slips_of_one_token(answer, logits, temperature, one)
             expect_shares(one, (scores.double() / temperature).softmax(-1), name, slips)
@@ -154,7 +175,7 @@ def _expect_ranks(got: Tensor, logits: Tensor, temperature: float) -> None:
     ordered = logits[0].sort().values
     name = f"at temperature {temperature}, all rows counted together by rank from the least likely"
     drawn = ranks.gather(1, got[:, None])[:, 0]
-    slips = wrong_shares(ordered, temperature)
+    slips = wrong_shares(ordered, temperature) | slip_of_normal_noise(ordered, temperature)
     first = "Is each row drawn by its own probabilities, and not by another row's?"
     even = torch.full((len(ordered),), 1 / len(ordered), dtype=torch.float64)
     own = (ordered.double() / temperature).softmax(-1)
@@ -198,9 +219,17 @@ def _slips_of_one_token(
     best, more = logits.argmax(-1), [_tokens(answer, logits, temperature) for _ in range(20)]
     ask = "Is there one draw for all rows? Each row has its own."
     if all(torch.equal(got, best) for got in more):
-        ask = "Is the best token always taken, as for temperature 0"
-        ask += ", or is temperature made a whole number?" if temperature < 1 else "?"
+        ask = _why_always_best(answer, logits, temperature)
     return {ask: lambda: torch.eye(logits.shape[-1], dtype=torch.float64)[tokens[0]]}
+
+
+def _why_always_best(answer: Callable, logits: Tensor, temperature: float) -> str:
+    """The question to the best token in every draw, by what comes at a high temperature."""
+    best, high = logits.argmax(-1), _TEMPERATURES[-1]
+    if all(torch.equal(_tokens(answer, logits, high), best) for _ in range(20)):
+        return "Is the best token always taken, as for temperature 0?"
+    ask = "Is the best token taken at other temperatures than 0 too"
+    return f"{ask}, or is temperature made a whole number?" if temperature < 1 else f"{ask}?"
 
 
 def _anew(answer, case: _Scores) -> None:

@@ -81,3 +81,16 @@ def slips_of_bounds(scores: Tensor, temperature: float) -> dict[str, Callable[[]
         for bound in (2, 5, 10)
         if bound < temperature
     }
+
+
+def slip_of_normal_noise(scores: Tensor, temperature: float) -> dict[str, Callable[[], Tensor]]:
+    """The distribution of the largest logit once each has normal noise of its own."""
+
+    def shares() -> Tensor:
+        noise = torch.linspace(-8, 8, 4001, dtype=torch.float64)[:, None, None]
+        apart = (scores.double()[:, None] - scores.double()) / temperature  # of i from each j
+        below = torch.special.log_ndtr(noise + apart) * (1 - torch.eye(len(scores)))
+        weights = (below.sum(dim=-1) - noise[:, 0] ** 2 / 2).exp().sum(dim=0)
+        return weights / weights.sum()
+
+    return {"Is normal noise added to the logits? Only Gumbel noise draws by the softmax.": shares}

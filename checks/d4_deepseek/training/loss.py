@@ -93,7 +93,9 @@ def _loss(answer, logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
 
     Targets and marks are slices, as the next tokens of longer rows are.
     """
-    got = answer(logits.clone(), _sliced(targets), _sliced(real))
+    ask = "Does the cross-entropy get whole numbers as its logits? They come first, then targets."
+    with expect.asking(ask, "not implemented for '(Long|Bool)'"):
+        got = answer(logits.clone(), _sliced(targets), _sliced(real))
     if not real.any(dim=1).all() and isinstance(got, Tensor):
         expect.require(
             not got.isnan().any(),
@@ -144,7 +146,8 @@ def _padding_idle(answer, case: _Scored) -> None:
             expect.near(after, before),
             f"other {what} where nothing is real must leave the loss at {float(before):.5g}, "
             f"got {float(after):.5g}",
-            "Does the loss of padding come into the sum, or into how many there are?",
+            "Does the loss of padding come into the sum, or into how many there are? Wherever a "
+            "mark stands in its row, it chooses the target at its own place.",
         )
 
 

@@ -56,6 +56,11 @@ def value_slips(logits: Tensor, targets: Tensor, real: Tensor) -> dict[str, floa
         "Is it a mean of the rows' means? Each real target counts the same, in a long row or a "
         "short one.": sum(rows) / len(rows),
         "Are the marks turned, so that padding is left?": float(each[~real].mean()),
+        **({_NOTHING: 0.0} if real.all() else {}),
+        "Is it a mean of each position's mean? Each real target counts the same.": _of_positions(
+            each, real
+        ),
+        **_without_steps(wide, targets, real),
         "Is id 0 left out? What is padding, `real` says, and no id.": float(
             each[real & (targets != 0)].mean()
         ),
@@ -83,6 +88,32 @@ def value_slips(logits: Tensor, targets: Tensor, real: Tensor) -> dict[str, floa
         "Is a softmax taken before the cross-entropy, which has one?": float(
             slow_loss(logits.double().softmax(-1), targets, real)
         ),
+    }
+
+
+_NOTHING = (
+    "It is 0 where every target is real. Are the marks turned, so that only padding counts? Or: "
+    "Does what is computed not reach what is returned?"
+)
+
+
+def _of_positions(each: Tensor, real: Tensor) -> float:
+    return float(((each * real).sum(dim=0) / real.sum(dim=0).clamp(min=1)).mean())
+
+
+def _without_steps(logits: Tensor, targets: Tensor, real: Tensor) -> dict[str, float]:
+    """Cross-entropies with one of their steps left out, or taken along another dimension."""
+
+    def of(scores: Tensor) -> float:
+        return -float(scores.gather(-1, targets[..., None])[..., 0][real].mean())
+
+    return {
+        "Is it a probability, where its logarithm is asked for?": of(logits.softmax(-1)),
+        "Are the logits taken as they are? A cross-entropy is of log-probabilities.": of(logits),
+        "Does the softmax run over the vocabulary, and not over positions?": of(
+            logits.log_softmax(1)
+        ),
+        "Does the softmax run over the vocabulary, and not over rows?": of(logits.log_softmax(0)),
     }
 
 

@@ -1,6 +1,8 @@
 """The check of D4.3b: one optimiser step per batch, then one step of every balancing bias."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +12,12 @@ from torch.nn.utils import parameters_to_vector
 
 from checks.d2_deepseek_moe.rebalance import check_rebalance
 from checks.d4_deepseek.training.loss import check_masked_loss
+from checks.d4_deepseek.training.loss_slips import value_slips
 from checks.d4_deepseek.training.training_cases import (
     GENTLE,
     STEEP,
     STEPS,
+    Batch,
     Batches,
     Make,
     Run,
@@ -32,6 +36,10 @@ from checks.d4_deepseek.training.training_slips import (
     LEFT_SLIPS,
     SCHEDULE_SLIPS,
     SHORT_SLIPS,
+    raised,
+    why_other_count,
+    why_other_ids,
+    why_some_unmoved,
 )
 from checks.grading import expect
 from checks.grading.check import Check
@@ -60,8 +68,11 @@ def _graded(answer, case: Training, count: int, sharp: float, make: Make = sgd) 
         _as_named_in(layer, answer)
     optimizer = make(list(model.parameters()))
     optimizer.register_step_post_hook(lambda *_: at_steps.append(model.biases()))
-    losses = _losses(answer(model, iter(batches), optimizer, batches.step), count)
-    return _Graded(Run.of(model, losses), model, at_steps)
+    with ExitStack() as asked:
+        for said, ask in raised(case).items():
+            asked.enter_context(expect.asking(ask, said))
+        got = answer(model, iter(batches), optimizer, batches.step)
+    return _Graded(Run.of(model, _losses(got, case.batches()[:count])), model, at_steps)
 
 
 def _run(answer, case: Training, count: int, sharp: float, make: Make = sgd) -> Run:
@@ -77,13 +88,14 @@ def _as_named_in(layer: nn.Module, answer: object) -> None:
             layer.__class__ = type("DeepSeekMoE", kinds, {})
 
 
-def _losses(got: Built, count: int) -> list[float]:
+def _losses(got: Built, batches: list[Batch]) -> list[float]:
+    count = len(batches)
     wanted = f"train must return a list with the loss of each of {count} batches"
     if got is None:
         raise Wrong(f"{wanted}, got None. Did you forget a `return`?")
     ask = "Are they gathered in a list, one appended per batch?"
     expect.require(isinstance(got, list | tuple), f"{wanted}, got {expect.shown(got)}", ask)
-    ask = "Is the `return` inside the loop?" if len(got) == 1 else "Is one appended per batch?"
+    ask = why_other_count(len(got), batches)
     expect.require(len(got) == count, f"{wanted}, got {expect.shown(got)}", ask)
     for i, loss in enumerate(got):
         expect.require(
@@ -96,17 +108,19 @@ def _losses(got: Built, count: int) -> list[float]:
 
 def _one_each(answer, case: Training) -> None:
     _run(answer, case, 2, GENTLE)
-    _run(answer, case, 0, GENTLE)
+    ask = "There were no batches in this call. Does a line behind the loop need one?"
+    with expect.asking(ask, "^(?!Wrong|Asked)"):
+        _run(answer, case, 0, GENTLE)
 
 
 def _fed(answer, case: Training) -> None:
-    graded = _graded(answer, case, 2, GENTLE)
-    for i, ((ids, _), got) in enumerate(zip(case.batches(), graded.model.fed, strict=False)):
+    graded, fed = _graded(answer, case, 2, GENTLE), [ids[:, :-1] for ids, _ in case.batches()]
+    for i, (want, got) in enumerate(zip(fed, graded.model.fed, strict=False)):
         expect.require(
-            torch.equal(got, ids[:, :-1]),
-            f"the model must get the first {ids.shape[1] - 1} tokens of each row of batch {i}, ids "
-            f"of shape {tuple(ids[:, :-1].shape)}, got others, of shape {tuple(got.shape)}",
-            "Which tokens have a token behind them? Those go in, once per batch.",
+            torch.equal(got, want),
+            f"the model must get the first {want.shape[1]} tokens of each row of batch {i}, ids "
+            f"of shape {tuple(want.shape)}, got others, of shape {tuple(got.shape)}",
+            why_other_ids(got, i, fed),
         )
     calls, steps = len(graded.model.fed), len(graded.at_steps)
     expect.require(
@@ -124,10 +138,14 @@ def _loss(answer, case: Training) -> None:
     slips = {
         "Are the targets the tokens after those that went in?": (ids[:, :-1], real[:, :-1]),
         "Are the marks those of the targets, real[:, 1:]?": (ids[:, 1:], real[:, :-1]),
-        "Does padding count?": (ids[:, 1:], torch.ones_like(real[:, 1:])),
+        "Does a real target count also where the token before it is padding?": (
+            ids[:, 1:],
+            real[:, 1:] & real[:, :-1],
+        ),
     }
     wrong = {ask: float(true_loss(logits, *pair)) for ask, pair in slips.items()}
     want = slow_training(case, 1, GENTLE).losses[0]
+    wrong |= value_slips(logits, ids[:, 1:], real[:, 1:])
     expect.number_close(got, want, "the loss of batch 0", wrong)
 
 
@@ -142,7 +160,7 @@ def _expect_weights(got: Run, want: Run, case: Training, when: str, slips: Mappi
     expect.require(
         False,
         f"{when}, all weights together must have moved by {wanted:.4g}, got {came:.4g}{turned}",
-        expect.joined(asks),
+        expect.joined(asks) or why_some_unmoved(got.weights, case),
     )
 
 
@@ -218,7 +236,8 @@ def _expect_biases(
             "Does the bias of every layer move, and is it kept?": (0 * want).clone
         }
         slips |= {ask: partial(bias_by, variant, i) for ask, variant in variants.items()}
-        slips["How far does it move? bias_step() says."] = (far * want.sign()).clone
+        if far:
+            slips["How far does it move? bias_step() says."] = (far * want.sign()).clone
         bias = expect.tensor(got[i], f"the bias of layer {i} of experts", want.shape, want.dtype)
         name = f"the bias of layer {i} of experts {when}"
         expect.close(bias, want, name, axes=("expert",), slips=slips, bound=1e-6)
@@ -226,9 +245,11 @@ def _expect_biases(
 
 def _together(answer, case: Training) -> None:
     got, want = _run(answer, case, 3, GENTLE, adamw), slow_training(case, 3, GENTLE, adamw)
-    ask = "Is it the loss of this batch alone, before its own step?"
+    alone = "Is it the loss of this batch alone, before its own step?"
+    stepped = "Did `optimizer.step()` make the steps before it, with all that it remembers?"
     for i, (came, wanted) in enumerate(zip(got.losses, want.losses, strict=True)):
-        expect.number_close(came, wanted, f"the loss of batch {i}", {ask: came})
+        slips = {alone: came, stepped: came if i else math.nan}
+        expect.number_close(came, wanted, f"the loss of batch {i}", slips)
     _expect_weights(got, want, case, "after three batches with AdamW", {})
 
 

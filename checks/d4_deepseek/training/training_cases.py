@@ -208,7 +208,7 @@ class Variant:
     marks: Callable[[Tensor], Tensor] = lambda real: real[:, :-1]  # which tokens fed in steer
     adds_up: bool = False  # gradients of earlier batches stay
     times: float = 1.0  # the step of the bias
-    at: Callable[[int, int], int] = lambda i, count: i  # whose step of the bias
+    step: Callable[[int, int], float] = lambda i, count: STEPS[i]  # of the bias
 
 
 def true_loss(logits: Tensor, targets: Tensor, real: Tensor) -> Tensor:
@@ -236,7 +236,7 @@ def slow_training(
         optimizer.step()
         kept = clipped if variant.adds_up else None
         for layer in layers_of(model):
-            _move(layer, variant.marks(real), variant.times * STEPS[variant.at(i, count)])
+            _move(layer, variant.marks(real), variant.times * variant.step(i, count))
         losses.append(loss.item())
     return Run.of(model, losses)
 

@@ -41,6 +41,8 @@ def failure(check, answer, seed=0) -> CheckFailed:
 
 FIRST = "x = x + self.attended(self.attention_norm(x), cache)"
 SECOND = "x + self.ffn(self.ffn_norm(x))"
+NORM = "RMSNorm(config.d_model, config.norm_eps)"
+EMPTIED = "[setattr(c, 'used', 0) for c in caches or () if ids.shape[1] > 1]"
 JOINED = "self.block(self.join(both), cache)"
 SLIPS = [
     (0, FIRST, "x = self.attention_norm(x + self.attended(x, cache))", "with both parts", "past"),
@@ -73,11 +75,25 @@ SLIPS = [
     (1, "caches[i]", "caches[0]", "each block with its own", "Does block i get caches[i]?"),
     (1, "caches[i]", "caches[-1 - i]", "each block with its own", "in the order of the blocks?"),
     (1, "caches[i]", "None", "each block with its own", "handed on to the blocks?"),
+    (0, f"return {SECOND}", f"return self.ffn_norm({SECOND})", "with both parts", "once more?"),
+    (0, SECOND, f"F.dropout({SECOND}, 0.1, self.training)", "with both parts", "such as dropout"),
+    (0, FIRST, f"a = {FIRST[8:]}; return x + a + self.ffn(self.ffn_norm(a))", "with one", "alone?"),
+    (0, "ffn_norm(x)", "ffn_norm(self.attention_norm(x))", "with one part", "input normed twice?"),
+    (0, SECOND, f"{SECOND} / 3", "with one part", "What ffn adds is 0.333 times"),
+    (0, f"self.ffn_norm = {NORM}", "self.ffn_norm = self.attention_norm", "within", "one module"),
+    (1, "self.norm(x)", "self.norm(x + self.embed(ids))", "embedding, last", "on top of"),
+    (1, "config.d_model)\n", "config.d_model, padding_idx=0)\n", "gradients", "`padding_idx`"),
+    (1, "x = self.embed", f"{EMPTIED}; x = self.embed", "each block with its own", "thrown away?"),
+    (1, "self.head(", "(", "parts, shapes", "pass the head?"),
     (1, "self.embed(ids)", "self.embed(ids).detach()", "gradients", "detached"),
     (2, "model.parameters()", "model.state_dict().values()", "all parameters", "buffers counted?"),
     (2, "config.top_k * config.num_segments", "config.top_k", "with segments", "Each of its"),
     (2, "idle += ", "idle = ", "of a layer's experts", "and not only one?"),
     (2, "total, total - idle", "total - idle, total", "all parameters", "total the first"),
+    (2, "idle += ", "idle -= ", "of a layer's experts", "more than the total"),
+    (2, "layer.experts.parameters()", "layer.experts", "two whole", "a module that is asked"),
+    (2, "config.top_k *", "config.top_k //", "with segments", "divided by num_segments?"),
+    (2, "total, total - idle", "671_026_404_352, idle", "all layers dense", "Are these V3's?"),
     (2, "total - idle", "total - idle / 1", "two whole numbers", "`//` divides whole numbers"),
     (3, JOINED, "self.join(both)", "through the block", "Where does the block come in?"),
     (3, "self.embed_norm(next_embedding)", "next_embedding", "both normed", "embedding normed?"),

@@ -70,9 +70,26 @@ def test_whatever_comes_back_gets_a_message(check, value):
 PICKED = "F.cross_entropy(logits.flatten(0, 1), marked.flatten())"
 SUM_OF_ALL = PICKED, "F.cross_entropy(logits.flatten(0, 1), targets.flatten())"
 REAL_OVER_ALL = PICKED, f"{PICKED} * real.double().mean().to(logits)"
+OF_PADDING = f"{PICKED[:-1]}.masked_fill(real.flatten(), -100), reduction='sum')"
+OF_LOGITS = "-logits.gather(-1, targets[..., None])[..., 0][real].mean()"
+ROWS = "((ids[i : i + 1], real[i : i + 1]) for ids, real in batches for i in range(len(ids)))"
+FORGETFUL = "optimizer.state.clear(); optimizer.step"
+BEST = "return logits.argmax(dim=-1)"
+DRAWN = "torch.multinomial(probs, 1).squeeze(-1)"
+NOISY = "(logits + temperature * torch.randn_like(logits)).argmax(-1)"
+CALLED = "model(new, caches) if use_cache else model(ids)"
 SLIPS = [
     (check_masked_loss, *SUM_OF_ALL, "what stands", "loss of padding"),
     (check_masked_loss, *REAL_OVER_ALL, "the mean over", "number of"),
+    (check_masked_loss, PICKED, OF_PADDING, "every target", "Are the marks turned"),
+    (check_masked_loss, PICKED, OF_LOGITS, "every target", "taken as they are?"),
+    (check_train, "in batches", f"in {ROWS}", "one loss", "the number of all rows"),
+    (check_train, "loss.item())", "loss.item()); model(ids[:, :-1])", "the first", "batch 0 again"),
+    (check_train, "1:], real[:, 1:]", "1:], real[:, 1:] & real[:, :-1]", "the loss", "before it"),
+    (check_train, "loss.backward()", "loss.clamp(max=1.0).backward()", "one step", "clamped one?"),
+    (check_train, "loss.backward()", "(99 * loss).backward()", "one step", "the sum?"),
+    (check_train, "(model.parameters(", "(model.blocks.parameters(", "a long", "Are embedding and"),
+    (check_train, "optimizer.step", FORGETFUL, "three", "remembers?"),
     (check_train, "        optimizer.zero_grad()\n", "", "the gradients of each", "add up"),
     (check_train, "model.parameters(), 1.0", "model.parameters(), 1e9", "a long", "clipped"),
     (check_train, "layer, real[:, :-1]", "layer, real[:, 1:]", "every bias", "real[:, :-1] or"),
@@ -80,6 +97,13 @@ SLIPS = [
     (check_train, "loss.item()", "loss", "one loss", "plain number"),
     (check_sample, "(logits / temperature)", "logits", "a small temperature", "divided"),
     (check_sample, "probs, 1", "probs[:1].expand_as(probs), 1", "a token", "its own"),
+    (check_sample, BEST, "temperature = 1e-3", "temperature 0", "Equal rows got other tokens"),
+    (check_sample, "logits.argmax(", "logits.amax(", "one id", "largest logit of each row"),
+    (check_sample, ").softmax(dim=-1)", ").softmax(-1).softmax(-1)", "a token", "taken twice?"),
+    (check_sample, "probs, 1).squeeze(-1)", "probs, 2)", "one id", "more than one token drawn"),
+    (check_sample, DRAWN, NOISY, "every token", "normal noise"),
+    (check_generate, CALLED, "model(ids)", "with it: the prompt", "got none"),
+    (check_generate, "(len(ids), capacity)", "(1, capacity)", "prompt and model", "rows, got 1"),
     (check_generate, "logits[:, -1]", "logits[:, 0]", "one new token", "last position"),
     (check_generate, " if use_cache else None", "", "without a cache: the", "use_cache decide"),
     (check_generate, "temperature)[", "min(temperature, 1e-4))[", "temperature", "always taken"),
