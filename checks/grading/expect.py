@@ -221,7 +221,12 @@ def joined(asks: Sequence[str]) -> str:
 
 
 def apart(first: float, second: float, digits: int) -> tuple[str, str]:
-    """Both numbers with so many digits, or as many more as it takes to print them differently."""
+    """Both numbers with so many digits, or as many more as it takes to print them differently.
+
+    Whole numbers are printed whole.
+    """
+    if first != second and all(abs(x) < 1e15 and x == int(x) for x in (first, second)):
+        return f"{first:.0f}", f"{second:.0f}"
     for more in range(digits, 18):
         texts = f"{first:.{more}g}", f"{second:.{more}g}"
         if texts[0] != texts[1]:

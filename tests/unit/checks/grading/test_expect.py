@@ -128,6 +128,11 @@ def test_rows_of_one_number_are_not_said_to_be_right_but_for_a_factor():
         expect.close(want * torch.tensor([[2.0], [5.0]]), want, "y")
 
 
+def test_counts_are_printed_whole():
+    with pytest.raises(Wrong, match="must be 145364, got 79828"):
+        expect.close(torch.tensor([79828]), torch.tensor([145364]), "the load")
+
+
 def test_numbers_cut_off_at_0_are_described():
     with pytest.raises(Wrong, match="and right elsewhere: is it cut off"):
         expect.close((WANT - 4).clamp(min=0), WANT - 4, "y")
