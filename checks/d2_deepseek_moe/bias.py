@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from checks.d2_deepseek_moe.moves import question
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
@@ -38,6 +39,12 @@ class _Update:
 
     def mean(self) -> float:
         return sum(self.load) / len(self.load)
+
+    def kind(self) -> str:
+        """What is special about the load, as the beginning of a sentence."""
+        if not any(self.load):
+            return "with no load at all "
+        return "with an expert at exactly the mean load " if self.mean() in self.load else ""
 
 
 def _updates(rng: random.Random) -> list[_Update]:
@@ -80,7 +87,7 @@ def _updated(answer, case: _Update) -> Tensor:
     bias, load = case.bias(), torch.tensor(case.load)
     new = answer(bias, load, case.step)
     ask = "Does it come in the shape and type of bias, as a tensor?"
-    expect.tensor(new, "the new bias", bias.shape, bias.dtype, ask, ("experts",))
+    expect.tensor(new, f"{case.kind()}the new bias", bias.shape, bias.dtype, ask, ("experts",))
     expect.require(
         not new.requires_grad,
         "the new bias must not be learnable, and it needs a gradient",
@@ -100,26 +107,35 @@ def _update_untouched(answer, case: _Update) -> None:
         answer(bias, load, case.step)
 
 
-_ASK_DIRECTION = "Whom must the next batch choose more often?"
-_ASK_STAYS = "Each expert off the mean moves, by the same step: which line leaves this one out?"
-
-
 def _update_direction(answer, case: _Update) -> None:
     """Only experts 1 and more from the mean, where every rule agrees on the direction."""
     new = _updated(answer, case)
     moved = (new - case.bias()).double()
-    asks = [ask for ask, slip in _slips(case).items() if expect.near(new, slip(), _BOUND)]
     for i, (n, move) in enumerate(zip(case.load, moved.tolist(), strict=True)):
         if abs(n - case.mean()) < 1 or not case.step:
             continue
         under = n < case.mean()
-        expect.require(
-            move > _BOUND if under else move < -_BOUND,
-            f"expert {i} has load {n}, {'under' if under else 'over'} the mean "
-            f"{case.mean():.2f}, so its bias must {'rise' if under else 'fall'}: "
-            f"it moved by {move:.4g}",
-            expect.joined(asks) or (_ASK_DIRECTION if abs(move) > _BOUND else _ASK_STAYS),
+        if not (move > _BOUND if under else move < -_BOUND):
+            expect.require(
+                False,
+                f"expert {i} has load {n}, {'under' if under else 'over'} the mean "
+                f"{case.mean():.2f}, so its bias must {'rise' if under else 'fall'} by the step, "
+                f"{case.step}: it moved by {move:.4g}",
+                _ask(answer, case, new),
+            )
+
+
+def _ask(answer, case: _Update, new: Tensor) -> str:
+    """The question about a wrong new bias: what is kept, which slip made it, or how it moved."""
+    load = torch.tensor(case.load)
+    answer(case.bias(), 1000 * (load.max() - load), case.step)
+    if not expect.near(_updated(answer, case), new, _BOUND):
+        return (
+            "The same bias and load give another new bias after a call with another load: is "
+            "something kept from call to call, or drawn at random?"
         )
+    asks = [ask for ask, slip in _slips(case).items() if expect.near(new, slip(), _BOUND)]
+    return expect.joined(asks) or question(case.bias(), new, load, case.step)
 
 
 def _slips(case: _Update) -> dict[str, Callable[[], Tensor]]:
@@ -139,6 +155,9 @@ def _slips(case: _Update) -> dict[str, Callable[[], Tensor]]:
         "Do all experts move, and not the busiest and the idlest alone?": lambda: moved(ends),
         "Is the direction turned? Under the mean the bias rises.": lambda: moved(-signs),
         "Does the old bias come into the new one?": lambda: case.step * signs,
+        "Is the step added to the old bias, and not multiplied with it?": lambda: (
+            bias * (1 + case.step * signs)
+        ),
         "Is the new bias centred (its mean taken off)? It is left free to drift.": lambda: (
             moved(signs) - moved(signs).mean()
         ),
@@ -205,11 +224,11 @@ def _shifted(case: _Update, moved: Callable[[Tensor], Tensor]) -> dict[str, Call
 
 
 def _update_steps(answer, case: _Update) -> None:
-    mean = case.mean()
+    mean, new = case.mean(), _updated(answer, case)
     want = case.bias().double() + case.step * case.signs(mean).double()
-    slips = _slips(case)
+    slips = {} if expect.near(new, want, _BOUND) else {_ask(answer, case, new): lambda: new}
     name = f"the new bias, old ± {case.step}, around the mean load {mean:.2f},"
-    expect.close(_updated(answer, case), want, name, axes=("expert",), slips=slips, bound=_BOUND)
+    expect.close(new, want, name, axes=("expert",), slips=slips, bound=_BOUND)
 
 
 check_update_bias = Check(

@@ -55,7 +55,12 @@ def _border_kind(answer, case: Border) -> None:
     got = answer(case.top_k, case.tokens, case.limit)
     number = expect.number(got, "the number of experts")
     expect.require(
-        number == int(number) and not isinstance(got, float),
+        not isinstance(got, float) or number != int(number),
+        f"the number of experts must be an int, got the float {got}",
+        "Is it made an int?",
+    )
+    expect.require(
+        number == int(number),
         f"the number of experts must be a whole number, got {expect.shown(got)}",
         "Is it rounded down to an int?",
     )
@@ -67,13 +72,18 @@ def _border_slips(case: Border, want: int) -> dict[str, int]:
     by = squared * k * t
     return {
         "Is (E - K) / (K · T) compared with the square of the limit?": int(k + case.limit * k * t),
+        "Is the limit squared, and not cubed?": int(k + case.limit**3 * k * t),
         "Is the limit squared, and no root taken of it?": int(k + case.limit**0.5 * k * t),
         "Was K added back?": int(by),
         "Is K added back, and not taken off? E - K stands on the left.": int(by - k),
         "Is K added back, and not 1?": int(by + 1),
         "Is K added once?": int(by + 2 * k),
         "Is limit² multiplied by K too?": int(k + squared * t),
-        "Is limit² multiplied by T too?": int(k + squared * k),
+        "Does T come in, as a factor of limit²?": int(k + squared * k),
+        "Is T a factor of limit², and not a divisor?": int(k + squared * k / t),
+        "Is the divisor K · T, and not E · T?": (
+            int(k / (1 - squared * t)) if squared * t < 1 else k
+        ),
         "Is K one factor, and not squared?": int(k + squared * k * k * t),
         "Is limit² multiplied by K, and not divided by it?": int(k + squared * t / k),
         "Is it T tokens, and not T + 1?": int(k + squared * k * (t + 1)),
@@ -81,8 +91,26 @@ def _border_slips(case: Border, want: int) -> dict[str, int]:
         "Is limit² · T rounded before it is multiplied? Only the whole is.": k * int(squared * t)
         + k,
         "Is it rounded down?": want + 1,
+        "Is the last number within the limit returned, and not the first beyond it?": want + 1,
         "Is a CV of exactly the limit still allowed?": want - 1,
+        "Does a search go back one step too many at its end?": want - 1,
+        "Is every whole number of experts allowed, and not powers of two alone?": (
+            1 << want.bit_length() - 1
+        ),
     }
+
+
+def _other_options(case: Border, got: int) -> list[str]:
+    """The questions of an answer that is right for another top_k, or for another limit."""
+    k, t, limit = case.top_k, case.tokens, case.limit
+    top_ks = [n for n in range(1, 17) if int(n + limit**2 * n * t) == got]
+    limits = [
+        n for n in (0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5, 1.0) if int(k + n**2 * k * t) == got
+    ]
+    return [
+        *(f"It is right for K = {n}: is it the top_k that is handed over?" for n in top_ks),
+        *(f"It is right for a limit of {n}: is it the one that is handed over?" for n in limits),
+    ]
 
 
 def _default_ask(got: int, want: int) -> str:
@@ -100,6 +128,7 @@ def _border_value(answer, case: Border) -> None:
         f"with {case}, {want} experts have an expected CV of {case.expected_cv(want):.6f} and "
         f"{want + 1} of {case.expected_cv(want + 1):.6f}: the answer must be {want}, got {got}",
         expect.joined([ask for ask, slip in _border_slips(case, want).items() if slip == got])
+        or expect.joined(_other_options(case, got))
         or _default_ask(got, want),
     )
 

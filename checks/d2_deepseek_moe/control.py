@@ -206,11 +206,25 @@ def _proportional(case: Control) -> Tensor:
     return torch.stack(path[1:])
 
 
+def _called(answer, case: Control, affinity: Tensor | None = None) -> Tensor:
+    """What the call returns; tensors that do not fit are told beside the sizes of a batch."""
+    sizes = case.tokens, case.num_experts
+    fits = (
+        f"In a batch (T, E) = {sizes} the bias and the load have {case.num_experts} numbers each: "
+        "are experts chosen along E, and does the load count all of them?"
+    )
+    alone = "There is a single batch here: is another one read?"
+    with (
+        expect.asking(fits, rf"\({case.num_experts}\) (must match|at non-singleton)"),
+        expect.asking(alone, "index 1 (is )?out of" if case.batches == 1 else "^$"),
+    ):
+        return answer(case.affinity() if affinity is None else affinity, case.top_k, case.step)
+
+
 def _control_shape(answer, case: Control) -> None:
-    got = answer(case.affinity(), case.top_k, case.step)
     ask = "Is there one row for each batch, in one tensor: the bias after it?"
     expect.tensor(
-        got,
+        _called(answer, case),
         "the path",
         (case.batches, case.num_experts),
         torch.float32,
@@ -220,12 +234,12 @@ def _control_shape(answer, case: Control) -> None:
 
 
 def _control_first(answer, case: Control) -> None:
-    got, want = answer(case.affinity(), case.top_k, case.step).detach(), _control_path(case)
+    got, want = _called(answer, case).detach(), _control_path(case)
     _expect_path(got[:1], want[:1], "the bias after the first batch,", got, want, case)
 
 
 def _control_values(answer, case: Control) -> None:
-    got, want = answer(case.affinity(), case.top_k, case.step).detach(), _control_path(case)
+    got, want = _called(answer, case).detach(), _control_path(case)
     _expect_path(got, want, "the bias after each batch", got, want, case)
 
 
@@ -234,12 +248,13 @@ def _expect_path(rows, wanted, name: str, got: Tensor, want: Tensor, case: Contr
     asks = {} if expect.near(rows, wanted) else _control_slips(case, want)
     ask = expect.joined([ask for ask, slip in asks.items() if expect.near(got, slip())])
     slips = {ask: lambda: rows} if ask else {}
+    name = name if case.step else f"at a step of 0 {name}"
     expect.close(rows, wanted, name, axes=("batch", "expert"), slips=slips)
 
 
 def _control_use(answer, case: Control) -> Used:
     affinity = case.affinity()
-    return lambda: answer(affinity, case.top_k, case.step), lambda: {"affinity": affinity}
+    return lambda: _called(answer, case, affinity), lambda: {"affinity": affinity}
 
 
 check_control_bias = Check(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from checks.d1_moe.cases import CHOICES, TOKENS, spoil
+from checks.d1_moe.cases import TOKENS, spoil
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
 from checks.d1_moe.routed import expect_own_choices
@@ -65,6 +65,12 @@ def _layer(answer: type, case: Biased) -> Built:
         "the layer must keep layer.router, layer.experts and layer.shared, as the given "
         "constructor makes them, and one is missing",
     )
+    held = len(layer.experts) if hasattr(layer.experts, "__len__") else case.num_experts
+    expect.require(
+        held == case.num_experts,
+        f"layer.experts must be num_experts={case.num_experts} experts, got {held}",
+        "Are the sizes of ExpertArray in their order, (width, expert_dim, num_experts)?",
+    )
     with torch.no_grad():
         layer.router.bias.copy_(case.bias())
     return layer.to(case.dtype)
@@ -79,16 +85,41 @@ def _x(case: Biased) -> Tensor:
 
 def _forward(layer: Built, x: Tensor, case: Biased) -> tuple[Tensor, Tensor]:
     """The output, one row per token, and the choices, once both have the right kind."""
-    ask = "Does the output alone come back, in the shape and type of x?"
-    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask, TOKENS)
+    y = expect.tensor(
+        came := _called(layer, x, case), "the output", x.shape, x.dtype, _ask(came, case), TOKENS
+    )
     chosen = getattr(layer, "last_experts", None)
     ask = "Which of the two things that the router returns are they?"
     expect.require(chosen is not None, "the layer must keep its choices as self.last_experts", ask)
-    shape = (x.shape[0] * x.shape[1] * case.num_segments, case.top_k)
+    m = case.num_segments
+    shape = (x.shape[0] * x.shape[1] * m, case.top_k)
     ask = "Does it hold the experts that the router returned in this call, one row per segment of "
     ask += "a token, T·m in all?"
-    chosen = expect.tensor(chosen, "last_experts", shape, torch.int64, ask, CHOICES)
+    axes = f"rows ({m} a token)" if m > 1 else "rows", "top_k"
+    chosen = expect.tensor(chosen, "last_experts", shape, torch.int64, ask, axes)
     return y.detach().reshape(-1, case.d_model), chosen
+
+
+def _called(layer: Built, x: Tensor, case: Biased) -> Any:
+    """What the layer returns; matrices that do not fit are told beside the shapes that do."""
+    tokens, m = x.shape[0] * x.shape[1], case.num_segments
+    ask = (
+        f"Of x {tuple(x.shape)} the tokens are {(tokens, case.d_model)} and the rows cut from them "
+        f"{(m * tokens, case.d_model // m)}: do layer.router and the routed experts get these "
+        "rows, and layer.shared these tokens?"
+    )
+    with expect.asking(ask, "shapes cannot be multiplied"):
+        return layer(x)
+
+
+def _ask(output: object, case: Biased) -> str:
+    width = case.d_model // case.num_segments
+    if isinstance(output, Tensor) and output.shape[-1:] == (width,) != (case.d_model,):
+        return (
+            f"Its rows are still D/m = {width} wide: where are a token's slices put together "
+            "again (merge_segments)?"
+        )
+    return "Is it in the shape and type of x?"
 
 
 def _layer_shapes(answer: type, case: Biased) -> None:
@@ -108,7 +139,9 @@ def _layer_narrow(answer: type, case: Biased) -> None:
     layer, x = _layer(answer, case).bfloat16(), _x(case).bfloat16()
     with torch.no_grad():
         layer.router.bias.copy_(case.deciding_bias())
-    y, chosen = _forward(layer, x, case)
+    ask = "x and all weights are bfloat16 here: is something made float32 on its way to them?"
+    with expect.asking(ask, "same dtype|dtypes match|expected scalar type"):
+        y, chosen = _forward(layer, x, case)
     want, others = _forward(layer.double(), x.double(), case)
     same = torch.equal(chosen.sort(dim=-1).values, others.sort(dim=-1).values)
     expect.require(same, "the choices that the bias alone decides change when x is in bfloat16")
@@ -127,12 +160,6 @@ def _layer_weights(answer: type, case: Biased) -> None:
             "Do routed experts see slices of width d_model / num_segments, and shared ones whole "
             "tokens?",
         )
-    size = len(layer.experts) if hasattr(layer.experts, "__len__") else case.num_experts
-    expect.require(
-        size == case.num_experts,
-        f"layer.experts must be num_experts={case.num_experts} experts, got {size}",
-        "Are the sizes of ExpertArray in their order, (width, expert_dim, num_experts)?",
-    )
     expect.require(
         "router.bias" not in dict(layer.named_parameters()),
         "the router's bias must be a buffer, and it is among the layer's parameters",

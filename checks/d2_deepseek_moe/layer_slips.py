@@ -31,7 +31,12 @@ class SlowLayer:
         own = reference.BiasedRouter(*sizes, **case.options()).to(case.dtype)
         same = {name: v.shape for name, v in own.state_dict().items()}
         if case.dtype != torch.float64 or same != {name: v.shape for name, v in kept.items()}:
-            return self.layer.router(rows)
+            ask = (
+                f"The check hands layer.router rows of width D/m = {rows.shape[1]}: is it made for "
+                "slices, and not for whole tokens?"
+            )
+            with expect.asking(ask, "shapes cannot be multiplied"):
+                return self.layer.router(rows)
         own.load_state_dict(kept)
         return own(rows)
 
@@ -68,7 +73,9 @@ class SlowLayer:
     def _sum_slips(self) -> dict[str, Callable[[], Tensor]]:
         routed, shared, scale = self.routed(), self.shared, self.case.scale
         return {
-            "Where are the shared experts added?": lambda: routed,
+            "Where are the shared experts added, as they are?": lambda: routed,
+            "Are the shared experts added, and not taken off?": lambda: routed - shared,
+            "Are the routed experts' shares added, and not taken off?": lambda: shared - routed,
             "Where do the routed experts' shares come in?": lambda: shared,
             "Does scale reach the shared experts? They are unscaled.": lambda: (
                 routed + scale * shared

@@ -1,72 +1,20 @@
 """The check of D2.3e: the load of real tokens steers the bias, one step per batch."""
 
-import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from checks.d1_moe.load import check_expert_load
+from checks.d2_deepseek_moe.batches import Batch, batches
 from checks.d2_deepseek_moe.bias import check_update_bias
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison
 from checks.grading.result import Built
-from checks.grading.seeded import seeded
 from checks.grading.stages import Used, untouched
-from checks.grading.strided import strided
 from solutions import d2_deepseek_moe as reference
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A routed batch of `rows` sequences of `length` positions, some of them padding."""
-
-    rows: int
-    length: int
-    num_segments: int
-    num_experts: int
-    top_k: int
-    step: float
-    seed: int
-    contiguous: bool = True
-
-    def __str__(self) -> str:
-        return (
-            f"{self.rows} rows of {self.length} positions, num_segments={self.num_segments}, "
-            f"num_experts={self.num_experts}, top_k={self.top_k}, step={self.step}"
-        )
-
-    def generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed)
-
-    def real(self) -> Tensor:
-        """`(B, L)`: every row has padding, behind its tokens, before them or in between."""
-        marks = torch.rand(self.rows, self.length, generator=self.generator()) < 0.6
-        starts = torch.arange(self.rows)[:, None] % 2
-        places = torch.arange(self.length)
-        marks |= (places >= starts) & (places < starts + 2)
-        marks[:, -1] = starts[:, 0] == 1
-        return marks if self.contiguous else strided(marks)
-
-    def layer(self) -> reference.DeepSeekMoE:
-        """The course's own layer after a batch in which all padding chose the same experts."""
-        width = 4 * self.num_segments
-        with seeded(self.seed):
-            layer = reference.DeepSeekMoE(
-                width, self.num_experts, self.top_k, 3, 1, num_segments=self.num_segments
-            )
-        rows = self.rows * self.length * self.num_segments
-        scores = torch.rand(rows, self.num_experts, generator=self.generator())
-        scores += torch.linspace(0, 0.4, self.num_experts)  # uneven, so that few loads are even
-        scores[:, -1] -= 2  # nobody chooses the last expert
-        layer.last_experts = scores.topk(self.top_k, dim=-1).indices
-        padding = ~self.real().reshape(-1).repeat_interleave(self.num_segments)
-        layer.last_experts[padding] = torch.arange(self.top_k)
-        bias_of(layer).copy_(torch.randn(self.num_experts, generator=self.generator()) / 10)
-        return layer
 
 
 def bias_of(layer: Built) -> Tensor:
@@ -74,40 +22,37 @@ def bias_of(layer: Built) -> Tensor:
     return layer.router.bias
 
 
-def _batches(rng: random.Random) -> list[Batch]:
-    """Seven: of any size, with segments, one row, top-1, many experts, a step of 0."""
-
-    def case(**given: Any) -> Batch:
-        drawn = {
-            "rows": rng.randint(2, 5),
-            "length": rng.randint(6, 11),
-            "num_segments": 1,
-            "num_experts": rng.randint(5, 8),
-            "top_k": rng.randint(2, 3),
-            "step": rng.choice([0.002, 0.01, 0.05]),  # and never V3's 0.001
-            "seed": rng.randrange(10**6),
-        }
-        return Batch(**{**drawn, **given})
-
-    return [
-        case(),
-        case(num_segments=2, contiguous=False),
-        case(num_segments=3),
-        case(rows=1),
-        case(top_k=1),
-        case(num_experts=11),
-        case(step=0.0),
-    ]
-
-
 def _called(answer: Callable, layer: reference.DeepSeekMoE, real: Tensor, case: Batch) -> Any:
+    """What the call returns, once the layer's bias still is a buffer."""
     tokens, m = case.rows * case.length, case.num_segments
-    ask = (
-        f"last_experts has {m * tokens} rows, m = {m} for each of {tokens} tokens: is real (B, L) "
-        "flattened, and each mark repeated for its token's rows?"
+    marked = (
+        f"last_experts has {len(layer.last_experts)} rows, m = {m} for each of {tokens} tokens: is "
+        "real (B, L) flattened, and each mark repeated for its token's rows?"
     )
-    with expect.asking(ask, "IndexError: The shape of the mask"):
-        return answer(layer, real, case.step)
+    counted = (
+        f"The bias has {case.num_experts} numbers, one for each expert: does the load have as many?"
+    )
+    with (
+        expect.asking(marked, "IndexError: The shape of the mask"),
+        expect.asking(counted, rf"\({case.num_experts}\) (must match|at non-singleton)"),
+    ):
+        got = answer(layer, real, case.step)
+    is_parameter = "bias" in dict(layer.router.named_parameters())
+    expect.require(
+        "bias" in dict(layer.router.named_buffers()),
+        "layer.router.bias must stay a buffer, saved with the model and without gradient, and it "
+        f"is {'an nn.Parameter' if is_parameter else 'none'}",
+        "Is the new bias copied into the buffer that is there, by copy_?",
+    )
+    return got
+
+
+def _counted(answer: Callable, layer: reference.DeepSeekMoE, real: Tensor, case: Batch) -> Tensor:
+    """The load that the call returns, once it has the right kind."""
+    ask = "Is it what expert_load counts, one whole number for each expert, and not the new bias?"
+    name = "the load" if case.step else "the load, at a step of 0 too,"
+    got = _called(answer, layer, real, case)
+    return expect.tensor(got, name, (case.num_experts,), torch.int64, ask, ("experts",))
 
 
 def _load_of(layer: reference.DeepSeekMoE, real: Tensor, case: Batch) -> Tensor:
@@ -127,10 +72,7 @@ def _rebalance_load(answer, case: Batch) -> None:
     layer, real = case.layer(), case.real()
     want, chosen = _load_of(layer, real, case), layer.last_experts.clone()
     slips = _load_slips(chosen, want, real, case)
-    got = _called(answer, layer, real, case)
-    ask = "Is it what expert_load counts, one whole number for each expert?"
-    name = "the load" if case.step else "the load, at a step of 0 too,"
-    expect.tensor(got, name, (case.num_experts,), torch.int64, ask, ("experts",))
+    got = _counted(answer, layer, real, case)
     expect.close(got, want, "the load of real tokens", axes=("expert",), slips=slips)
 
 
@@ -193,7 +135,8 @@ def _rebalance_bias(answer, case: Batch) -> None:
     expect.require(
         not torch.equal(got, bias) or torch.equal(want, bias),
         "layer.router.bias must have moved by a step, and it is what it was",
-        "Is the new bias kept in the layer?",
+        "Is the new bias put into layer.router's own buffer, and not into a local name or another "
+        "attribute?",
     )
     slips = {
         "Does the load that steers count padding?": lambda: padded,
@@ -210,12 +153,8 @@ def _rebalance_bias(answer, case: Batch) -> None:
             bias + case.step * (load.double().mean() - load)
         ),
     }
-    expect.close(got, want, "the bias", axes=("expert",), slips=slips)
-    expect.require(
-        "bias" in dict(layer.router.named_buffers()),
-        "bias must stay a buffer of the router: it is saved with the model and has no gradient",
-        "Is it put there by copy_, and not replaced by an nn.Parameter?",
-    )
+    name = "the bias" if case.step else "at a step of 0 the bias"
+    expect.close(got, want, name, axes=("expert",), slips=slips)
     expect.require(
         "bias" in layer.router.state_dict(),
         "the router's bias must be saved with the model, and it is no longer in state_dict()",
@@ -263,7 +202,7 @@ def _rebalance_use(answer, case: Batch) -> Used:
     def tensors() -> dict[str, Tensor]:
         return {"real": real, "layer.last_experts": layer.last_experts}
 
-    return lambda: _called(answer, layer, real, case), tensors
+    return lambda: _counted(answer, layer, real, case), tensors
 
 
 def _compared_rebalance(function, inputs: tuple) -> Tensor:
@@ -275,7 +214,7 @@ check_rebalance = Check(
     id="D2.3e",
     name="rebalance",
     reference_answer=reference.rebalance,
-    draw=_batches,
+    draw=batches,
     stages={
         "inputs untouched": untouched(_rebalance_use),
         "the load of real tokens": _rebalance_load,
