@@ -1,10 +1,12 @@
 """The check of the investigation into capacity: the share of choices that find no room."""
 
 import math
+from itertools import product
 
 import torch
 from torch import Tensor
 
+from checks.d1_moe.capacity_slips import Fill, slips
 from checks.d1_moe.cases import Routing
 from checks.d1_moe.load import check_expert_load, choices
 from checks.grading import expect
@@ -26,116 +28,67 @@ def _fills(experts: Tensor, num_experts: int, factor: float) -> float:
     return dropped / experts.numel()
 
 
-def _hurt(experts: Tensor, num_experts: int, factor: float) -> int:
-    """How many tokens lose a choice or more in a slow fill."""
-    capacity = int(factor * experts.numel() / num_experts)
-    taken, hurt = [0] * num_experts, 0
-    for row in experts.tolist():
-        hurt += any(taken[i] >= capacity for i in row)
-        for i in row:
-            taken[i] += 1
-    return hurt
-
-
 def _dropped_values(answer, case: Routing) -> None:
-    """Of the slips, those are asked about that make the share of every factor."""
     experts = case.routing()[1] ** 2 // case.num_experts  # uneven, and repeats do not matter
-    load = reference.expert_load(experts, case.num_experts).tolist()
-    came = {}
-    for factor in _FACTORS:
-        with expect.untouched(lambda: {"experts": experts}):
-            got = answer(experts, case.num_experts, factor)
-        came[factor] = expect.number(got, "the dropped share")
-    for factor, got in came.items():
-        want = _fills(experts, case.num_experts, factor)
-        if abs(got - want) <= _BOUND:
-            continue
-        name = f"the dropped share for capacity_factor={factor}"
-        name += f" and load {load}" if case.num_experts < 10 else ""
-        slips = {each: _slips(experts, load, each) for each in _FACTORS}
-        asks = (_steady(came, slips) or slips)[factor]
-        expect.number_close(got, want, name, asks, bound=_BOUND, otherwise=_ROWS_OF_ONE)
-
-
-_Asked = dict[float, dict[str, float]]  # other shares by factor and question
-
-
-def _steady(came: dict[float, float], slips: _Asked) -> _Asked:
-    """The slips that make what came for every factor; empty where none does."""
-    asks = [
-        ask
-        for ask in slips[_FACTORS[0]]
-        if all(math.isclose(came[f], slips[f][ask], abs_tol=_BOUND) for f in _FACTORS)
-    ]
-    return {f: {ask: slips[f][ask] for ask in asks} for f in _FACTORS} if asks else {}
-
-
-def _slips(experts: Tensor, load: list[int], factor: float) -> dict[str, float]:
-    """Other shares of a load by the question that each calls for."""
-    choices, num_experts, top_k = sum(load), len(load), experts.shape[1]
-    even, hurt = factor * choices / num_experts, _hurt(experts, num_experts, factor)
-    chosen = sum(rows > 0 for rows in load)
-    numbered = max(i for i, rows in enumerate(load, start=1) if rows)
-
-    def beyond(capacity: float) -> float:
-        return sum(max(rows - capacity, 0) for rows in load) / choices
-
-    return {
-        "Is it a share of the T·K choices, and not of the T tokens?": beyond(int(even)) * top_k,
-        "Is the capacity rounded down to whole rows?": beyond(even),
-        "Is the even share T·K / num_experts rounded before it is multiplied by capacity_factor? "
-        "Only the product is rounded.": beyond(int(factor * (choices // num_experts))),
-        "Is the capacity rounded down, which may be 0, and neither up nor to at least 1?": beyond(
-            math.ceil(even) if even < 1 else 0
-        ),
-        "Is capacity_factor rounded on its own? Only the product is.": beyond(
-            int(factor) * choices // num_experts
-        ),
-        "Is the capacity rounded down, and not to the nearest whole number?": beyond(round(even)),
-        "Is it a share of the choices, and not of the rows there is room for?": (
-            beyond(int(even)) * choices / (num_experts * int(even)) if int(even) else -1.0
-        ),
-        "Is the capacity rounded down, and not up?": beyond(math.ceil(even)),
-        "Is the even share that of the T·K choices, and not of the T tokens?": beyond(
-            int(even / top_k)
-        ),
-        "Is the even share that of all num_experts, also of those that nobody chose?": beyond(
-            int(factor * choices / chosen)
-        ),
-        "Is the even share that of all num_experts, also of the last ones, where nobody chose "
-        "them? `bincount` without `minlength` ends before them.": beyond(
-            int(factor * choices / numbered)
-        ),
-        "Does each expert take `capacity` rows, and not one more? Counted from 0, row number "
-        "`capacity` finds no room.": beyond(int(even) + 1),
-        "Does every expert that is too full drop rows, and not the busiest alone?": (
-            max(max(load) - int(even), 0) / choices
-        ),
-        "Are choices counted, and not the tokens that lose one?": hurt / len(experts),
-        "Are all choices counted that find no room, and not one for each token?": hurt / choices,
-        "Does capacity_factor reach the capacity?": beyond(choices // num_experts),
-        "Is it the dropped share, and not the kept one?": 1 - beyond(int(even)),
-        "Are choices counted, and not the experts that are too full?": (
-            sum(rows > int(even) for rows in load) / num_experts
-        ),
-        "Does an expert with room to spare drop fewer than none? Cut off at 0 for each expert.": (
-            max(choices - num_experts * int(even), 0) / choices
-        ),
-    }
-
-
-_ROWS_OF_ONE = "How many rows does one expert take at most, and is it a share of the T·K choices?"
+    _expect_shares(answer, experts, case.num_experts, _FACTORS, _BOUND)
 
 
 def _dropped_none(answer, case: Routing) -> None:
-    experts = case.routing()[1]
-    share = answer(experts, case.num_experts, float(case.num_experts))
-    got = expect.number(share, "the dropped share")
-    load = reference.expert_load(experts, case.num_experts).tolist()
-    slips = _slips(experts, load, float(case.num_experts)) if abs(got) > 1e-9 else {}
-    name = "the dropped share for capacity_factor = num_experts"
-    ask = "Does an expert that is not full drop any choice, or fewer than none?"
-    expect.number_close(got, 0.0, name, slips, bound=1e-9, otherwise=ask)
+    all_room = (float(case.num_experts),)
+    _expect_shares(answer, case.routing()[1], case.num_experts, all_room, 1e-9)
+
+
+def _expect_shares(
+    answer, experts: Tensor, num_experts: int, factors: tuple[float, ...], bound: float
+) -> None:
+    came = {each: _share(answer, Fill(experts, num_experts, each)) for each in factors}
+    for factor, got in came.items():
+        want = _fills(experts, num_experts, factor)
+        if abs(got - want) > bound:
+            fill = Fill(experts, num_experts, factor)
+            wanted, shown = expect.apart(want, got, 5)
+            ask = expect.joined(_asks(answer, fill)) or _by_count(fill, got, want)
+            expect.require(False, f"{_named(fill)} must be {wanted}, got {shown}", ask)
+
+
+def _share(answer, fill: Fill) -> float:
+    with expect.untouched(lambda: {"experts": fill.experts}):
+        got = answer(fill.experts, fill.num_experts, fill.factor)
+    return expect.number(got, "the dropped share")
+
+
+def _named(fill: Fill) -> str:
+    room_for_all = fill.factor == fill.num_experts
+    factor = " = num_experts" if room_for_all else f"={fill.factor}"
+    few = fill.num_experts < 10
+    return f"the dropped share for capacity_factor{factor} and " + (
+        f"load {fill.load}" if few else f"{fill.num_experts} experts"
+    )
+
+
+def _asks(answer, fill: Fill) -> list[str]:
+    """What is asked about slips that make the share of every factor, also of more tokens."""
+    experts, asks = fill.experts, list(slips(fill))
+    more = [experts.repeat(7, 1)] if fill.choices < 200 else []
+    for chosen, factor in product([experts, *more], [*_FACTORS, float(fill.num_experts)]):
+        each = Fill(chosen, fill.num_experts, factor)
+        got, made = _share(answer, each), slips(each)
+        asks = [ask for ask in asks if math.isclose(got, made[ask], rel_tol=_BOUND, abs_tol=_BOUND)]
+    return asks
+
+
+def _by_count(fill: Fill, got: float, want: float) -> str:
+    """What there is to count, for a share that no slip explains."""
+    if got == 0:
+        return (
+            f"With 0 no expert is too full, and one has {max(fill.load)} rows where it takes "
+            f"{fill.capacity}. Is your capacity {max(fill.load)} or more? Or is the share cut to a "
+            "whole number, by `//` or `int`, or never returned?"
+        )
+    return (
+        f"Here the capacity of each expert is {fill.capacity}, and {want * fill.choices:.0f} of "
+        f"the {fill.choices} choices find no room: which step of yours gives another number?"
+    )
 
 
 check_dropped_share = Check(

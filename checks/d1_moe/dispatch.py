@@ -30,7 +30,7 @@ def _cases(rng: random.Random) -> list[Routing]:
     return [*routings(rng), *large(rng)]
 
 
-_OUTGROWN = (
+OUTGROWN = (
     "Few choices of few experts come out right: which number do many outgrow, a type of few bits "
     "or a factor such as 1000?"
 )
@@ -90,7 +90,7 @@ def _expect_combination(answer, case, array, gates: Tensor, experts: Tensor) -> 
     want = _wanted(x, gates, experts, array)
     slips = combination_slips(x, gates.clone(), experts.clone(), array)
     got = _combined(answer, case, gates, experts, array)
-    slips = {_OUTGROWN: lambda: got} if case.is_large else slips
+    slips = {OUTGROWN: lambda: got} if case.is_large else slips
     expect.close(got, want, "y", slips=slips)
 
 

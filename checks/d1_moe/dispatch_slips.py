@@ -1,7 +1,7 @@
 """What slips of dispatch and combination make, so that a refusal can ask about the one it sees."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -10,16 +10,35 @@ from checks.d1_moe.cases import Experts, slow_combination
 from checks.grading import expect
 
 RESIDUAL = "Is x added to y? The residual is the block's work."
+_OTHER_COUNT = (
+    "Does an index count something else than what it points into? x and y have T rows, one per "
+    "token, choice c of the T·K is token c // K's, and one expert may get up to T rows."
+)
+_NO_DIMENSION = (
+    "Which dimension is meant? x is (T, D), and gates and experts are (T, K): places 0 and 1."
+)
+_BELOW_0 = (
+    "Rows and places count up from 0, and this index is below: what is taken off it? An expert's "
+    "run begins where the runs before it end."
+)
 
 
-def index_past_the_end(more: str = "") -> AbstractContextManager[None]:
-    """Asks about an index that an answer takes for another count's, and what `more` asks."""
-    ask = (
-        "Does an index count something else than the rows it points to? x and y have T rows, one "
-        "per token, and choice c of the T·K is token c // K's."
-    )
-    ask = expect.joined([ask, more]) if more else ask
-    return expect.asking(ask, "^IndexError: .*out of (range|bounds)")
+@contextmanager
+def index_past_the_end(more: str = "", size: int = 0) -> Iterator[None]:
+    """Asks about an index that an answer takes for another count's.
+
+    `more` is asked too where the dimension it points into is the first and not of that `size`.
+    """
+    both = expect.joined([_OTHER_COUNT, more])
+    with (
+        expect.asking(_OTHER_COUNT, "^IndexError: .*out of (range|bounds)"),
+        expect.asking(
+            both, rf"^IndexError: .*dimension 0 with size (?!{size}\b)" if more else "$^"
+        ),
+        expect.asking(_BELOW_0, "^IndexError: index -"),
+        expect.asking(_NO_DIMENSION, "^IndexError: (tuple index|Dimension) out of range"),
+    ):
+        yield
 
 
 def axis_squeezed(experts: Tensor) -> AbstractContextManager[None]:
@@ -79,6 +98,9 @@ def combination_slips(
         ),
         "Are only the first and the last choice used, whatever K is?": lambda: slow(
             gates[:, [0, -1]], experts[:, [0, -1]]
+        ),
+        "Is one choice of each token used, that of its largest gate? All K count.": lambda: slow(
+            *(of.gather(1, gates.argmax(1, keepdim=True)) for of in (gates, experts))
         ),
         "Does a gate below 0 count too?": lambda: slow(gates.clamp(min=0)),
         "Is the size of a gate taken, without its sign?": lambda: slow(gates.abs()),
@@ -156,10 +178,20 @@ def _sorting_slips(
         ),
         "Do rows and gates come from one and the same sort? Choices of one expert are equal to it, "
         "and another sort may exchange them.": lambda: with_gates_of_rows(flat[backwards]),
+        "Does each expert take as many of the sorted rows as chose it, and not an even share?": (
+            lambda: slow_combination(x, gates, _evenly(order, experts), array)
+        ),
         "Does choice c belong to token c // K, and not to c % T?": lambda: _by_remainder(
             x, gates, experts, array
         ),
     }
+
+
+def _evenly(order: Tensor, experts: Tensor) -> Tensor:
+    """The experts that the sorted choices meet in runs of equal length."""
+    run = -(-len(order) // (int(experts.max()) + 1))
+    met = torch.arange(len(order)) // run
+    return torch.empty_like(met).index_copy(0, order, met).view_as(experts)
 
 
 def _rows_of(token: Tensor, x: Tensor, gates: Tensor, experts: Tensor, array: Experts) -> Tensor:

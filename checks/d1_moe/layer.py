@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from checks.d1_moe.cases import CHOICES, TOKENS, Routing, reached, routings, slow_combination, spoil
+from checks.d1_moe.cases import Routing, reached, routings, slow_combination, spoil
 from checks.d1_moe.dispatch import check_dispatch
 from checks.d1_moe.experts import check_expert_array
 from checks.d1_moe.layouts import readings
+from checks.d1_moe.made_layer import batch, forward, new_layer, parts_of
 from checks.d1_moe.routed import expect_own_choices
 from checks.d1_moe.router import check_router
 from checks.grading import expect
@@ -16,65 +17,37 @@ from checks.grading.comparison import Comparison
 from checks.grading.modules import in_both_modes, made_in_type_in_force
 from checks.grading.result import Built
 from checks.grading.stages import Used, untouched
-from checks.grading.strided import strided
 from solutions import d1_moe as reference
 
 
-def _layer(answer: type, case: Routing) -> Built:
-    layer = answer(case.d_model, case.num_experts, case.top_k, case.expert_dim)
-    expect.module(layer, "MoELayer")
-    return layer.to(case.dtype)
-
-
-def _x(case: Routing) -> Tensor:
-    """`(B, L, D)`, not contiguous in a case that says so."""
-    rows = case.tokens // 3 if case.tokens > 3 else 1
-    shape = (3, rows, case.d_model) if case.tokens > 3 else (1, 1, case.d_model)
-    x = torch.randn(shape, generator=case.generator(), dtype=case.dtype)
-    return x if case.contiguous else strided(x)
-
-
-def _forward(layer: Built, x: Tensor, case: Routing) -> tuple[Tensor, Tensor]:
-    """The output and the choices the layer remembers, once both have the right kind."""
-    ask = "Does the output alone come back, in the shape of x?"
-    y = expect.tensor(layer(x), "the output", x.shape, x.dtype, ask, TOKENS)
-    expect.require(
-        hasattr(layer, "last_experts"),
-        "the layer must keep the router's choices as self.last_experts, and it has none",
-        "Which of the two things that the router returns are they?",
-    )
-    chosen, shape = layer.last_experts, (x.shape[0] * x.shape[1], case.top_k)
-    ask = "Does it hold the experts that the router returned in this call, one row per token?"
-    expect.tensor(chosen, "last_experts", shape, torch.int64, ask, CHOICES)
-    low, high = int(chosen.min()), int(chosen.max())
-    expect.require(
-        low >= 0 and high < case.num_experts,
-        f"last_experts must lie between 0 and {case.num_experts - 1}, got {low} to {high}",
-        "Are all four sizes handed on, in their order?",
-    )
-    return y, chosen
-
-
 def _layer_shapes(answer: type, case: Routing) -> None:
-    layer, x = _layer(answer, case), _x(case)
-    _, chosen = _forward(layer, x, case)
+    layer, x = new_layer(answer, case), batch(case)
+    _, chosen = forward(layer, x, case)
     for t, row in enumerate(chosen.tolist()):
         expect.require(
             len(set(row)) == case.top_k,
             f"a token needs {case.top_k} different experts: last_experts of token {t} is {row}",
             "Is it what the router returned?",
         )
-    _forward(layer.eval(), x[:, :1], case)  # last_experts follows the last input in every mode
+    # last_experts follows the last input in every mode
+    forward(layer.eval(), x[:, :1], case, " of another call, in evaluation mode,")
     with torch.no_grad():
-        _forward(layer, x, case)
+        forward(layer, x, case, " of a call under no_grad")
     _expect_sizes(layer, case)
     two_batches = torch.cat([x, -x], dim=1)
-    expect_own_choices(layer, lambda: _layer(answer, case)(two_batches))
-    _forward(layer.bfloat16(), x.bfloat16(), case)
+    expect_own_choices(layer, lambda: new_layer(answer, case)(two_batches))
+    with expect.asking(_BFLOAT16, r"same dtype|expected scalar type|dtypes match"):
+        forward(layer.bfloat16(), x.bfloat16(), case, " in bfloat16")
+
+
+_BFLOAT16 = (
+    "That is with the layer and x in bfloat16: is x brought to another type on its way to the "
+    "router or the experts?"
+)
 
 
 def _expect_sizes(layer: Built, case: Routing) -> None:
-    own, parts = layer.parameters(), _parts(layer)
+    own, parts = layer.parameters(), parts_of(layer)
     held = sum(p.numel() for p in (parts[1].parameters() if parts else own))
     want = case.num_experts * 3 * case.d_model * case.expert_dim
     want += 0 if parts else case.num_experts * case.d_model
@@ -95,41 +68,29 @@ def _expect_sizes(layer: Built, case: Routing) -> None:
         )
 
 
-def _parts(layer: Built) -> tuple[Built, Built] | None:
-    """The layer's router and its array of experts, whatever their names, or None without them."""
-    arrays = [part for part in layer.children() if hasattr(part, "__getitem__")]
-    routers = [part for part in layer.children() if part not in arrays]
-    router = getattr(layer, "router", routers[0] if len(routers) == 1 else None)
-    experts = getattr(layer, "experts", arrays[0] if len(arrays) == 1 else None)
-    if isinstance(router, nn.Linear) or router is None or not hasattr(experts, "__getitem__"):
-        return None
-    return None if isinstance(experts, Tensor) else (router, experts)
-
-
 def _fused_values(layer: Built, x: Tensor, case: Routing) -> None:
     """The same for a layer without parts: one reading of its weights must lead to its output."""
-    y, chosen = _forward(layer, x, case)
-    tokens, wants = x.reshape(-1, case.d_model), []
+    y, chosen = forward(layer, x, case)
+    rows, tokens, wants = y.detach().flatten(0, 1), x.reshape(-1, case.d_model), []
     for reading in readings(layer, case):
         gates, experts = reading.route(tokens, case.top_k)
-        _expect_choices(chosen, experts)
         wants.append(slow_combination(tokens, gates, experts, reading).detach())
-    rows = y.detach().flatten(0, 1)
+        _expect_choices(chosen, experts, expect.near(rows, wants[-1]))
     if wants and not any(expect.near(rows, want) for want in wants):
         ask = "Is it the sum of gate · expert(token), with SwiGLU experts and renormalised gates?"
         expect.close(rows, wants[0], "the output", slips={ask: lambda: rows})
 
 
 def _layer_values(answer: type, case: Routing) -> None:
-    layer, x = _layer(answer, case), _x(case)
-    y, chosen = _forward(layer, x, case)
-    parts = _parts(layer)  # as the call left them
+    layer, x = new_layer(answer, case), batch(case)
+    y, chosen = forward(layer, x, case)
+    parts = parts_of(layer)  # as the call left them
     if parts is None:
         return _fused_values(layer, x, case)
     (router, array), tokens = parts, x.reshape(-1, case.d_model)
     gates, experts = router(tokens)
-    _expect_choices(chosen, experts)
     want = slow_combination(tokens, gates, experts, array).detach()
+    _expect_choices(chosen, experts, expect.near(y.detach().flatten(0, 1), want))
     swapped = x.transpose(0, 1).reshape(-1, case.d_model)
 
     def turned_back() -> Tensor:
@@ -167,24 +128,32 @@ def _layer_values(answer: type, case: Routing) -> None:
     expect.close(y.detach().flatten(0, 1), want, "the output", slips=slips)
 
 
-def _expect_choices(chosen: Tensor, experts: Tensor) -> None:
+def _expect_choices(chosen: Tensor, experts: Tensor, output_is_right: bool) -> None:
+    ask = (
+        "The output is right. Are these the choices that it is made from, row t for token t, "
+        "sequence by sequence as in x?"
+        if output_is_right
+        else "Is each row you route one token of x, as it came and in the order of x?"
+    )
     for t, (row, routed) in enumerate(zip(chosen.tolist(), experts.tolist(), strict=True)):
         expect.require(
             sorted(row) == sorted(routed),
             f"last_experts of token {t} must be the router's choice {routed}, got {row}",
-            "Is each row you route one token of x, as it came and in the order of x?",
+            ask,
         )
 
 
 def _layer_alone(answer: type, case: Routing) -> None:
-    layer, x = _layer(answer, case), _x(case)
-    y, chosen = (value.detach() for value in _forward(layer, x, case))
+    layer, x = new_layer(answer, case), batch(case)
+    y, chosen = (value.detach() for value in forward(layer, x, case))
     width = x.shape[1]
     for b, i in ((0, width - 1), (x.shape[0] - 1, 0)):
-        alone, row = _forward(layer, x[b : b + 1, i : i + 1], case)
-        got, when = alone.detach()[0], f"when token ({b}, {i}) comes alone"
-        slips = {"Does it hang on other tokens, or on an earlier call?": lambda got=got: got}
-        expect.close(got, y[b, i][None], "the output", when=when, slips=slips)
+        alone, row = forward(layer, x[b : b + 1, i : i + 1], case)
+        name = f"token ({b}, {i}), sent alone, must come out as among the others: its output"
+        got, want = alone.detach()[0, 0], y[b, i]
+        if not expect.near(got, want):
+            ask = _OTHER_TOKENS if expect.near(layer(x).detach(), y) else _ANEW
+            expect.close(got, want, name, axes=("feature",), slips={ask: got.detach})
         expect.require(
             set(row[0].tolist()) == set(chosen[b * width + i].tolist()),
             f"row {b * width + i} of last_experts must belong to token ({b}, {i})",
@@ -192,8 +161,15 @@ def _layer_alone(answer: type, case: Routing) -> None:
         )
 
 
+_OTHER_TOKENS = "Does it hang on other tokens, or on where it stands among them?"
+_ANEW = (
+    "A second call on all tokens gives yet another result: is something built or drawn anew inside "
+    "`forward`, or kept from an earlier call?"
+)
+
+
 def _layer_use(answer: type, case: Routing) -> Used:
-    layer, x = _layer(answer, case), _x(case)
+    layer, x = new_layer(answer, case), batch(case)
     return lambda: layer(x), lambda: {"x": x}
 
 
@@ -207,7 +183,7 @@ def _layer_gradients(answer: type, case: Routing) -> None:
     if case.top_k == 1:
         return
     every = Routing(case.tokens, case.d_model, case.top_k, case.top_k, case.expert_dim, case.seed)
-    layer, x = _layer(answer, every), _x(every).requires_grad_()
+    layer, x = new_layer(answer, every), batch(every).requires_grad_()
     direction = torch.randn(x.shape, generator=case.generator(), dtype=x.dtype)
     inputs = {"x": x, **dict(layer.named_parameters())}
     expect.gradient(lambda: (layer(x) * direction).sum(), inputs, case.generator())
@@ -215,9 +191,9 @@ def _layer_gradients(answer: type, case: Routing) -> None:
 
 def _layer_spares(answer: type, case: Routing) -> None:
     """One token: the weights of the experts it did not choose get no gradient."""
-    layer, x = _layer(answer, case), _x(case)[:1, :1]
-    y, chosen = _forward(layer, x, case)
-    parts = _parts(layer)
+    layer, x = new_layer(answer, case), batch(case)[:1, :1]
+    y, chosen = forward(layer, x, case)
+    parts = parts_of(layer)
     if parts is None:
         return
     _, array = parts
@@ -233,8 +209,8 @@ def _layer_spares(answer: type, case: Routing) -> None:
 
 def _layer_rows(answer: type, case: Routing) -> None:
     """Counted where the experts are modules of their own, as in the given constructor."""
-    layer, x, rows = _layer(answer, case), _x(case), []
-    parts = _parts(layer)
+    layer, x, rows = new_layer(answer, case), batch(case), []
+    parts = parts_of(layer)
     if parts is None:
         return
     experts = [parts[1][i] for i in range(case.num_experts)]
@@ -255,9 +231,9 @@ def _layer_rows(answer: type, case: Routing) -> None:
 
 def _expect_idle_unread(answer: type, case: Routing) -> None:
     """One token, and NaN in the weights of the experts it did not choose: 0 · NaN is NaN."""
-    layer, x = _layer(answer, case), _x(case)[:1, :1]
-    y, chosen = _forward(layer, x, case)
-    _, array = _parts(layer) or (None, None)
+    layer, x = new_layer(answer, case), batch(case)[:1, :1]
+    y, chosen = forward(layer, x, case)
+    _, array = parts_of(layer) or (None, None)
     if array is None:
         return
     for i in set(range(case.num_experts)) - set(chosen.flatten().tolist()):

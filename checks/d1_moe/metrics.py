@@ -77,6 +77,9 @@ def _metric_stages(name: str, of: Metric, slips: Mapping[str, Metric]) -> dict[s
         with expect.untouched(lambda: {"load": load}):
             called = f"{name}({load.tolist()})"
             got = expect.number(answer(load), called)
+            wrong = {ask: number for ask, number in wrong.items() if _is(got, number)}
+            if not _is(got, of(true)):
+                wrong = _told_apart(answer, load, wrong, slips)
             expect.number_close(got, of(true), called, wrong, bound)
 
     def none(answer, case: _Load) -> None:
@@ -91,6 +94,22 @@ def _metric_stages(name: str, of: Metric, slips: Mapping[str, Metric]) -> dict[s
         )
 
     return {"the value within 1e-5": value, "0.0 for no load at all": none}
+
+
+def _told_apart(
+    answer: Callable, load: Tensor, made: Mapping[str, float], slips: Mapping[str, Metric]
+) -> dict[str, float]:
+    """Of slips that make the number of this load, those that make that of another, or else all."""
+    if len(made) < 2:
+        return dict(made)
+    other = load.flip(0) + 1 + torch.arange(len(load))  # nobody is idle
+    got = expect.number(answer(other.clone()), "the number")
+    both = {ask: number for ask, number in made.items() if _is(got, slips[ask](other.double()))}
+    return both or dict(made)
+
+
+def _is(got: float, number: float) -> bool:
+    return math.isclose(got, number, rel_tol=expect.BOUND, abs_tol=expect.BOUND)
 
 
 def _number_or_nan(answer: Callable, load: Tensor, name: str) -> float:
@@ -124,7 +143,10 @@ _FOUR = "Is E the length of load, and not always 4?"
 _NOT_ROUNDED = "Is the mean rounded? It need not be a whole number."
 _BELOW_ONE = "Is the mean kept from falling below 1? With fewer choices than experts it does."
 _MEDIAN = "Is it the mean that divides, and not the median?"
-_SHARE = "Are those shares of the whole load, not divided by their mean, 1/E?"
+_SHARE = (
+    "Is it the mean that divides, and not the sum? Or are those shares of the whole load, not "
+    "divided by their mean, 1/E?"
+)
 _CLAMPED = "Is it cut off at 1? A busy expert takes it far above."
 _PERCENT = "Is that in percent? It is a plain ratio."
 _ALWAYS_0 = "Does the line that returns 0.0 answer for every load? Only where all loads are 0."
@@ -231,7 +253,7 @@ check_max_violation = Check(
                 (x.max() - x.mean()) / x.std(correction=0)
             ),
             "Which is divided by which?": lambda x: float(x.mean() / x.max()),
-            "Is it added to the mean, where the mean is to be taken off?": lambda x: float(
+            "Is 1 added, or the mean, where it is to be taken off?": lambda x: float(
                 (x.max() + x.mean()) / x.mean()
             ),
             "Is it divided by the mean, and not multiplied?": lambda x: float(
