@@ -145,7 +145,26 @@ def test_joint_latent_asks():
         (
             lambda key, x, start: rotate(key.k_down(x).unsqueeze(-2), start, key.theta).squeeze(),
             "shapes and types",
-            "Is squeeze told which dimension to take off?",
+            "Is squeeze told which dimension to take off",
+        ),
+        (
+            lambda key, x, start: key.k_down(x).mean(1, keepdim=True).expand(-1, x.shape[1], -1),
+            "position 0",
+            "and not of the mean of all?",
+        ),
+        (
+            lambda key, x, start: rotate(
+                key.k_down(x).unflatten(-1, (-1, 2)), start, key.theta
+            ).flatten(-2),
+            "turned by its position",
+            "Has each pair its own angle",
+        ),
+        (
+            lambda key, x, start: turned(key, key.k_down(x).unsqueeze(-2), min(start, 8)).squeeze(
+                -2
+            ),
+            "start shifts",
+            "Is a table made for a fixed number of positions",
         ),
     ],
 )
@@ -156,6 +175,44 @@ def test_rotary_key_asks(forward, stage, question):
 
     failed = failure(check_rotary_key, RotaryKey)
     assert failed.stage.startswith(stage) and question in failed.message
+
+
+def test_rotary_key_asks_for_angles_that_are_kept():
+    class RotaryKey(reference.RotaryKey):
+        start = None
+
+        def forward(self, x, start=0):
+            self.start = min(start, self.start) if start and self.start else start
+            return super().forward(x, self.start)
+
+    failed = failure(check_rotary_key, RotaryKey)
+    assert failed.stage.startswith("start shifts") and "of an earlier call" in failed.message
+
+
+@pytest.mark.parametrize(
+    ("forward", "question"),
+    [
+        (lambda key, x, start: rotate(x, start), "Is x turned, which is"),
+        (
+            lambda key, x, start: rotate(key.k_down(x).unsqueeze(-1), start),
+            "Where does the dimension for heads go in?",
+        ),
+        (
+            lambda key, x, start: (
+                turned(key, key.k_down(x).unsqueeze(-2), start).squeeze(-2)
+                + torch.zeros(99)[start : start + 1]
+            ),
+            "is a table made",
+        ),
+    ],
+)
+def test_rotary_key_asks_of_what_it_raises(forward, question):
+    class RotaryKey(reference.RotaryKey):
+        def forward(self, x, start=0):
+            return forward(self, x, start)
+
+    failed = [failure(check_rotary_key, RotaryKey, seed) for seed in range(3)]
+    assert any(one.state == "raised" and question in one.message for one in failed)
 
 
 def attending(width=lambda d, r: d + r, before=lambda length, seen: seen - length, share=1.0):
