@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor
 
@@ -135,7 +136,7 @@ def _slips_of_any_ends(case: Stretched) -> dict[str, Callable[[int], float]]:
 def _slips_of_reach(case: Stretched) -> dict[str, Callable[[int], float]]:
     """Ramps of other settings than those of the call."""
 
-    def of(**settings: float | None) -> Callable[[int], float]:
+    def of(**settings: Any) -> Callable[[int], float]:
         return mixed(case, replace(case, **settings).ramp)
 
     longer = (case.trained or 4096) * case.factor
