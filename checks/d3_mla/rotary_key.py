@@ -1,5 +1,8 @@
 """The check of D3.3c: one rotary key per token, shared by all heads."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,11 +41,43 @@ def _key(answer: type, case: Latent) -> tuple[Built, Tensor]:
 
 def _rows(layer: Built, x: Tensor, case: Latent, *start: int) -> Tensor:
     """The key, once it has the right kind."""
-    shape = *x.shape[:2], case.d_rope
-    ask, got = "It is one key per token, without a dimension for heads.", layer(x.clone(), *start)
+    shape = (*x.shape[:2], case.d_rope)
+    with _asks_of_raised(case, *start):
+        got = layer(x.clone(), *start)
+    return expect.tensor(got, "the key", shape, x.dtype, _why(got, shape), (*TOKENS[:2], "d_rope"))
+
+
+def _why(got: object, shape: tuple[int, ...]) -> str:
+    if isinstance(got, Tensor) and got.shape == shape:
+        return ""
     if isinstance(got, Tensor) and got.ndim < 3:
-        ask = "Is squeeze told which dimension to take off? Alone it takes off all of size 1."
-    return expect.tensor(got, "the key", shape, x.dtype, ask, (*TOKENS[:2], "d_rope"))
+        return (
+            "Is squeeze told which dimension to take off, and is it the one for heads that was put "
+            "in? Alone it takes off all of size 1."
+        )
+    return "It is one key per token, without a dimension for heads."
+
+
+@contextmanager
+def _asks_of_raised(case: Latent, start: int = 0) -> Iterator[None]:
+    """An error of `rotate` asks what it got; one far away alone, about a table."""
+    asks = {
+        f"Where does the dimension for heads go in? `rotate` must get the key, {case.d_rope} wide, "
+        "in the last one.": "even width.* got 1$",
+        f"Is x turned, which is {case.d_model} wide, and not the key?": (
+            f"even width.* got {case.d_model}$"
+        ),
+    }
+    if start >= FAR:
+        asks = {
+            f"That is with start={start}: is a table made for a fixed number of positions?": (
+                "^(Runtime|Index)Error"
+            )
+        }
+    with ExitStack() as stack:
+        for ask, said in asks.items():
+            stack.enter_context(expect.asking(ask, said))
+        yield
 
 
 def _key_shapes(answer: type, case: Latent) -> None:
@@ -65,6 +100,9 @@ def _key_first(answer: type, case: Latent) -> None:
         ),
         "Is there an activation on the key? It is k_down of x alone.": lambda: F.silu(plain),
         "Is the key scaled? attend scales the scores.": lambda: plain / case.d_rope**0.5,
+        "Is a key made of its own position's x, and not of the mean of all?": lambda: plain.mean(
+            1, keepdim=True
+        ).expand_as(plain),
         **rotation_slips(plain, 0, case),
     }
     first = {ask: lambda slip=slip: slip()[:, :1] for ask, slip in slips.items()}
@@ -100,10 +138,17 @@ def _key_turned(answer: type, case: Latent) -> None:
     plain = x.double() @ down.T
     for training in (True, False):
         got = _rows(layer.train(training), x, case)
-        slips = rotation_slips(plain, 0, case)
+        slips = _slips(plain, 0, case)
         want = slow_turn(plain, 0, case.turns)
         expect.close(got, want, "the key", axes=POSITIONS, slips=slips)
         in_single(got, want, "the key")
+
+
+def _slips(plain: Tensor, start: int, case: Latent) -> dict[str, Callable[[], Tensor]]:
+    """Those of any rotation, and of a key that `rotate` gets pair by pair."""
+    first = [case.turns[0]] * len(case.turns)
+    ask = "Has each pair its own angle, and not all that of pair 0? `rotate` must get all d_rope."
+    return rotation_slips(plain, start, case) | {ask: lambda: slow_turn(plain, start, first)}
 
 
 def _key_start(answer: type, case: Latent) -> None:
@@ -114,9 +159,13 @@ def _key_start(answer: type, case: Latent) -> None:
     piece, whole = x[:, start:], _rows(layer, x, case)
     plain = piece.double() @ down.T
     true, here = slow_turn(plain, far, case.turns), whole[:, start:]
+    kept = {
+        f"That is the key with start={start}, of an earlier call: are angles kept from one call to "
+        "the next?": lambda: slow_turn(plain, start, case.turns)
+    }
     for at, want, bound in ((start, here, expect.BOUND), (far, true, far_bound(case))):
         got = _rows(layer, piece, case, at)
-        slips = rotation_slips(plain, at, case) | far_slip(got, at)
+        slips = _slips(plain, at, case) | (kept if at == far else {}) | far_slip(got, at)
         when = f"with start={at}"
         name = "the key"
         expect.close(got, want, name, axes=POSITIONS, when=when, slips=slips, bound=bound)

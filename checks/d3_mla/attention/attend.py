@@ -7,6 +7,16 @@ import torch
 from torch import Tensor
 
 from checks.d1_moe.cases import TOKENS
+from checks.d3_mla.attention.attend_asks import (
+    ASK_CHUNK,
+    ASK_WHOLE,
+    asks_of_raised,
+    expect_no_nan,
+    turned_again,
+    why_others,
+    why_score,
+    why_seen,
+)
 from checks.d3_mla.attention.attend_cases import NAMES, Attending, attendings
 from checks.d3_mla.attention.extremes import (
     ASK_HIDDEN,
@@ -25,7 +35,8 @@ from solutions import d3_mla as reference
 
 
 def _output(answer, parts: dict[str, Tensor]) -> object:
-    return answer(*(parts[name].clone() for name in NAMES))
+    with asks_of_raised(parts["q_content"].shape[1], parts["k_content"].shape[1]):
+        return answer(*(parts[name].clone() for name in NAMES))
 
 
 def _attend(answer, case: Attending, parts: dict[str, Tensor]) -> Tensor:
@@ -33,13 +44,10 @@ def _attend(answer, case: Attending, parts: dict[str, Tensor]) -> Tensor:
     queries, values = parts["q_content"], parts["values"]
     shape = *queries.shape[:3], values.shape[-1]
     y = _output(answer, parts)
-    expect.require(
-        not isinstance(y, Tensor) or not y.isnan().any(),
-        "the output must be finite, got NaN, as a softmax makes it where every score is -inf",
-        "Does the softmax run over heads or queries, and not over the positions seen? Or are the "
-        "earlier positions hidden, where the later ones are to be?",
-    )
-    ask = "It has one row per query and head, as wide as a value."
+    if isinstance(y, Tensor):
+        expect_no_nan(y)
+    other = getattr(y, "shape", None) != shape
+    ask = "It has one row per query and head, as wide as a value." if other else ""
     return expect.tensor(
         y, "the output", shape, case.dtype, ask, (*TOKENS[:2], "heads", "d_value")
     ).detach()
@@ -52,7 +60,8 @@ def _attend_shape(answer, case: Attending) -> None:
 
 
 def _attend_narrow(answer, case: Attending) -> None:
-    _attend(answer, case, case.parts())
+    with expect.asking("Is a mask made in torch's default type?", "^RuntimeError: .*dtype"):
+        _attend(answer, case, case.parts())
 
 
 def _attend_one(answer, case: Attending) -> None:
@@ -92,17 +101,12 @@ _TRANSPOSE = "Are heads and positions exchanged by transpose, and not by reshape
 
 
 def _attend_whole(answer, case: Attending) -> None:
-    _expect_seen(answer, replace(case, length=case.seen), _ASK_WHOLE)
+    _expect_seen(answer, replace(case, length=case.seen), ASK_WHOLE)
 
 
 def _attend_chunk(answer, case: Attending) -> None:
     if case.length < case.seen:
-        _expect_seen(answer, case, _ASK_CHUNK)
-
-
-_ASK_WHOLE = "Are later positions hidden before the softmax, and a query's own position not?"
-_ASK_NONE = "Is anything hidden where fewer queries come in than keys?"
-_ASK_CHUNK = "Do the queries belong to the last L positions?"
+        _expect_seen(answer, case, ASK_CHUNK)
 
 
 def _expect_seen(answer, case: Attending, ask: str) -> None:
@@ -121,7 +125,7 @@ def _expect_seen(answer, case: Attending, ask: str) -> None:
             found == list(range(own + 1)),
             f"query {i} of {case.length}, at position {own}, must see {right}, and "
             f"in head {h} of sequence {b} it sees {', '.join(map(str, found)) or 'none'}",
-            _ASK_NONE if ask == _ASK_CHUNK and len(found) == case.seen else ask,
+            why_seen(found, case) or ask,
         )
 
 
@@ -135,19 +139,30 @@ def _attend_rotary(answer, case: Attending) -> None:
         rotary = parts["q_rotary"].clone()
         rotary[:, :, h] = 3 * rotary[:, :, h].flip(-1) + 1
         after = _attend(answer, case, parts | {"q_rotary": rotary})
-        moved = (after - before).abs().amax((0, 1, 3))
+        moved = _moved(after, before)
         expect.require(
-            moved[h] > 1e-5,
+            moved[h],
             f"another q_rotary in head {h} must change the output of head {h}, and it does not",
             "Are the rotary scores added to the content scores, for every head?",
         )
-        others = [i for i in range(case.num_heads) if i != h and moved[i] > 1e-5]
+        others = [i for i in range(case.num_heads) if i != h and moved[i]]
         expect.require(
             not others,
             f"another q_rotary in head {h} must change no other head, and it changes "
             f"head {others[0] if others else h}",
-            "Do all heads share k_rotary alone, and has each its own q_rotary?",
+            _why_others(answer, case, before, h) if others else "",
         )
+
+
+def _moved(after: Tensor, before: Tensor) -> list[bool]:
+    """Which heads' outputs differ."""
+    return ((after - before).abs().amax((0, 1, 3)) > 1e-5).tolist()
+
+
+def _why_others(answer, case: Attending, before: Tensor, head: int) -> str:
+    parts = case.parts()
+    parts["q_content"][:, :, head] = 3 * parts["q_content"][:, :, head].flip(-1) + 1
+    return why_others(_moved(_attend(answer, case, parts), before), head)
 
 
 def _attend_scale(answer, case: Attending) -> None:
@@ -162,7 +177,7 @@ def _attend_scale(answer, case: Attending) -> None:
             abs(got - want) < 1e-3,
             f"query and key with {which} of ones must have the score {d + r} / sqrt({width}) = "
             f"{want:.4g}, got {got:.4g}, as the attention weights tell",
-            _scale_ask(got, d, r, width),
+            why_score(got, d, r, case, lambda: _is_product(answer, case)),
         )
 
 
@@ -182,22 +197,10 @@ def _score(answer, case: Attending, content: float, rotary: float, want: float) 
     return float(scores[(scores - want).abs().argmax()])
 
 
-def _scale_ask(got: float, d: int, r: int, width: int) -> str:
-    root = math.sqrt(width)
-    slips = (
-        (d + r, "Where are both parts of the scores divided by sqrt(d_head + d_rope)?"),
-        ((d + r) / width, "Are the scores divided once, and by the square root of the width?"),
-        ((d + r) * root, "Are the scores divided by the root, and not multiplied?"),
-        (0, "Does this part of the scores come in?"),
-        ((d - r) / root, "Are the two scores added?"),
-        (math.inf, "Is a position hidden because its score is 0?"),
-    )
-    asks = [ask for slip, ask in slips if got == slip or abs(got - slip) < 1e-3]
-    return (
-        expect.joined(asks)
-        if asks
-        else "Is the scale 1/sqrt(d_head + d_rope), the same for both parts?"
-    )
+def _is_product(answer, case: Attending) -> bool:
+    """Whether content scores times rotary scores come out, divided by the right root."""
+    product = case.d_head * case.d_rope / math.sqrt(case.d_head + case.d_rope)
+    return abs(_score(answer, replace(case, dtype=torch.float64), 1, 1, product) - product) < 1e-3
 
 
 def _attend_values(answer, case: Attending) -> None:
@@ -213,6 +216,9 @@ def _attend_values(answer, case: Attending) -> None:
     slips = {
         "Has each head its own keys, and not the first head's?": lambda: slow(
             k_content=first(five["k_content"], 2)
+        ),
+        "Is anything to be turned here? q_rotary and k_rotary come turned.": lambda: slow(
+            **turned_again(five, case)
         ),
         "Has each sequence its own k_rotary?": lambda: slow(k_rotary=first(five["k_rotary"], 0)),
     }

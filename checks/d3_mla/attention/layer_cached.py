@@ -15,8 +15,13 @@ from checks.d3_mla.attention.layer_cases import (
     made,
     slow,
 )
-from checks.d3_mla.attention.layer_output import expect_close, expect_long, output
-from checks.d3_mla.attention.layer_slips import slips_of_chunks
+from checks.d3_mla.attention.layer_output import (
+    expect_close,
+    expect_long,
+    of_scores,
+    output,
+)
+from checks.d3_mla.attention.layer_turns import slips_of_cache, slips_of_chunks
 from checks.d3_mla.cases import POSITIONS, Latent
 from checks.grading import expect
 from solutions import d3_mla as reference
@@ -29,16 +34,37 @@ def layer_prefill(answer: type, case: Latent) -> None:
     want = true(x)
     ask = "Are later positions hidden with a cache too?"
     slips = {ask: lambda: true.seeing(x, lambda i: case.length)}
+    slips |= slips_of_cache(true, x, [case.length])
     full = reference.LatentCache(case.batch, case.length, *watched.widths)
     for cache in (watched, full):
         got = output(layer, x, cache)
-        expect.require(
-            len(cache) == case.length,
-            f"after {case.length} positions the cache must hold {case.length}, got {len(cache)}",
-            "Does every call append what is new, in training mode too? An empty cache counts as "
-            "false in `if cache`.",
+        _expect_held(cache, case)
+        asks = slips | of_scores(got, want)
+        expect_close(got, want, when="with an empty cache", slips=asks)
+
+
+def _expect_held(cache: reference.LatentCache, case: Latent, when: str = "") -> None:
+    """All of x is in the cache, once."""
+    mode = "training" if case.training else "evaluation"
+    expect.require(
+        len(cache) == case.length,
+        f"after {case.length} positions{when and f', {when},'} the cache must hold "
+        f"{case.length}, got {len(cache)}, in {mode} mode",
+        _why_held(len(cache), case.length),
+    )
+
+
+def _why_held(held: int, length: int) -> str:
+    if held > length:
+        return "Is what is new appended once in a call?"
+    if held:
+        return (
+            "Is what was cached before still there? A call appends to it, however many rows come."
         )
-        expect_close(got, want, when="with an empty cache", slips=slips)
+    return (
+        "Does every call append what is new to the cache that it was given, in training and in "
+        "evaluation mode? An empty cache counts as false in `if cache`."
+    )
 
 
 def layer_cached(answer: type, case: Latent) -> None:
@@ -90,12 +116,30 @@ def layer_chunks(answer: type, case: Latent) -> None:
     for way, lengths in ways.items() if case.length > 1 else []:
         layer, cache = made(answer, case), WatchedCache(case, 2 * case.length + 3)
         got = torch.cat([output(layer, part, cache) for part in x.split(lengths, 1)], dim=1)
-        expect_close(got, want, when=f"given {way}", slips=slips_of_chunks(true, x, lengths))
+        _expect_held(cache, case, f"given {way}")
+        slips = slips_of_chunks(true, x, lengths) | _of_call(got, want, lengths)
+        expect_close(got, want, when=f"given {way}", slips=slips)
         _expect_cached(cache, cached, f"given {way}")
     if case.batch == 1 and case.length > 1:
         when = f"of {LONG}, given in two chunks with a cache"
         layer, cache = made(answer, case), WatchedCache(case, LONG)
         expect_long(layer, slow(layer, case), [LONG - 3, 3], when, cache)
+
+
+def _of_call(got: Tensor, want: Tensor, lengths: list[int]) -> dict[str, Callable[[], Tensor]]:
+    """The question to an output that goes wrong behind the first call, which names the row."""
+    n = want.shape[1]
+    wrong = [i for i in range(n) if not expect.near(got[:, i], want[:, i])]
+    if not wrong or wrong[0] < lengths[0]:
+        return {}
+    begins = [sum(lengths[:k]) for k in range(len(lengths))]
+    start = max(begin for begin in begins if begin <= wrong[0])
+    ask = (
+        f"Position {wrong[0]} is the first that is wrong, row {wrong[0] - start} of the call that "
+        f"begins with position {start}. Is {start} where that call starts, and does each of its "
+        "rows see all that is cached and itself, and nothing later?"
+    )
+    return {ask: lambda: got}
 
 
 _KEEPS = (

@@ -91,6 +91,8 @@ class SlowAttention:
     query_norm: Callable = normed
     query_turn: Callable = slow_turn
     key_turn: Callable = slow_turn
+    content_turn: Callable = as_it_is
+    value_turn: Callable = as_it_is
 
     def cached(self, x: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
         """The normed latent `(B, L, R)` and the turned key `(B, L, r)`."""
@@ -109,14 +111,17 @@ class SlowAttention:
         both = (rows @ w["queries.q_up.weight"].T).unflatten(-1, (self.case.num_heads, -1))
         both = self.case.scale * both
         content, rotary = both.split([self.case.d_head, self.case.d_rope], dim=-1)
-        return [content, self.query_turn(rotary, start, self.case.turns)]
+        turns = self.case.turns
+        return [self.content_turn(content, start, turns), self.query_turn(rotary, start, turns)]
 
     def heads(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Keys `(B, S, H, d)` and values `(B, S, H, v)`."""
         both = (latent @ self.weights["latent.kv_up.weight"].T).unflatten(
             -1, (self.case.num_heads, -1)
         )
-        return both.split([self.case.d_head, self.case.d_value], dim=-1)
+        keys, values = both.split([self.case.d_head, self.case.d_value], dim=-1)
+        turns = self.case.turns
+        return self.content_turn(keys, 0, turns), self.value_turn(values, 0, turns)
 
     def mixed(self, x: Tensor, scale: float = 1.0) -> Tensor:
         """The values each head mixed, `(B, L, H, v)`; all scores times `scale`."""
@@ -199,3 +204,6 @@ class WatchedCache(reference.LatentCache):
         empty = [torch.zeros(self.batch, 0, width, dtype=self.dtype) for width in self.widths]
         latent, key = (torch.cat(parts, dim=1) for parts in zip(empty, *self.given, strict=True))
         return latent, key
+
+
+WatchedCache.__name__ = reference.LatentCache.__name__  # what Python's own errors call it

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from checks.d3_mla.attention.layer_cases import SlowAttention, as_it_is, normed, turned_in_halves
-from checks.d3_mla.rotation import THETA, Angles, slow_turn, theta_angles
+from checks.d3_mla.attention.layer_cases import SlowAttention, as_it_is, normed
+from checks.d3_mla.attention.layer_turns import slips_of_turns
+from checks.d3_mla.rotation import Angles, slow_turn
 
 
 def slips_of_merging(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
@@ -25,58 +27,11 @@ def slips_of_merging(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], T
     }
 
 
-def slips_of_chunks(true: SlowAttention, x: Tensor, lengths: list[int]) -> dict:
-    """What comes of a slip with a filled cache, if x is passed in chunks of these lengths."""
-    starts = [sum(lengths[:k]) for k, n in enumerate(lengths) for _ in range(n)]
-    ends = [sum(lengths[: k + 1]) for k, n in enumerate(lengths) for _ in range(n)]
-
-    def turn(rows: Tensor, start: int, angles: Angles) -> Tensor:
-        return torch.cat([slow_turn(part, 0, angles) for part in rows.split(lengths, 1)], dim=1)
-
-    def changed(**fields: Any) -> Callable[[], Tensor]:
-        return lambda: replace(true, **fields)(x)
-
-    last = "The L queries are the last L of the S positions."
-    return {
-        "Do keys and values come from the new positions alone? cache.append returns all.": lambda: (
-            torch.cat([true(part) for part in x.split(lengths, 1)], dim=1)
-        ),
-        "Do queries and key get the position that x starts at, len(cache)?": changed(
-            query_turn=turn, key_turn=turn
-        ),
-        "Do the queries get the position that x starts at, len(cache)?": changed(query_turn=turn),
-        "Does the key get the position that x starts at, len(cache)?": changed(key_turn=turn),
-        "Is len(cache) read after the append, for the queries? It is the start before it.": changed(
-            query_turn=_turned_on(lengths)
-        ),
-        "Is len(cache) read after the append, for queries and key? It is the start before it.": (
-            changed(query_turn=_turned_on(lengths), key_turn=_turned_on(lengths))
-        ),
-        f"Does the mask take the queries for the first positions? {last}": lambda: true.seeing(
-            x, lambda i: i - starts[i] + 1
-        ),
-        f"Are later positions hidden with a filled cache too? {last}": lambda: true.seeing(
-            x, lambda i: ends[i]
-        ),
-    }
-
-
-def _turned_on(lengths: list[int]) -> Callable[[Tensor, int, Angles], Tensor]:
-    """Every chunk turned as if it began where it ends."""
-
-    def turn(rows: Tensor, start: int, angles: Angles) -> Tensor:
-        parts = rows.split(lengths, dim=1)
-        ends = [sum(lengths[: k + 1]) for k in range(len(parts))]
-        turned = [slow_turn(part, at, angles) for part, at in zip(parts, ends, strict=True)]
-        return torch.cat(turned, dim=1)
-
-    return turn
-
-
 def slips_of_parts(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:
     """What comes of a slip inside a part, by the question that points at it."""
     case = true.case
     by = "Scores are divided by sqrt(d_head + d_rope), the width of both parts together."
+    root = math.sqrt(case.d_head + case.d_rope)
 
     def changed(**fields: Any) -> Callable[[], Tensor]:
         return lambda: replace(true, **fields)(x)
@@ -89,41 +44,51 @@ def slips_of_parts(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Ten
         f"Are they not divided at all? {by}": scaled(1),
         f"Are they divided by a square root of d_model? {by}": scaled(case.d_model),
         f"Is the square root left out? {by}": scaled((case.d_head + case.d_rope) ** 2),
+        f"Are they divided by the root of what is cached, d_latent + d_rope? {by}": scaled(
+            case.d_latent + case.d_rope
+        ),
+        f"Are they divided by the root of the width of all heads? {by}": scaled(
+            case.num_heads * (case.d_head + case.d_rope)
+        ),
+        "Are both parts of the scores divided, and not the content alone?": lambda: _with_rotary(
+            true, root
+        )(x),
+        "Are both parts of the scores divided, and not the rotary part alone?": lambda: (
+            _with_content(true, root)(x)
+        ),
+        "Is x normed in the layer? That norm is the block's work.": lambda: true(
+            _plainly_normed(x)
+        ),
+        "Is the rotary key normed? Only the latents are.": changed(key_turn=_normed_and_turned),
+        "Do the rotary scores reach every head, and not head 0 alone?": changed(
+            query_turn=_turned_in_head_0
+        ),
         "Is the latent normed before keys and values come from it?": changed(latent_norm=as_it_is),
         "Is the latent normed a second time? down has done it.": changed(latent_norm=_normed_twice),
         "Is the latent of the queries normed?": changed(query_norm=as_it_is),
-        "Where do the rotary scores come in?": lambda: _without_rotary(true)(x),
-        "Where do the content scores come in?": lambda: _without_content(true)(x),
-        "Are the rotary scores added, and not taken off?": lambda: _rotary_turned(true)(x),
+        "Where do the rotary scores come in?": lambda: _with_rotary(true, 0)(x),
+        "Where do the content scores come in?": lambda: _with_content(true, 0)(x),
+        "Are the rotary scores added, and not taken off?": lambda: _with_rotary(true, -1)(x),
         "Does each head take its own keys and values, and not the first head's?": lambda: (
             _first_head(true)(x)
         ),
         "Are the heads in their order, the first one first?": lambda: true.out(
             true.mixed(x).flip(-2).flatten(-2)
         ),
-        "Are neither rotary queries nor the rotary key turned?": changed(
-            query_turn=as_it_is, key_turn=as_it_is
-        ),
-        "Are the rotary queries turned too?": changed(query_turn=as_it_is),
-        "Is the rotary key turned too?": changed(key_turn=as_it_is),
-        "Are rotary pairs neighbours (0, 1), (2, 3), … and not halves?": changed(
-            query_turn=turned_in_halves, key_turn=turned_in_halves
-        ),
-        "Is theta handed on to queries and key?": changed(case=replace(case, theta=THETA)),
-        "Are the angles handed on to queries and key?": changed(case=replace(case, angles=None)),
-        "Is the scale handed on to the queries?": changed(case=replace(case, scale=1.0)),
-        f"Do the queries take scale and angles {_WITHOUT}?": changed(
-            case=replace(case, scale=1.0), query_turn=_turned_by_default
-        ),
-        f"Do the queries take theta or angles {_WITHOUT}?": changed(query_turn=_turned_by_default),
+        **slips_of_turns(true, x),
     } | _slips_of_rows(true, x)
 
 
-_WITHOUT = "both with a query latent and without"
+def _plainly_normed(rows: Tensor) -> Tensor:
+    return normed(rows.double(), torch.ones(1))
 
 
-def _turned_by_default(rows: Tensor, start: int, angles: Angles) -> Tensor:
-    return slow_turn(rows, start, theta_angles(rows.shape[-1]))
+def _normed_and_turned(rows: Tensor, start: int, angles: Angles) -> Tensor:
+    return slow_turn(_plainly_normed(rows), start, angles)
+
+
+def _turned_in_head_0(rows: Tensor, start: int, angles: Angles) -> Tensor:
+    return F.pad(slow_turn(rows[:, :, :1], start, angles), (0, 0, 0, rows.shape[2] - 1))
 
 
 def _normed_twice(rows: Tensor, weight: Tensor) -> Tensor:
@@ -134,15 +99,17 @@ def _with(true: SlowAttention, **weights: Tensor) -> SlowAttention:
     return replace(true, weights={**true.weights, **weights})
 
 
-def _rotary_turned(true: SlowAttention) -> SlowAttention:
+def _with_rotary(true: SlowAttention, factor: float) -> SlowAttention:
+    """All rotary scores times a factor."""
     name = "rotary_key.k_down.weight"
-    return _with(true, **{name: -true.weights[name]})
+    return _with(true, **{name: factor * true.weights[name]})
 
 
-def _without_content(true: SlowAttention) -> SlowAttention:
+def _with_content(true: SlowAttention, factor: float) -> SlowAttention:
+    """All content scores times a factor."""
     name, case = "queries.q_up.weight", true.case
     rows = true.weights[name].clone().unflatten(0, (case.num_heads, -1))
-    rows[:, : case.d_head] = 0
+    rows[:, : case.d_head] *= factor
     return _with(true, **{name: rows.flatten(0, 1)})
 
 
@@ -150,11 +117,6 @@ def _first_head(true: SlowAttention) -> SlowAttention:
     name = "latent.kv_up.weight"
     rows = true.weights[name].unflatten(0, (true.case.num_heads, -1))
     return _with(true, **{name: rows[:1].expand_as(rows).flatten(0, 1)})
-
-
-def _without_rotary(true: SlowAttention) -> SlowAttention:
-    name = "rotary_key.k_down.weight"
-    return replace(true, weights={**true.weights, name: 0 * true.weights[name]})
 
 
 def _slips_of_rows(true: SlowAttention, x: Tensor) -> dict[str, Callable[[], Tensor]]:

@@ -280,6 +280,7 @@ def test_an_unwritten_part_is_named_first():
         (lambda plain, right, factor: plain + plain / factor - right, "Which end"),
         (lambda plain, right, factor: right.half(), "float64"),
         (lambda plain, right, factor: right.tolist(), "float64"),
+        (lambda plain, right, factor: right / (2 * torch.pi), "radians per position"),
     ],
 )
 def test_slips_of_yarn_frequencies_are_asked_about(slip, said):
@@ -287,6 +288,42 @@ def test_slips_of_yarn_frequencies_are_asked_about(slip, said):
         plain = yarn_frequencies(d_rope, 1.0, trained=trained, theta=theta)
         right = yarn_frequencies(d_rope, factor, trained=trained, theta=theta)
         return slip(plain, right, factor)
+
+    assert said in refused(check_yarn_frequencies, answer)[1]
+
+
+@pytest.mark.parametrize(
+    ("ramp", "said"),
+    [
+        (lambda pair, first, last: ((pair - first) / (last - first)).clamp(min=0), "above 1?"),
+        (lambda pair, first, last: (pair - first / (last - first)).clamp(0, 1), "in brackets"),
+        (lambda pair, first, last: torch.sin((pair - first) / 9).clamp(0, 1), "in even steps"),
+        (lambda pair, first, last: ((pair - first + 3) / 13).clamp(0, 1), "rises by 0.0769 a pair"),
+        (lambda pair, first, last: ((pair - 8) / 17).clamp(0, 1), "rises by 0.0588 a pair, not by"),
+    ],
+)
+def test_a_ramp_of_yarn_frequencies_is_told_as_it_is(ramp, said):
+    def answer(d_rope, factor, **options):
+        if options or d_rope != 64:
+            return yarn_frequencies(d_rope, factor, **options)
+        angle, share = yarn_frequencies(d_rope, 1.0), ramp(torch.arange(32), 10, 23)
+        return angle * (1 - share) + angle / factor * share
+
+    assert said in refused(check_yarn_frequencies, answer)[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trained": 4096}, "Does `trained` reach the ramp"),
+        ({"theta": 10_000.0}, "Does `theta` reach the angles"),
+        ({"factor": 40.0}, "with factor=40: is factor read?"),
+        ({"beta_fast": 32.0}, "Does `beta_fast` reach the ramp?"),
+    ],
+)
+def test_what_yarn_frequencies_leaves_out_is_asked_about(given, said):
+    def answer(d_rope, factor, *, beta_fast=32.0, **options):
+        return yarn_frequencies(**({"d_rope": d_rope, "factor": factor} | options | given))
 
     assert said in refused(check_yarn_frequencies, answer)[1]
 

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from checks.d3_mla.attention.attend import check_attend
+from checks.d3_mla.attention.attend_cases import NAMES
 from checks.d3_mla.attention.layer import check_mla
 from checks.d3_mla.cases import latents
 from checks.d3_mla.joint_latent import check_joint_latent
@@ -144,7 +145,26 @@ def test_joint_latent_asks():
         (
             lambda key, x, start: rotate(key.k_down(x).unsqueeze(-2), start, key.theta).squeeze(),
             "shapes and types",
-            "Is squeeze told which dimension to take off?",
+            "Is squeeze told which dimension to take off",
+        ),
+        (
+            lambda key, x, start: key.k_down(x).mean(1, keepdim=True).expand(-1, x.shape[1], -1),
+            "position 0",
+            "and not of the mean of all?",
+        ),
+        (
+            lambda key, x, start: rotate(
+                key.k_down(x).unflatten(-1, (-1, 2)), start, key.theta
+            ).flatten(-2),
+            "turned by its position",
+            "Has each pair its own angle",
+        ),
+        (
+            lambda key, x, start: turned(key, key.k_down(x).unsqueeze(-2), min(start, 8)).squeeze(
+                -2
+            ),
+            "start shifts",
+            "Is a table made for a fixed number of positions",
         ),
     ],
 )
@@ -155,6 +175,44 @@ def test_rotary_key_asks(forward, stage, question):
 
     failed = failure(check_rotary_key, RotaryKey)
     assert failed.stage.startswith(stage) and question in failed.message
+
+
+def test_rotary_key_asks_for_angles_that_are_kept():
+    class RotaryKey(reference.RotaryKey):
+        start = None
+
+        def forward(self, x, start=0):
+            self.start = min(start, self.start) if start and self.start else start
+            return super().forward(x, self.start)
+
+    failed = failure(check_rotary_key, RotaryKey)
+    assert failed.stage.startswith("start shifts") and "of an earlier call" in failed.message
+
+
+@pytest.mark.parametrize(
+    ("forward", "question"),
+    [
+        (lambda key, x, start: rotate(x, start), "Is x turned, which is"),
+        (
+            lambda key, x, start: rotate(key.k_down(x).unsqueeze(-1), start),
+            "Where does the dimension for heads go in?",
+        ),
+        (
+            lambda key, x, start: (
+                turned(key, key.k_down(x).unsqueeze(-2), start).squeeze(-2)
+                + torch.zeros(99)[start : start + 1]
+            ),
+            "is a table made",
+        ),
+    ],
+)
+def test_rotary_key_asks_of_what_it_raises(forward, question):
+    class RotaryKey(reference.RotaryKey):
+        def forward(self, x, start=0):
+            return forward(self, x, start)
+
+    failed = [failure(check_rotary_key, RotaryKey, seed) for seed in range(3)]
+    assert any(one.state == "raised" and question in one.message for one in failed)
 
 
 def attending(width=lambda d, r: d + r, before=lambda length, seen: seen - length, share=1.0):
@@ -172,10 +230,35 @@ def attending(width=lambda d, r: d + r, before=lambda length, seen: seen - lengt
     return attend
 
 
+def prepared(**changes):
+    """The right `attend`, of which some inputs are changed first."""
+
+    def attend(**parts):
+        return reference.attend(**{k: changes.get(k, lambda x: x)(v) for k, v in parts.items()})
+
+    return lambda *given: attend(**dict(zip(NAMES, given, strict=True)))
+
+
+def mixed_heads(queries):
+    return queries + queries.mean(2, keepdim=True)
+
+
+def multiplied(q_content, q_rotary, k_content, k_rotary, values):
+    scores = torch.einsum("blhd,bshd->bhls", q_content, k_content)
+    scores = scores * torch.einsum("blhr,bsr->bhls", q_rotary, k_rotary)
+    scores = scores / (q_content.shape[-1] + q_rotary.shape[-1]) ** 0.5
+    later = torch.full_like(scores[0, 0], -torch.inf).triu(scores.shape[3] - scores.shape[2] + 1)
+    return torch.einsum("bhls,bshv->blhv", (scores + later).softmax(-1), values)
+
+
+def of_the_new_keys(q_content, q_rotary, *cached):
+    return reference.attend(q_content, q_rotary, *(y[:, -q_content.shape[1] :] for y in cached))
+
+
 @pytest.mark.parametrize(
     ("answer", "stage", "question"),
     [
-        (attending(before=lambda length, seen: seen), "L = S", "Are later positions hidden"),
+        (attending(before=lambda length, seen: seen), "L = S", "Are later positions -inf"),
         (attending(before=lambda length, seen: 0), "L < S", "Do the queries belong to the last L"),
         (
             attending(before=lambda length, seen: seen - length - 1),
@@ -185,11 +268,33 @@ def attending(width=lambda d, r: d + r, before=lambda length, seen: seen - lengt
         (attending(share=0.0), "the rotary part", "Are the rotary scores added"),
         (attending(width=lambda d, r: d), "scores are divided", "Is the scale 1/sqrt(d_head"),
         (attending(width=lambda d, r: 1), "scores are divided", "Where are both parts"),
+        (attending(width=lambda d, r: (d + r) ** 2 / 4), "scores are divided", "half the width"),
+        (prepared(k_rotary=lambda k: k.sum(0, True).expand_as(k)), "scores are", "not all summed"),
+        (prepared(q_content=mixed_heads, q_rotary=mixed_heads), "the rotary", "Another q_content"),
+        (prepared(q_rotary=mixed_heads), "the rotary", "share k_rotary alone"),
+        (prepared(values=lambda v: v.cumsum(1) * torch.nan), "shape and type", "every number of"),
+        (multiplied, "scores are divided", "added, and not multiplied?"),
+        (of_the_new_keys, "L < S", "are all S keys scored?"),
     ],
 )
 def test_attend_asks(answer, stage, question):
     failed = failure(check_attend, answer)
     assert failed.stage.startswith(stage) and question in failed.message
+
+
+def test_attend_asks_of_what_it_raises():
+    def square(*parts):
+        y = reference.attend(*parts)
+        return y + torch.ones(y.shape[1], y.shape[1])[None, :, None] * torch.ones(parts[2].shape[1])
+
+    def turning(q_content, q_rotary, *cached):
+        return reference.attend(q_content, rotate(q_rotary[..., 1:]), *cached)
+
+    failed = failure(check_attend, square)
+    assert "queries meet S = " in failed.message and failed.state == "raised"
+    assert "is the mask (L, S)" in failed.message
+    odd = [failure(check_attend, turning, seed).message for seed in range(3)]
+    assert any("q_rotary and k_rotary come turned." in message for message in odd)
 
 
 def test_right_attention_in_another_form_passes():
