@@ -15,9 +15,9 @@ from checks.d3_mla.conversion_cases import (
     slips_of_directions,
     traineds,
 )
-from checks.d3_mla.conversion_slips import of_both, of_columns, of_some_rows
 from checks.d3_mla.conversion_ways import which_half, why_not_whole
 from checks.d3_mla.projections import check_latent_projections
+from checks.d3_mla.slips.conversion import of_both, of_columns, of_some_rows
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d3_mla.energy_slips import CENTRED, WEAKEST, asked, running, squares_of
+from checks.d3_mla.slips.energy import CENTRED, WEAKEST, asked, running, squares_of
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

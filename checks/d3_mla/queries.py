@@ -15,9 +15,9 @@ from checks.d3_mla.cases import (
 )
 from checks.d3_mla.older_parts import as_taken
 from checks.d3_mla.rotation import pair_lengths, slow_turn
-from checks.d3_mla.rotation_slips import FAR, asking_far, far_bound, far_slip, rotation_slips
 from checks.d3_mla.slips.common import built, in_each_mode
 from checks.d3_mla.slips.queries import query_slips, unturned
+from checks.d3_mla.slips.rotation import FAR, asking_far, far_bound, far_slip, rotation_slips
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

@@ -20,7 +20,7 @@ from checks.d3_mla.cases import (
 )
 from checks.d3_mla.older_parts import as_taken
 from checks.d3_mla.rotation import pair_lengths, slow_turn
-from checks.d3_mla.rotation_slips import FAR, far_bound, far_slip, rotation_slips
+from checks.d3_mla.slips.rotation import FAR, far_bound, far_slip, rotation_slips
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

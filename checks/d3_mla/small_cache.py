@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from checks.d3_mla.small_cache_unlike import ALIKE, PARTS, cosine, why_unlike
+from checks.d3_mla.slips.small_cache import ALIKE, PARTS, cosine, why_unlike
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

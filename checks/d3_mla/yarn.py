@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from checks.d3_mla.older_parts import as_taken
-from checks.d3_mla.yarn_cases import Stretched, stretcheds
-from checks.d3_mla.yarn_slips import (
+from checks.d3_mla.slips.yarn import (
     agrees,
     mixed,
     slips_of_factor_one,
     slips_of_ramps,
     why_other_ramp,
 )
+from checks.d3_mla.yarn_cases import Stretched, stretcheds
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

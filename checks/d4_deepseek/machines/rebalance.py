@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from checks.d2_deepseek_moe.bias import check_update_bias
+from checks.d2_deepseek_moe.balancing.bias import check_update_bias
 from checks.d4_deepseek.machines.cases import Spread, spread
 from checks.grading import expect
 from checks.grading.check import Check

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from checks.d2_deepseek_moe.rebalance import check_rebalance
+from checks.d2_deepseek_moe.balancing.rebalance import check_rebalance
 from checks.d4_deepseek.training.loss import check_masked_loss
 from checks.d4_deepseek.training.loss_slips import value_slips
 from checks.d4_deepseek.training.training_cases import (

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from checks.d2_deepseek_moe.rebalance import bias_of, moved
+from checks.d2_deepseek_moe.balancing.rebalance import bias_of, moved
 from checks.d3_mla.cases import randomise
 from checks.grading.result import Built
 from helpers.measuring.traffic import layers_of

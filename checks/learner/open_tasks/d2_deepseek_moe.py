@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from checks.d2_deepseek_moe.steer import BATCHES, check_steer
+from checks.d2_deepseek_moe.balancing.steer import BATCHES, check_steer
 from checks.learner.measured import Measure, NotMeasured
 from helpers.data.corpus import Corpus
 from helpers.data.texts import story_documents

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from checks.audit.known_mistakes import known_mistakes
-from checks.d2_deepseek_moe.control import check_control_bias
+from checks.d2_deepseek_moe.balancing.control import check_control_bias
 from checks.grading.result import CheckFailed
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from checks.audit.known_mistakes import known_mistakes
-from checks.d2_deepseek_moe.rebalance import check_rebalance
+from checks.d2_deepseek_moe.balancing.rebalance import check_rebalance
 from checks.grading.result import CheckFailed
 
 MISTAKES = known_mistakes("D2.3e")

@@ -3,7 +3,7 @@
 import pytest
 
 from checks.audit.answers import answers_to
-from checks.d2_deepseek_moe.steer import check_steer
+from checks.d2_deepseek_moe.balancing.steer import check_steer
 from checks.grading.result import CheckFailed
 
 

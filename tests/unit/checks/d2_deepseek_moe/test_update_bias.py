@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from checks.audit.known_mistakes import known_mistakes
-from checks.d2_deepseek_moe.bias import check_update_bias
-from checks.d2_deepseek_moe.moves import question
+from checks.d2_deepseek_moe.balancing.bias import check_update_bias
+from checks.d2_deepseek_moe.balancing.moves import question
 from checks.grading.result import CheckFailed
 
 LOAD, STEP = torch.tensor([0, 4, 9, 12, 45]), 0.5  # the mean is 14

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from checks.d1_moe.load import check_expert_load
-from checks.d2_deepseek_moe.bias import check_update_bias
-from checks.d2_deepseek_moe.rebalance import moved
+from checks.d2_deepseek_moe.balancing.bias import check_update_bias
+from checks.d2_deepseek_moe.balancing.rebalance import moved
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

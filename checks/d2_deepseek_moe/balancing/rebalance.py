@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from checks.d1_moe.load import check_expert_load
-from checks.d2_deepseek_moe.batches import Batch, batches
-from checks.d2_deepseek_moe.bias import check_update_bias
+from checks.d2_deepseek_moe.balancing.batches import Batch, batches
+from checks.d2_deepseek_moe.balancing.bias import check_update_bias
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

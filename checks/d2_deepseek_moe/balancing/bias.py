@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from checks.d2_deepseek_moe.moves import question
+from checks.d2_deepseek_moe.balancing.moves import question
 from checks.grading import expect
 from checks.grading.check import Check
 from checks.grading.comparison import Comparison

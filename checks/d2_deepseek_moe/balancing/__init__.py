@@ -1,0 +1,1 @@
+"""The checks of what moves a router's bias."""
