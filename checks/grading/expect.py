@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from checks.grading.differences.numbers import all_zero, pattern, pattern_of_number
+from checks.grading.differences.numbers import all_zero, how_many, pattern, pattern_of_number
 from checks.grading.differences.shapes import why_other_shape, why_other_type
 from checks.grading.result import Asked, Wrong
 from checks.grading.traceback import sentence
@@ -199,7 +199,9 @@ def close(
     require(
         False,
         f"{name} of {at}{when and f', {when},'} must be {wanted}, got {came}{largest}",
-        _question(got, slips or {}, bound) or pattern(got, want, tuple(axes)),
+        _question(got, slips or {}, bound)
+        or pattern(got, want, tuple(axes))
+        or how_many(got, want, tuple(axes)),
     )
 
 

@@ -26,7 +26,6 @@ def pattern(got: Tensor, want: Tensor, axes: tuple[str, ...] = ()) -> str:
         _other_places(got, want, axes)
         or _some_rows(got, want, axes)
         or _own_factors(got, want, axes)
-        or _how_many(got, want, axes)
     )
 
 
@@ -189,11 +188,12 @@ def _only_first(axis: str) -> str:
     )
 
 
-def _how_many(got: Tensor, want: Tensor, axes: tuple[str, ...]) -> str:
-    """How much is right, where nothing else is known."""
-    right = (got - want).abs() <= _NEAR * max(1.0, float(want.abs().max()))
-    if want.numel() < 2:
+def how_many(got: Tensor, want: Tensor, axes: tuple[str, ...] = ()) -> str:
+    """How much is right, and a question: for numbers of which `pattern` finds nothing to say."""
+    if got.shape != want.shape or want.numel() < 2:
         return ""
+    got, want = got.double(), want.double()
+    right = (got - want).abs() <= _NEAR * max(1.0, float(want.abs().max()))
     if not right.any():
         return "No number is right: which step do all of them go through?"
     axis = axes[0] if axes else "row"

@@ -13,4 +13,4 @@ def test_a_division_by_zero_is_called_one():
     def max_violation(load):
         return max(load.tolist()) / (sum(load.tolist()) / len(load)) - 1
 
-    assert "must be 0.0, got a division of zero by zero" in refusal("D1.4c", max_violation)
+    assert "must be 0.0, and your code divides zero by zero" in refusal("D1.4c", max_violation)
