@@ -86,10 +86,10 @@ def tensor(
 
 
 def _why_no_tensor(value: object) -> str:
-    if isinstance(value, tuple | list) and all(isinstance(part, Tensor) for part in value):
+    if isinstance(value, tuple | list) and any(isinstance(part, Tensor) for part in value):
         return (
-            "Does it come back alone, and nothing beside it? Or are these its parts, as `chunk`, "
-            "`split` or a loop gives them, which `torch.stack` or `torch.cat` makes one tensor?"
+            "Does it come back alone, and nothing beside it? Or are these its parts, which "
+            "`torch.stack` or `torch.cat` makes one tensor?"
         )
     if isinstance(value, tuple | list):
         return "Is it taken out of its tensor, as by `.tolist()`, or something returned beside it?"

@@ -116,7 +116,7 @@ def test_zeros_are_a_dropout_only_where_the_rest_is_larger():
         (wrong.EmptiesTheInput, "part 0, which was appended, must not be changed"),
         (wrong_form.InHalf, "It is rounded to bfloat16"),
         (wrong_form.TypeOfTheLast, "Are they cast to each new part's type?"),
-        (wrong_form.WidthBeforePositions, "one too many?"),
+        (wrong_form.WidthBeforePositions, "in each other's place?"),
         (wrong_form.BytesOfUsedRows, "and not grown by `torch.cat`?"),
         (wrong_views.CopiesEverything, "without clone or contiguous? Or"),
         (wrong_truncate.ListsOfParts, "nothing of the caller's kept beside them?"),

@@ -51,7 +51,7 @@ def neighbours(self, part):
 
 
 SLIPS = [
-    (cache(came=lambda k, v: (k[..., None], v[..., None])), FIRST, "without a `squeeze`?"),
+    (cache(came=lambda k, v: (k[..., None], v[..., None])), FIRST, "without a `squeeze`, or"),
     (cache(came=lambda k, v: (k.half(), v.half())), FIRST, "not turned back at the end?"),
     (cache(came=lambda k, v: torch.cat([k, v], 1).chunk(2)), FIRST, "along the last dimension?"),
     (cache(kept=lambda self, part: part[1:]), FIRST, "Is the first token left out, or the last?"),
